@@ -1,0 +1,20 @@
+# timm's EfficientNet-Lite0 (needs `pip install timm`): small enough for a CPU. Weights
+# from a file instead of timm's hub:
+#     --cfg-options model.backbone.pretrained=False model.backbone.checkpoint_path=X.pth
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='TIMMBackbone', model_name='tf_efficientnet_lite0', pretrained=True
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes='${data_preprocessor.num_classes}',
+        in_channels=1280,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+        topk=(1,),
+    ),
+)
+
+# What the weights expect: RGB in [-1, 1].
+normalization = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])

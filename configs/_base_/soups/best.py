@@ -1,0 +1,2 @@
+# The best single ingredient, to compare soups with.
+runner_type = 'BestIngredientRunner'

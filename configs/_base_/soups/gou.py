@@ -1,0 +1,3 @@
+# Greedy of uniform: a uniform soup in each group, a greedy soup of those.
+runner_type = 'GoUSoupRunner'
+soup = dict(group_by='lr')

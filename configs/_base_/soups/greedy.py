@@ -1,0 +1,2 @@
+# The greedy soup of all ingredients.
+runner_type = 'GreedySoupRunner'

@@ -1,0 +1,2 @@
+# The mean of all ingredients.
+runner_type = 'UniformSoupRunner'

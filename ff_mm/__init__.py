@@ -1,0 +1,14 @@
+"""FissionFusion for MMEngine and MMPretrain: fission, fusion, one model.
+
+Importing the package registers its components in MMEngine's and MMPretrain's
+registries; configs do that with ``custom_imports = dict(imports=['ff_mm'])``.
+"""
+
+from ff_mm.environment import check_environment
+
+check_environment()
+
+from ff_mm import datasets, engine, evaluation, generation, models  # noqa: E402
+from ff_mm.version import __version__  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'generation', 'models']

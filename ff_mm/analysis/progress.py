@@ -1,0 +1,119 @@
+"""One progress display over a whole plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dist import is_main_process
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+class PlanProgress:
+    """Shows how far a plan is, what runs, and the time left.
+
+    On a terminal it is one bar with a line per finished trial; elsewhere (a log file)
+    one line per epoch.
+
+    Args:
+        entries: The ledger's entries; epochs of finished trials count as done.
+        console: Where to draw; standard output by default.
+    """
+
+    def __init__(
+        self, entries: Sequence[Mapping[str, Any]], console: Console | None = None
+    ) -> None:
+        self.console = console or make_console()
+        planned = sum(entry['planned_epochs'] for entry in entries)
+        done = [entry for entry in entries if entry['state'] == 'done']
+        self._total = planned
+        self._done = sum(entry['planned_epochs'] for entry in done)
+        self._trials = len(entries)
+        self._trials_done = len(done)
+        self._began = time.perf_counter()
+        self._began_at = self._done
+        self._bar = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn('epochs, left:'),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            disable=not (self.console.is_terminal and is_main_process()),
+        )
+        self._task = self._bar.add_task(
+            'fission', total=self._total, completed=self._done
+        )
+
+    def __enter__(self) -> PlanProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def start_trial(self, trial_id: str, epoch: int, epochs: int) -> None:
+        """A trial begins, or goes on after ``epoch`` epochs."""
+        self._trial, self._epoch, self._epochs = trial_id, epoch, epochs
+        self._done += epoch
+        # Epochs of an earlier session say nothing about the speed of this one.
+        self._began_at += epoch
+        number = f'trial {self._trials_done + 1}/{self._trials} {trial_id}'
+        self._bar.update(self._task, description=number, completed=self._done)
+        if epoch:
+            self._line(f'{trial_id}: going on after epoch {epoch}')
+
+    def end_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch has been trained and validated."""
+        self._done += epoch - self._epoch
+        self._epoch = epoch
+        self._last = '  '.join(f'{k} {v:.4f}' for k, v in metrics.items())
+        self._bar.update(self._task, completed=self._done)
+        if self._bar.disable:
+            self._line(
+                f'[{self._done}/{self._total} epochs, {self._left()} left] '
+                f'{self._trial} epoch {epoch}/{self._epochs}: {self._last}'
+            )
+
+    def end_trial(self) -> None:
+        """A trial is over; what early stopping saved is no longer to come."""
+        self._total -= self._epochs - self._epoch
+        self._trials_done += 1
+        self._bar.update(self._task, total=self._total)
+        if not self._bar.disable:
+            self._line(f'{self._trial}: {self._epoch} epochs, {self._last}')
+
+    def _left(self) -> str:
+        done = self._done - self._began_at
+        if done < 1:
+            return '?'
+        pace = (time.perf_counter() - self._began) / done
+        return duration(pace * (self._total - self._done))
+
+    def _line(self, text: str) -> None:
+        if is_main_process():
+            self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def make_console() -> Console:
+    """A console on standard output; wide enough for tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``'42 s'``, ``'3 min 10 s'``, ``'2 h 05 min'``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f'{seconds} s'
+    if seconds < 3600:
+        return f'{seconds // 60} min {seconds % 60:02d} s'
+    return f'{seconds // 3600} h {seconds % 3600 // 60:02d} min'

@@ -1,0 +1,65 @@
+"""What the tools share: their options, and errors without a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from ff_mm.config import load_config
+from ff_mm.errors import FFMMError
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that mmpretrain's tools have in common."""
+    parser.add_argument('--work-dir', help='folder for logs, models and reports')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value pairs such as '
+        'plan.base.epochs=10 image_size=96 plan.lrs="[1e-3,1e-4]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torch.distributed.launch passes --local-rank, torchrun sets the variable.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def read_config(args: argparse.Namespace, path: str | Path) -> Config:
+    """Reads the config that a tool was called with.
+
+    Args:
+        args: Options of :func:`add_common_options`.
+        path: The config file.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(path, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    return cfg
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Runs a tool; what the user can mend is said in its own words, and no more.
+
+    Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 130 when interrupted.
+    """
+    try:
+        main()
+    except FFMMError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted; the same command goes on from here', file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,162 @@
+"""Reading configs: ``--cfg-options``, references between values, loader defaults.
+
+MMEngine's inheritance cannot let one overridden value reach the places that were
+computed from it: ``image_size = 64`` in a child config leaves the base's pipelines at
+224. So that a value stands in one place, a string that is exactly ``'${key.path}'``
+stands for the value at that path of the *final* config. References nest
+(``'${augmentations.${augmentation}}'``), and inside a list a reference to a list is
+spliced in. The notation is OmegaConf's; OmegaConf itself cannot carry MMEngine's
+tuples and types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from ff_mm.errors import ConfigError
+
+_INNERMOST = re.compile(r'\$\{([^${}]+)\}')
+_MAX_DEPTH = 20
+
+# What the tools themselves put into a config, or read from it.
+_TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
+
+
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Reads a config file and merges ``--cfg-options`` into it.
+
+    References are left as they are, so that a plan can still change what they point
+    to; see :func:`resolve`.
+
+    Args:
+        path: The config file.
+        options: Dotted keys and their values.
+
+    Returns:
+        The config; ``work_dir`` is ``work_dirs/<name of the file>`` if nothing says
+        otherwise.
+
+    Raises:
+        ConfigError: No such file, or an option whose first name nothing would read.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f'{path}: no such config file')
+    cfg = Config.fromfile(path)
+    for key in options or {}:
+        _check_option(key, cfg)
+    cfg.merge_from_dict(dict(options or {}))
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def _check_option(key: str, cfg: Config) -> None:
+    """Refuses an option that would be merged and then silently ignored."""
+    name = key.split('.')[0]
+    runner_keys = set(inspect.signature(Runner.__init__).parameters)
+    known = runner_keys | _TOOL_KEYS | set(cfg.keys())
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f'did you mean {close[0]!r}?' if close else 'see the config for its keys'
+    raise ConfigError(
+        f'--cfg-options {key}: {cfg.filename} has no {name!r}, nothing would read it; '
+        f'{hint}'
+    )
+
+
+def resolve(cfg: Config) -> Config:
+    """Returns a copy of the config in which every reference is replaced.
+
+    Args:
+        cfg: A config as read. It is not changed.
+
+    Returns:
+        A config that stock MMEngine and MMPretrain understand.
+
+    Raises:
+        ConfigError: A reference that points to nothing, or in a circle.
+    """
+    tree = cfg.to_dict()
+    return Config(_replace(tree, tree, 0), filename=cfg.filename)
+
+
+def _replace(value: Any, tree: dict, depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise ConfigError(f'the reference {value!r} points to itself')
+    if isinstance(value, dict):
+        return {key: _replace(item, tree, depth) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_items(value, tree, depth))
+    if isinstance(value, str) and _is_reference(value):
+        return _replace(_look_up(value, tree), tree, depth + 1)
+    return value
+
+
+def _replace_items(items: list | tuple, tree: dict, depth: int) -> list:
+    replaced = []
+    for item in items:
+        new = _replace(item, tree, depth)
+        spliced = isinstance(item, str) and isinstance(new, list)
+        replaced.extend(new if spliced else [new])
+    return replaced
+
+
+def _is_reference(text: str) -> bool:
+    return text.startswith('${') and text.endswith('}')
+
+
+def _look_up(reference: str, tree: dict) -> Any:
+    """Looks up one reference, innermost part first; gives a value or a reference."""
+    inner = _INNERMOST.search(reference)
+    if inner is None:
+        raise ConfigError(f'{reference!r} is not a reference such as "${{image_size}}"')
+    value = tree
+    for name in inner.group(1).split('.'):
+        if not isinstance(value, Mapping) or name not in value:
+            hint = f'; there are {", ".join(value)}' if '.' in inner.group(1) else ''
+            raise ConfigError(
+                f'the reference {inner.group(0)} points to nothing: no {name!r}{hint}'
+            )
+        value = value[name]
+    whole = inner.group(0) == reference
+    return value if whole else reference.replace(inner.group(0), str(value), 1)
+
+
+def set_dataloader_defaults(cfg: Config, *fields: str) -> None:
+    """Fills in what mmpretrain's ``tools/train.py`` fills in for data loaders.
+
+    Memory is pinned only where there is a GPU, and workers persist only where there
+    are workers: both would warn or raise otherwise.
+
+    Args:
+        cfg: Changed in place.
+        fields: Keys of data loaders; those that are missing or None are passed over.
+    """
+    for field in fields:
+        loader = cfg.get(field)
+        if loader is not None:
+            cfg[field] = with_defaults(loader)
+
+
+def with_defaults(loader: Mapping) -> ConfigDict:
+    """Returns one data loader's config with the defaults filled in."""
+    filled = ConfigDict(
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=True,
+        collate_fn=dict(type='default_collate'),
+    )
+    filled.update(loader)
+    if not filled.get('num_workers'):
+        filled['num_workers'] = 0
+        filled['persistent_workers'] = False
+    return filled

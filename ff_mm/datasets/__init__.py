@@ -1,0 +1,17 @@
+"""Data sets as they are downloaded, and checks of them before any training."""
+
+from __future__ import annotations
+
+from ff_mm.datasets.check import check_datasets, describe, fingerprint
+from ff_mm.datasets.digits import Digits
+from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.ham10000 import HAM10000
+
+__all__ = [
+    'HAM10000',
+    'DatasetError',
+    'Digits',
+    'check_datasets',
+    'describe',
+    'fingerprint',
+]

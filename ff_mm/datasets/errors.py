@@ -1,0 +1,79 @@
+"""What is wrong with a data set, all of it in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from ff_mm.errors import FFMMError
+
+
+class DatasetError(FFMMError):
+    """A data set cannot be used as it lies on disk.
+
+    Args:
+        subject: What was read, e.g. ``"HAM10000 in 'data/ham10000'"``.
+        problems: One entry for each problem, with what to do about it.
+
+    Attributes:
+        subject: As given.
+        problems: As given, as a tuple.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[str] = ()) -> None:
+        # Both go to the base class, so that the error survives pickling.
+        super().__init__(subject, tuple(problems))
+        self.subject = subject
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return self.subject
+        head = f'{self.subject}: {len(self.problems)} problem(s) found'
+        lines = [f'  {i}. {problem}' for i, problem in enumerate(self.problems, 1)]
+        return '\n'.join([head, *lines])
+
+
+class Problems:
+    """Collects problems while reading goes on, then raises them together.
+
+    Args:
+        subject: What is being read; opens the message.
+    """
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self._problems: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._problems)
+
+    def add(self, problem: str) -> None:
+        """Notes one problem, in a sentence or two."""
+        self._problems.append(problem)
+
+    def found(self, what: str, names: Iterable[object], remedy: str) -> None:
+        """Notes that something is wrong with some names, if there are any.
+
+        Args:
+            what: What is wrong, as a plural, e.g. ``'images without a file'``.
+            names: With what it is wrong. All are counted, the first few are shown.
+            remedy: What to do about it, as a sentence.
+        """
+        names = list(names)
+        if names:
+            self.add(f'{what}: {len(names)} ({_first(names)}). {remedy}')
+
+    def raise_if_any(self) -> None:
+        """Ends the collecting.
+
+        Raises:
+            DatasetError: If any problem was noted, with all of them.
+        """
+        if self._problems:
+            raise DatasetError(self.subject, self._problems)
+
+
+def _first(names: Sequence[object], limit: int = 5) -> str:
+    shown = ', '.join(str(name) for name in islice(names, limit))
+    return f'{shown}, ...' if len(names) > limit else shown

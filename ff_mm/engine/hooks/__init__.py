@@ -1,0 +1,22 @@
+"""Hooks for fission: what is kept, when, and how a run can be taken up again."""
+
+from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
+from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker
+from ff_mm.engine.hooks.resumable_early_stopping_hook import (
+    ResumableEarlyStoppingHook,
+)
+from ff_mm.engine.hooks.resume_state_hook import ResumeStateHook
+from ff_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from ff_mm.engine.hooks.snapshot_hook import SnapshotHook
+from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
+
+__all__ = [
+    'BestCheckpointHook',
+    'EpochSeedHook',
+    'ResumableEarlyStoppingHook',
+    'ResumeStateHook',
+    'SafeCheckpointHook',
+    'SnapshotHook',
+    'WarmStartHook',
+    'seed_worker',
+]

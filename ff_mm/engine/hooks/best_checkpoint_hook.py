@@ -1,0 +1,78 @@
+"""The checkpoint of the best epoch, with its metrics and optimizer state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+BEST_FILE = 'best.pth'
+_KEY = 'best'
+
+
+@HOOKS.register_module()
+class BestCheckpointHook(Hook):
+    """Keeps ``best.pth``: the epoch with the best value of one validation metric.
+
+    Unlike ``CheckpointHook(save_best=...)`` the file holds the epoch's validation
+    metrics (``meta['metrics']``) and the optimizer's state, from which fission starts.
+    An epoch must be strictly better to replace an earlier one.
+
+    Args:
+        monitor (str): The metric's key, such as ``'loss'``.
+        rule (str): ``'less'`` or ``'greater'``: which value is better.
+
+    Raises:
+        ValueError: ``rule`` is neither.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, monitor: str, rule: str) -> None:
+        if rule not in ('less', 'greater'):
+            raise ValueError(f"rule={rule!r}: expected 'less' or 'greater'")
+        self.monitor = monitor
+        self.rule = rule
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Saves the model if this epoch is the best so far.
+
+        Raises:
+            KeyError: The monitored metric is not among those computed.
+        """
+        if metrics is None or self.monitor not in metrics:
+            raise KeyError(
+                f'monitor={self.monitor!r} is not among the validation metrics '
+                f'{sorted(metrics or {})}: change monitor, or add it to val_evaluator'
+            )
+        if self._is_better(metrics[self.monitor], best_epoch(runner)):
+            record = dict(epoch=runner.epoch, metrics=dict(metrics))
+            runner.message_hub.update_info(_KEY, record)
+            self._save(runner, record)
+
+    def _is_better(self, value: float, best: dict | None) -> bool:
+        if math.isnan(value):
+            return False
+        if best is None:
+            return True
+        old = best['metrics'][self.monitor]
+        return value < old if self.rule == 'less' else value > old
+
+    @master_only
+    def _save(self, runner: Runner, record: dict[str, Any]) -> None:
+        runner.save_checkpoint(
+            runner.work_dir,
+            BEST_FILE,
+            save_param_scheduler=False,
+            meta=dict(record, iter=runner.iter),
+            backend_args=dict(backend='atomic'),
+        )
+
+
+def best_epoch(runner: Runner) -> dict | None:
+    """Returns ``{'epoch', 'metrics'}`` of the best epoch so far, or None."""
+    return runner.message_hub.get_info(_KEY)

@@ -1,0 +1,23 @@
+"""Runners: fission, fusion, and the quiet MMEngine Runner that both use."""
+
+from ff_mm.engine.runners.generation_runner import GenerationRunner
+from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.runners.soup_runner import (
+    BestIngredientRunner,
+    GoGSoupRunner,
+    GoUSoupRunner,
+    GreedySoupRunner,
+    HierarchicalSoupRunner,
+    UniformSoupRunner,
+)
+
+__all__ = [
+    'BestIngredientRunner',
+    'GenerationRunner',
+    'GoGSoupRunner',
+    'GoUSoupRunner',
+    'GreedySoupRunner',
+    'HierarchicalSoupRunner',
+    'QuietRunner',
+    'UniformSoupRunner',
+]

@@ -1,0 +1,175 @@
+"""Fission: carries out a plan, one MMEngine Runner a trial."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS, TASK_UTILS, init_default_scope
+
+from ff_mm.analysis.progress import PlanProgress
+from ff_mm.analysis.tables import generation_table
+from ff_mm.config import resolve
+from ff_mm.datasets.check import check_datasets, fingerprint
+from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
+from ff_mm.engine.hooks.progress_hook import ProgressHook, seconds_spent
+from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
+from ff_mm.engine.hooks.snapshot_hook import snapshots
+from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.errors import ConfigError, TrialError
+from ff_mm.generation.ingredient_file import write_ingredient
+from ff_mm.generation.ledger import Ledger
+from ff_mm.generation.manifest import INGREDIENTS_DIR, write_manifest
+from ff_mm.generation.trial import Trial, trial_config
+from ff_mm.merging.state_dict import read_checkpoint
+
+LEDGER = 'ledger.json'
+TRIALS_DIR = 'trials'
+
+
+@RUNNERS.register_module()
+class GenerationRunner:
+    """Carries out the plan of a config and writes its ingredients.
+
+    Built by ``RUNNERS.build(cfg)`` from a config with
+    ``runner_type='GenerationRunner'`` and a ``plan``. Every trial is an ordinary
+    training run in ``trials/<id>/`` of the work directory. Whatever stopped an earlier
+    run, the same command goes on where it was: finished trials are not run again, and
+    what comes out is, on CPU, bit for bit what an unbroken run gives.
+
+    Args:
+        cfg: The generation config, references not yet resolved.
+
+    Raises:
+        ConfigError: No plan, or one that cannot be carried out.
+        LedgerError: The work directory belongs to another config.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        if 'plan' not in cfg:
+            raise ConfigError(
+                f"{cfg.filename}: runner_type='GenerationRunner' needs a plan, such as "
+                "plan=dict(type='FGGPlan', lrs=[1e-3, 1e-4])"
+            )
+        self.cfg = cfg
+        self.work_dir = Path(cfg.work_dir)
+        self.state_interval = cfg.get('state_interval', 1)
+        self.trials = TASK_UTILS.build(cfg.plan).trials()
+        self._by_id = {trial.id: trial for trial in self.trials}
+        self.progress: PlanProgress | None = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> GenerationRunner:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    def train(self) -> dict[str, Any]:
+        """Carries out all trials that are not done yet.
+
+        Returns:
+            The manifest, as written to ``ingredients.json``.
+
+        Raises:
+            DatasetError: All that is wrong with the data, before any training.
+            TrialError: A trial that yielded nothing to go on with.
+        """
+        validation = self._check_data()
+        self.ledger = Ledger(
+            self.work_dir / LEDGER, self.cfg.to_dict(), self.trials
+        )
+        with PlanProgress(self.ledger.entries) as self.progress:
+            for trial in self.trials:
+                if not self.ledger.is_done(trial.id):
+                    self._run(trial)
+                    write_manifest(self.work_dir, self.ledger, validation)
+        manifest = write_manifest(self.work_dir, self.ledger, validation)
+        if is_main_process():
+            generation_table(self.ledger.entries, manifest, self.work_dir)
+        return manifest
+
+    def _check_data(self) -> dict[str, Any]:
+        """Checks all data sets and returns what identifies the validation set."""
+        cfg = resolve(self.cfg)
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        names = ('train', 'val', 'test')
+        datasets = check_datasets(
+            {
+                name: cfg[f'{name}_dataloader'].dataset
+                for name in names
+                if cfg.get(f'{name}_dataloader')
+            }
+        )
+        val = datasets['val']
+        return dict(fingerprint=fingerprint(val), size=len(val))
+
+    def _run(self, trial: Trial) -> None:
+        """Trains one trial, or what is missing of it, and records the result."""
+        self.ledger.start(trial.id)
+        folder = self._folder(trial.id)
+        cfg = trial_config(
+            self.cfg,
+            trial,
+            folder,
+            parent_file=self._parent_file(trial),
+            state=find_state(folder),
+            state_interval=self.state_interval,
+        )
+        runner = QuietRunner.from_cfg(cfg)
+        try:
+            runner.register_hook(ProgressHook(self.progress, trial.id))
+            runner.train()
+            self.ledger.finish(trial.id, self._result(trial, runner))
+        finally:
+            runner.release()
+        del runner
+        gc.collect()  # models hold cycles; without this two would be in memory
+        remove_states(folder)
+
+    def _folder(self, trial_id: str) -> Path:
+        return self.work_dir / TRIALS_DIR / trial_id
+
+    def _parent_file(self, trial: Trial) -> Path | None:
+        if trial.parent is None:
+            return None
+        path = self._folder(trial.parent) / BEST_FILE
+        if not path.is_file():
+            raise TrialError(
+                f'{path}: trial {trial.id!r} starts from this file, which is missing; '
+                f'mark {trial.parent!r} as planned in {LEDGER} to train it again'
+            )
+        return path
+
+    def _result(self, trial: Trial, runner: QuietRunner) -> dict[str, Any]:
+        result = dict(
+            epochs=runner.epoch, seconds=round(seconds_spent(runner), 2), ingredients=[]
+        )
+        if trial.yields == 'snapshots':
+            records = snapshots(runner)
+            return dict(result, metrics=records[-1]['metrics'], ingredients=records)
+        best = best_epoch(runner)
+        if best is None:
+            raise TrialError(
+                f'trial {trial.id!r} never had a finite validation metric: look at '
+                f'{self._folder(trial.id)}, and lower its learning rate'
+            )
+        if trial.yields == 'best':
+            result['ingredients'] = [self._keep_best(trial, best, runner)]
+        return dict(result, best_epoch=best['epoch'], metrics=best['metrics'])
+
+    def _keep_best(self, trial: Trial, best: dict, runner: QuietRunner) -> dict:
+        """Writes the best epoch's weights as an ingredient."""
+        checkpoint = read_checkpoint(self._folder(trial.id) / BEST_FILE)
+        description = dict(
+            trial.describe(), name=trial.id, cycle=None, epoch=best['epoch']
+        )
+        return write_ingredient(
+            self.work_dir / INGREDIENTS_DIR / f'{trial.id}.pth',
+            checkpoint['state_dict'],
+            description,
+            best['metrics'],
+            dataset_meta=runner.train_dataloader.dataset.metainfo,
+        )

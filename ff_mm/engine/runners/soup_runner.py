@@ -1,0 +1,338 @@
+"""Fusion: makes one model of a pool of ingredients, and reports on it."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS, init_default_scope
+
+from ff_mm.analysis.progress import make_console
+from ff_mm.analysis.soup_report import write_report
+from ff_mm.config import resolve
+from ff_mm.datasets.check import check_datasets, fingerprint
+from ff_mm.engine.deployment import deployment_config
+from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.errors import ConfigError
+from ff_mm.merging import (
+    Ingredient,
+    Level,
+    Scorer,
+    Soup,
+    StateDict,
+    Step,
+    check_ingredients,
+    gog,
+    gou,
+    hierarchical,
+    tree,
+    write_checkpoint,
+)
+from ff_mm.merging.pool import Pool, read_pool
+
+SOUP_FILE = 'soup.pth'
+DEPLOY_FILE = 'deploy.py'
+
+
+class SoupRunner:
+    """Makes a soup of a config's ``ingredients`` and evaluates it.
+
+    Built by ``RUNNERS.build(cfg)``. Config keys:
+
+    - ``ingredients``: see :func:`ff_mm.merging.pool.read_pool`.
+    - ``selection``: ``metric`` and ``rule`` (``'greater'`` or ``'less'``), which rank
+      and select on the validation set.
+    - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
+      ``dict(num_samples=...)``), and what the subclass takes.
+    - ``model``, ``val_dataloader``, ``val_evaluator``, ``test_*``,
+      ``ood_dataloaders``: see :class:`ff_mm.engine.model_evaluator.ModelEvaluator`.
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown.
+    """
+
+    method = ''
+    title = ''
+    soup_keys: tuple[str, ...] = ()
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = resolve(cfg)
+        self.work_dir = Path(cfg.work_dir)
+        self.options = dict(cfg.get('soup') or {})
+        self._check_keys()
+        self.metric = self.cfg.selection['metric']
+        self.levels = self.build_levels()
+        self.console = make_console()
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> SoupRunner:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    @abstractmethod
+    def build_levels(self) -> list[Level]:
+        """Returns the levels of the soup, from the bottom to the top."""
+
+    def run(self) -> dict[str, Any]:
+        """Makes the soup, writes it and its report.
+
+        Returns:
+            The report, as written to ``report.json``.
+
+        Raises:
+            DatasetError: All that is wrong with the data.
+            CheckpointError: All that is wrong with the ingredients.
+        """
+        start = time.perf_counter()
+        pool = read_pool(self.cfg.ingredients)
+        pool.check_files()
+        self._check_data()
+        self.evaluator = ModelEvaluator(self.cfg)
+        try:
+            ingredients = self._ingredients(pool)
+            soup, scorer = self._make(ingredients)
+            report = self._finish(soup, scorer)
+        finally:
+            self.evaluator.close()
+        report.update(
+            pool_size=len(ingredients),
+            generation_cost=pool.cost,
+            seconds=round(time.perf_counter() - start, 2),
+        )
+        if is_main_process():
+            write_report(report, self.work_dir)
+        return report
+
+    def _check_keys(self) -> None:
+        for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
+            if not self.cfg.get(key):
+                raise ConfigError(f'{self.cfg.filename}: {key!r} is missing')
+        selection = self.cfg.selection
+        if set(selection) != {'metric', 'rule'}:
+            raise ConfigError(
+                "selection: expected dict(metric='macro_recall', rule='greater'), got "
+                f'{dict(selection)}'
+            )
+        known = {'accept_ties', 'bn_reestimation', *self.soup_keys}
+        unknown = sorted(set(self.options) - known)
+        if unknown:
+            raise ConfigError(
+                f'soup: unknown key {unknown[0]!r} for {type(self).__name__}, there '
+                f'are {sorted(known)}'
+            )
+
+    def _check_data(self) -> None:
+        init_default_scope(self.cfg.get('default_scope', 'mmpretrain'))
+        loaders = {
+            name: self.cfg.get(f'{name}_dataloader')
+            for name in ('train', 'val', 'test')
+        }
+        loaders.update(self.cfg.get('ood_dataloaders') or {})
+        check_datasets({k: v['dataset'] for k, v in loaders.items() if v})
+
+    def _ingredients(self, pool: Pool) -> list[Ingredient]:
+        """The pool's ingredients, with the metrics that can be relied on."""
+        validation = fingerprint(self.evaluator.val_dataset)
+        ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
+        check_ingredients(ingredients)
+        recorded = sum(ingredient.score is not None for ingredient in ingredients)
+        self._line(
+            f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
+            f' recorded at training on this validation set'
+        )
+        if not pool.complete:
+            self._line('note: the generation is not finished, the pool not complete')
+        return ingredients
+
+    def _make(self, ingredients: Sequence[Ingredient]) -> tuple[Soup, Scorer]:
+        scorer = Scorer(
+            self._score,
+            rule=self.cfg.selection['rule'],
+            accept_ties=self.options.get('accept_ties', False),
+            on_step=self._show,
+        )
+        soup = hierarchical(ingredients, self.levels, scorer, name=self.method)
+        return soup, scorer
+
+    def _score(self, state_dict: StateDict) -> float:
+        self.evaluator.load(state_dict)
+        metrics = self.evaluator.evaluate('val')
+        if self.metric not in metrics:
+            raise ConfigError(
+                f'selection.metric={self.metric!r} is not among the validation metrics '
+                f'{sorted(metrics)}: change it, or add it to val_evaluator'
+            )
+        return metrics[self.metric]
+
+    def _finish(self, soup: Soup, scorer: Scorer) -> dict[str, Any]:
+        """Evaluates the finished soup, writes it, and gathers the report."""
+        selection = self.evaluator.passes['val']
+        state_dict = soup.load()
+        self.evaluator.load(state_dict)
+        results = self.evaluator.evaluate_all()
+        results, state_dict, bn = self._reestimate(results, state_dict)
+        contents = dict(
+            method=self.method,
+            title=self.title,
+            metric=self.metric,
+            rule=self.cfg.selection['rule'],
+            ingredients=[
+                dict(name=name, weight=weight) for name, weight in soup.recipe.items()
+            ],
+        )
+        self._write_soup(state_dict, contents)
+        return dict(
+            contents,
+            **results,
+            levels=[
+                dict(soup=level.soup, group_by=level.group_by) for level in self.levels
+            ],
+            tree=tree(soup),
+            bn_reestimation=bn,
+            evaluations=dict(self.evaluator.passes, selection=selection),
+        )
+
+    def _reestimate(
+        self, results: dict[str, Any], state_dict: StateDict
+    ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
+        """Re-estimates batch norm if asked to; what was before goes into the report."""
+        wanted = self.options.get('bn_reestimation')
+        if not wanted:
+            return results, state_dict, None
+        used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
+        state_dict = {
+            key: value.detach().cpu().clone()
+            for key, value in self.evaluator.runner.model.state_dict().items()
+        }
+        after = self.evaluator.evaluate_all()
+        return after, state_dict, dict(num_samples=used, before=results)
+
+    def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
+        if not is_main_process():
+            return
+        deploy = deployment_config(self.cfg)
+        meta = dict(
+            dataset_meta=dict(self.evaluator.dataset_meta),
+            cfg=deploy.pretty_text,
+            soup=dict(contents),
+        )
+        write_checkpoint(
+            dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
+        )
+        deploy.dump(self.work_dir / DEPLOY_FILE)
+
+    def _show(self, step: Step) -> None:
+        score = '' if step.score is None else f' {self.metric} {step.score:.4f}'
+        verdict = 'kept' if step.accepted else 'left out'
+        self._line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
+
+    def _line(self, text: str) -> None:
+        if is_main_process():
+            self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+@RUNNERS.register_module()
+class HierarchicalSoupRunner(SoupRunner):
+    """Hierarchical souping with any levels.
+
+    ``soup=dict(levels=[dict(soup='greedy', group_by=['lr', 'seed']),
+    dict(soup='uniform', group_by='lr'), dict(soup='greedy')])``: levels from the bottom
+    to the top, each with a soup (``'uniform'``, ``'greedy'``, ``'best'``) and the key or
+    keys that the members of a group have in common; the last leaves one model. More
+    than two levels go beyond the paper.
+    """
+
+    method = 'hierarchical'
+    title = 'hierarchical'
+    soup_keys = ('levels',)
+
+    def build_levels(self) -> list[Level]:
+        """Returns the levels that the config lists."""
+        levels = self.options.get('levels')
+        if not levels:
+            raise ConfigError(
+                "soup.levels is missing, such as [dict(soup='greedy', group_by='lr'), "
+                "dict(soup='greedy')]"
+            )
+        try:
+            return [Level(**level) for level in levels]
+        except TypeError as error:
+            raise ConfigError(
+                f'soup.levels: each level is dict(soup=..., group_by=...), got {levels}'
+            ) from error
+
+
+class _TwoLevelRunner(SoupRunner):
+    soup_keys = ('group_by',)
+
+    @property
+    def group_by(self) -> str | Sequence[str]:
+        return self.options.get('group_by', 'lr')
+
+
+@RUNNERS.register_module()
+class GoGSoupRunner(_TwoLevelRunner):
+    """GoG, greedy of greedy: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+
+    method = 'gog'
+    title = 'GoG'
+
+    def build_levels(self) -> list[Level]:
+        """Returns greedy soups of the groups, and a greedy soup of those."""
+        return gog(self.group_by)
+
+
+@RUNNERS.register_module()
+class GoUSoupRunner(_TwoLevelRunner):
+    """GoU, greedy of uniform: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+
+    method = 'gou'
+    title = 'GoU'
+
+    def build_levels(self) -> list[Level]:
+        """Returns uniform soups of the groups, and a greedy soup of those."""
+        return gou(self.group_by)
+
+
+@RUNNERS.register_module()
+class GreedySoupRunner(SoupRunner):
+    """The greedy soup of all ingredients (Wortsman et al. 2022)."""
+
+    method = 'greedy'
+    title = 'greedy'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single greedy level."""
+        return [Level('greedy')]
+
+
+@RUNNERS.register_module()
+class UniformSoupRunner(SoupRunner):
+    """The uniform soup of all ingredients (Wortsman et al. 2022)."""
+
+    method = 'uniform'
+    title = 'uniform'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single uniform level."""
+        return [Level('uniform')]
+
+
+@RUNNERS.register_module()
+class BestIngredientRunner(SoupRunner):
+    """The best single ingredient, to compare soups with."""
+
+    method = 'best'
+    title = 'best single'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a level that takes the best."""
+        return [Level('best')]

@@ -1,0 +1,70 @@
+"""The check of installed versions, made before anything of OpenMMLab is imported.
+
+Uses only the metadata of installed distributions, so that it can speak even where
+importing MMEngine or torch would fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+TORCH_MINIMUM = (2, 6)
+INSTALL = 'pip install -e ".[openmmlab]"'
+
+
+def installed(distribution: str) -> str | None:
+    """Returns the version of a distribution, or None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def importable(module: str) -> bool:
+    """Tells whether a top-level module can be found, without importing it."""
+    return find_spec(module) is not None
+
+
+def find_problem(
+    installed: Callable[[str], str | None] = installed,
+    importable: Callable[[str], bool] = importable,
+) -> str | None:
+    """Returns one line with the remedy if this environment cannot work, else None.
+
+    Args:
+        installed: Maps a distribution's name to its version, None if missing.
+        importable: Tells whether a top-level module exists.
+    """
+    torch = installed('torch')
+    if torch is None:
+        return f'torch is not installed: {INSTALL}'
+    if _release(torch) < TORCH_MINIMUM:
+        return (
+            f'torch {torch} is too old, ff_mm needs 2.6 or newer (checkpoints are read '
+            'with weights_only=True): pip install -U torch torchvision'
+        )
+    for module in ('mmengine', 'mmcv', 'mmpretrain'):
+        if not importable(module):
+            return f'{module} is not installed: {INSTALL} (or ".[onedl]")'
+    if installed('mmengine') and not importable('pkg_resources'):
+        return (
+            f'mmengine {installed("mmengine")} needs pkg_resources, which setuptools '
+            f'{installed("setuptools") or ">= 82"} no longer has: '
+            'pip install "setuptools<82"'
+        )
+    return None
+
+
+def check_environment() -> None:
+    """Raises ImportError with one line and its remedy where ff_mm cannot work."""
+    problem = find_problem()
+    if problem is not None:
+        raise ImportError(f'ff_mm: {problem}')
+
+
+def _release(text: str) -> tuple[int, int]:
+    """Major and minor of a version such as ``'2.14.1+cpu'``."""
+    major, minor = text.split('.')[:2]
+    return int(major), int(''.join(c for c in minor if c.isdigit()))

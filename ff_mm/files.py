@@ -1,0 +1,116 @@
+"""Files that are either whole or not there: atomic writing, strict JSON, SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def atomic_write(path: PathLike, mode: str = 'wb') -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only once it is complete.
+
+    What is written goes to a temporary file in the same directory, reaches the
+    disk, and then replaces ``path`` in one step. On any exception ``path`` stays as
+    it was and the temporary file is removed. Parent directories are created.
+
+    Args:
+        path: The file to write.
+        mode: ``'wb'``, or ``'w'`` for UTF-8 text.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        ValueError: If ``mode`` is neither ``'wb'`` nor ``'w'``.
+    """
+    if mode not in ('w', 'wb'):
+        raise ValueError(f"mode must be 'w' or 'wb', got {mode!r}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its files are readable by the owner alone, and stay so.
+    part = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.part')
+    encoding = 'utf-8' if mode == 'w' else None
+    try:
+        with open(part, mode.replace('w', 'x'), encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename in ``directory`` survive a power cut, where that is possible."""
+    with suppress(OSError):  # Windows, and some network file systems, cannot
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_json(obj: Any, path: PathLike) -> None:
+    """Write strict JSON atomically; NaN and infinities, which JSON lacks, as null.
+
+    Args:
+        obj: Dicts, lists, tuples, strings, numbers, booleans and None.
+        path: The file to write, in UTF-8, indented by 2.
+
+    Raises:
+        TypeError: If ``obj`` holds something else; ``path`` is then left alone.
+    """
+    text = json.dumps(_finite(obj), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path, 'w') as file:
+        file.write(text + '\n')
+
+
+def _finite(obj: Any) -> Any:
+    """``obj`` with every float that JSON cannot express replaced by None."""
+    if isinstance(obj, float):
+        return obj if math.isfinite(obj) else None
+    if isinstance(obj, dict):
+        return {key: _finite(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [_finite(value) for value in obj]
+    return obj
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file to read, in UTF-8.
+
+    Returns:
+        What the file says.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is cut short, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both
+        raise ValueError(f'{path}: not JSON, or cut short: {error}') from error
+
+
+def sha256(path: PathLike) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,175 @@
+"""The ledger: which trials are done, and what each produced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ff_mm.errors import LedgerError
+from ff_mm.files import read_json, write_json
+from ff_mm.generation.trial import Trial
+
+FORMAT = 1
+_SHOWN = 8
+
+# Parts of a config that change what is shown or where, but not what comes out.
+_IRRELEVANT = {
+    'work_dir',
+    'launcher',
+    'log_level',
+    'log_processor',
+    'visualizer',
+    'vis_backends',
+    'default_hooks',
+    'custom_imports',
+    'env_cfg',
+    'resume',
+    'selection',
+    'ood_dataloaders',
+    'test_cfg',
+    'test_dataloader',
+    'test_evaluator',
+}
+
+
+class Ledger:
+    """The state of a plan, kept in ``ledger.json``.
+
+    Every change is on disk, atomically, before anything goes on.
+
+    Args:
+        path: The file. If it exists it is read, and must be of the same config.
+        config: The generation config as plain dict.
+        trials: The plan's trials.
+
+    Raises:
+        LedgerError: The file is damaged, or was begun with another config; the message
+            says what differs.
+    """
+
+    def __init__(
+        self, path: str | Path, config: Mapping[str, Any], trials: Sequence[Trial]
+    ) -> None:
+        self.path = Path(path)
+        self._config = comparable(config)
+        if self.path.exists():
+            self._data = self._read()
+        else:
+            entries = [_new_entry(trial) for trial in trials]
+            self._data = dict(format=FORMAT, config=self._config, trials=entries)
+            self._write()
+        self._entries = {entry['id']: entry for entry in self._data['trials']}
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All trials' entries, in the order of the plan."""
+        return list(self._data['trials'])
+
+    def entry(self, trial_id: str) -> dict[str, Any]:
+        """One trial's entry."""
+        return self._entries[trial_id]
+
+    def is_done(self, trial_id: str) -> bool:
+        """Whether a trial has been finished."""
+        return self._entries[trial_id]['state'] == 'done'
+
+    @property
+    def complete(self) -> bool:
+        """Whether all trials have been finished."""
+        return all(self.is_done(trial_id) for trial_id in self._entries)
+
+    def start(self, trial_id: str) -> None:
+        """Notes that a trial is being worked on."""
+        self._entries[trial_id]['state'] = 'running'
+        self._write()
+
+    def finish(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Notes that a trial is finished, and what came out of it.
+
+        Args:
+            trial_id: The trial.
+            result: ``epochs``, ``seconds``, ``best_epoch``, ``metrics`` and
+                ``ingredients``.
+        """
+        self._entries[trial_id].update(result, state='done')
+        self._write()
+
+    def cost(self) -> dict[str, float]:
+        """Epochs and seconds of all finished trials."""
+        done = [entry for entry in self.entries if entry['state'] == 'done']
+        return dict(
+            trials=len(done),
+            epochs=sum(entry['epochs'] for entry in done),
+            seconds=round(sum(entry['seconds'] for entry in done), 1),
+        )
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            data = read_json(self.path)
+        except ValueError as error:
+            raise LedgerError(
+                f'{error}; move the file away to begin the plan anew'
+            ) from error
+        if data.get('format') != FORMAT:
+            raise LedgerError(
+                f'{self.path}: format {data.get("format")!r}, expected {FORMAT}; it was '
+                'written by another version of ff_mm, use a new --work-dir'
+            )
+        differences = compare(data['config'], self._config)
+        if differences:
+            raise LedgerError(_difference_message(self.path, differences))
+        return data
+
+    def _write(self) -> None:
+        write_json(self._data, self.path)
+
+
+def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a config that decides what comes out, as JSON has it."""
+    kept = {key: value for key, value in config.items() if key not in _IRRELEVANT}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def compare(old: Any, new: Any, path: str = '') -> list[str]:
+    """Lists where two JSON values differ, as ``key: old -> new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            difference
+            for key in keys
+            for difference in compare(
+                old.get(key, '(absent)'),
+                new.get(key, '(absent)'),
+                f'{path}.{key}' if path else key,
+            )
+        ]
+    return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
+
+
+def _new_entry(trial: Trial) -> dict[str, Any]:
+    return dict(
+        id=trial.id,
+        stage=trial.stage,
+        parent=trial.parent,
+        hyper=dict(trial.hyper),
+        overrides=json.loads(json.dumps(dict(trial.overrides))),
+        planned_epochs=trial.epochs,
+        state='planned',
+    )
+
+
+def _difference_message(path: Path, differences: list[str]) -> str:
+    shown = '\n'.join(f'  {line}' for line in differences[:_SHOWN])
+    more = len(differences) - _SHOWN
+    return (
+        f'{path} was begun with another config (old -> new):\n{shown}'
+        + (f'\n  and {more} more' if more > 0 else '')
+        + '\nrestore these values to go on, or give a new --work-dir'
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, str) else value
+    return text if len(text) <= 60 else f'{text[:57]}...'

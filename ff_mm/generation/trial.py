@@ -1,0 +1,122 @@
+"""One training run of a plan, and the MMEngine config that carries it out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ff_mm.config import resolve, set_dataloader_defaults
+
+# Keys of a generation config that a single training run has no use for.
+_PLAN_KEYS = ('plan', 'runner_type', 'selection', 'ood_dataloaders')
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run.
+
+    Attributes:
+        id: Unique within the plan, fit for a folder's name.
+        stage: ``'probe'``, ``'base'`` or ``'fission'``.
+        epochs: Its length (early stopping may end it before).
+        overrides: Dotted config keys and their values, as in ``--cfg-options``.
+        hyper: The hyper-parameters that tell its ingredients from others.
+        parent: Id of the trial it starts from; None: from the model's own weights.
+        inherit_optimizer: Whether the parent's optimizer state comes along.
+        hooks: Hooks that the stage needs.
+        yields: Which ingredients come out of it: ``'best'``, the checkpoint of the
+            best epoch; ``'snapshots'``, one at each minimum of the schedule;
+            ``'start'``, none, it is only what others start from.
+    """
+
+    id: str
+    stage: str
+    epochs: int
+    overrides: Mapping[str, Any]
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    inherit_optimizer: bool = False
+    hooks: tuple[Mapping[str, Any], ...] = ()
+    yields: str = 'best'
+
+    def describe(self) -> dict[str, Any]:
+        """What the ingredients of this trial say about where they come from."""
+        return dict(stage=self.stage, hyper=dict(self.hyper), parent=self.parent)
+
+
+def trial_config(
+    base: Config,
+    trial: Trial,
+    work_dir: str | Path,
+    parent_file: str | Path | None = None,
+    state: str | Path | None = None,
+    state_interval: int = 1,
+) -> Config:
+    """Builds the config with which an MMEngine Runner carries out one trial.
+
+    Args:
+        base: The generation config, references not yet resolved.
+        trial: The trial.
+        work_dir: The trial's own folder.
+        parent_file: Checkpoint of the parent trial.
+        state: A state of this very trial to go on from; wins over ``parent_file``.
+        state_interval: Epochs between two such states.
+
+    Returns:
+        A config that stock MMEngine understands once ff_mm is imported.
+    """
+    cfg = copy.deepcopy(base)
+    for key in _PLAN_KEYS:
+        cfg.pop(key, None)
+    cfg.merge_from_dict(dict(trial.overrides))
+    cfg = resolve(cfg)
+    cfg.work_dir = str(work_dir)
+    # Loggers and message hubs are global by name: a name used twice would leak the
+    # best score of one trial into the next.
+    folder = hashlib.sha1(str(Path(work_dir).resolve()).encode()).hexdigest()
+    cfg.experiment_name = f'{trial.id}_{folder[:8]}'
+    cfg.resume = state is not None
+    cfg.load_from = str(state or parent_file) if state or parent_file else None
+    if parent_file is not None:
+        _drop_pretrained(cfg.model)
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *map(dict, trial.hooks)]
+    if parent_file is not None and state is None:
+        cfg.custom_hooks.append(
+            dict(type='WarmStartHook', optimizer=trial.inherit_optimizer)
+        )
+    _make_resumable(cfg, state_interval)
+    return cfg
+
+
+def _make_resumable(cfg: Config, state_interval: int) -> None:
+    """Puts in what makes an interrupted run end like an unbroken one, bit for bit."""
+    hooks = cfg.setdefault('default_hooks', {})
+    hooks.checkpoint = None
+    cfg.custom_hooks += [
+        dict(type='EpochSeedHook'),
+        dict(type='SafeCheckpointHook'),
+        dict(type='ResumeStateHook', interval=state_interval),
+    ]
+    set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader')
+    cfg.train_dataloader.worker_init_fn = dict(type='seed_worker')
+    cfg.train_dataloader.persistent_workers = False
+
+
+def _drop_pretrained(node: Any) -> None:
+    """Removes ``init_cfg`` of type Pretrained: the parent's weights replace them."""
+    if isinstance(node, dict):
+        init = node.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            node['init_cfg'] = None
+        if node.get('pretrained'):  # a path in MMPretrain, True in TIMMBackbone
+            node['pretrained'] = False if node['pretrained'] is True else None
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            _drop_pretrained(child)

@@ -1,0 +1,38 @@
+"""Merging models, in pure torch: reading, averaging and souping state dicts."""
+
+from ff_mm.merging.hierarchical import Level, gog, gou, hierarchical, tree
+from ff_mm.merging.ingredient import Ingredient, check_ingredients
+from ff_mm.merging.mean import RunningMean
+from ff_mm.merging.soup import SOUPS, Scorer, Soup, Step, best, greedy, uniform
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    StateDict,
+    check_same_architecture,
+    read_checkpoint,
+    read_state_dict,
+    write_checkpoint,
+)
+
+__all__ = [
+    'SOUPS',
+    'CheckpointError',
+    'Ingredient',
+    'Level',
+    'RunningMean',
+    'Scorer',
+    'Soup',
+    'StateDict',
+    'Step',
+    'best',
+    'check_ingredients',
+    'check_same_architecture',
+    'gog',
+    'gou',
+    'greedy',
+    'hierarchical',
+    'read_checkpoint',
+    'read_state_dict',
+    'tree',
+    'uniform',
+    'write_checkpoint',
+]

@@ -1,0 +1,180 @@
+"""Hierarchical soups: soups of soups, grouped by hyper-parameters.
+
+Sanjeev et al., "FissionFusion: fast geometric generation and hierarchical souping for
+medical image analysis", MICCAI 2024 (arXiv 2403.13341).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ff_mm.errors import ConfigError
+from ff_mm.merging.ingredient import hashable
+from ff_mm.merging.soup import (
+    SOUPS,
+    AnyIngredient,
+    Scorer,
+    Soup,
+    require_distinct_names,
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One step of a hierarchical soup.
+
+    Attributes:
+        soup: Which soup is made in each group, a key of
+            :data:`~ff_mm.merging.soup.SOUPS`.
+        group_by: The hyper-parameter(s) that the members of a group have in common;
+            None puts all into one group.
+
+    Raises:
+        ConfigError: If there is no such soup.
+    """
+
+    soup: str
+    group_by: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.soup not in SOUPS:
+            raise ConfigError(f'no soup {self.soup!r}; there are {", ".join(SOUPS)}')
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The hyper-parameters to group by, none or more."""
+        if self.group_by is None:
+            return ()
+        return (
+            (self.group_by,) if isinstance(self.group_by, str) else tuple(self.group_by)
+        )
+
+
+def gou(group_by: str | Sequence[str] = 'lr') -> list[Level]:
+    """Greedy of uniform: uniform soups in the groups, a greedy soup of those."""
+    return [Level('uniform', group_by), Level('greedy')]
+
+
+def gog(group_by: str | Sequence[str] = 'lr') -> list[Level]:
+    """Greedy of greedy: greedy soups in the groups, a greedy soup of those."""
+    return [Level('greedy', group_by), Level('greedy')]
+
+
+def hierarchical(
+    ingredients: Sequence[AnyIngredient],
+    levels: Sequence[Level],
+    scorer: Scorer,
+    name: str = 'soup',
+) -> Soup:
+    """Make soups in groups, soups of these soups, and so on until one is left.
+
+    The levels are tried out on the hyper-parameters before anything is scored, so that
+    a mistake in them costs no time. Between the groups of a level nothing is kept but
+    the choices made; see :meth:`~ff_mm.merging.soup.Soup.load` for the memory.
+
+    Args:
+        ingredients: Ingredients or soups, of distinct names.
+        levels: From the bottom to the top. The last one must leave one soup.
+        scorer: Scores and ranks on validation, at all levels.
+        name: The name of the soup.
+
+    Returns:
+        The soup at the top; its members, and what it rejected, are the soups below.
+
+    Raises:
+        ConfigError: If there are no ingredients or levels, an ingredient lacks a
+            hyper-parameter that a level groups by, or more than one soup is left.
+        FFMMError: If two ingredients share a name, or all of a greedy or best soup's
+            score NaN.
+    """
+    _rehearse(ingredients, levels, name)
+    current = list(ingredients)
+    for number, level in enumerate(levels, 1):
+        make = SOUPS[level.soup]
+        current = [
+            make(members, scorer, name if number == len(levels) else label)
+            for label, members in _groups(current, level, number)
+        ]
+    return current[0]
+
+
+def _rehearse(
+    ingredients: Sequence[AnyIngredient], levels: Sequence[Level], name: str
+) -> None:
+    """Go through the levels without scoring anything, to find mistakes early.
+
+    A soup agrees on at least the hyper-parameters on which all of its candidates do,
+    so what works here with all of them works later with those that are kept.
+    """
+    if not ingredients or not levels:
+        what = 'levels' if ingredients else 'ingredients'
+        raise ConfigError(f'hierarchical soup {name!r}: there are no {what}')
+    require_distinct_names(ingredients, name)
+    current = list(ingredients)
+    for number, level in enumerate(levels, 1):
+        groups = _groups(current, level, number)
+        current = [Soup(label, level.soup, tuple(m)) for label, m in groups]
+    if len(current) > 1:
+        left = ', '.join(soup.name for soup in current)
+        raise ConfigError(
+            f'the last level (level {number}, {level.soup} by {level.group_by}) must '
+            f'leave one soup, but leaves {len(current)}: {left}; '
+            f'add a level without group_by'
+        )
+
+
+def _groups(
+    ingredients: Sequence[AnyIngredient], level: Level, number: int
+) -> list[tuple[str, list[AnyIngredient]]]:
+    """Group by the values of the level's keys: labels and members, as first seen."""
+    groups: dict[Hashable, list[AnyIngredient]] = {}
+    for ingredient in ingredients:
+        groups.setdefault(_values(ingredient, level, number), []).append(ingredient)
+    return [(_label(members[0], level, number), members) for members in groups.values()]
+
+
+def _values(ingredient: AnyIngredient, level: Level, number: int) -> Hashable:
+    hyper = ingredient.hyper
+    for key in level.keys:
+        if key not in hyper:
+            raise ConfigError(
+                f'level {number} groups by {key!r}, which {ingredient.name!r} does not '
+                f'have; it has {", ".join(map(repr, hyper)) or "nothing to group by"}'
+            )
+    return tuple(hashable(hyper[key]) for key in level.keys)
+
+
+def _label(ingredient: AnyIngredient, level: Level, number: int) -> str:
+    hyper = ingredient.hyper
+    return ', '.join(f'{key}={hyper[key]}' for key in level.keys) or f'level {number}'
+
+
+def tree(soup: AnyIngredient, weight: float = 1.0) -> dict[str, Any]:
+    """Describe a soup for a report, down to its ingredients.
+
+    Args:
+        soup: A soup, or an ingredient.
+        weight: Its weight in the whole.
+
+    Returns:
+        A JSON-like dict: name, level, score and weight in the whole, and for soups
+        also method, members, rejected (of weight 0) and steps. NaN scores stay NaN,
+        which :func:`~ff_mm.files.write_json` turns into null.
+    """
+    node = {
+        'name': soup.name,
+        'level': soup.level,
+        'score': soup.score,
+        'weight': weight,
+    }
+    if not isinstance(soup, Soup):
+        return node
+    share = weight / len(soup.members)
+    return node | {
+        'method': soup.method,
+        'members': [tree(member, share) for member in soup.members],
+        'rejected': [tree(other, 0.0) for other in soup.rejected],
+        'steps': [asdict(step) for step in soup.steps],
+    }

@@ -1,0 +1,128 @@
+"""What goes into a soup: weights that can be loaded, and what is known of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ff_mm.files import PathLike
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    StateDict,
+    check_same_architecture,
+    outline,
+    read_state_dict,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredient:
+    """One trained model that may go into a soup.
+
+    Attributes:
+        name: Unique among the ingredients of a soup.
+        load: Returns the weights, the same at each call; they are not kept.
+        hyper: Hyper-parameters by name, JSON-like values; levels group by them.
+        score: The validation metric, if it is known: of the same metric, in the same
+            unit as the :class:`~ff_mm.merging.soup.Scorer` returns it.
+        file: Where the weights come from, for messages.
+    """
+
+    name: str
+    load: Callable[[], StateDict]
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    file: str | None = None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: PathLike,
+        name: str | None = None,
+        hyper: Mapping[str, Any] | None = None,
+        score: float | None = None,
+    ) -> Ingredient:
+        """Make an ingredient of a checkpoint, which is opened only when needed.
+
+        Args:
+            path: The checkpoint, see :func:`~ff_mm.merging.state_dict.read_state_dict`.
+            name: Defaults to the name of the file without its suffix.
+            hyper: Its hyper-parameters.
+            score: Its validation metric, if known.
+        """
+        return cls(
+            name=Path(path).stem if name is None else name,
+            load=partial(read_state_dict, path),
+            hyper=dict(hyper or {}),
+            score=score,
+            file=str(path),
+        )
+
+    @property
+    def recipe(self) -> dict[str, float]:
+        """Weight by ingredient name; an ingredient consists of itself."""
+        return {self.name: 1.0}
+
+    @property
+    def level(self) -> int:
+        """How many levels of soup are below; none below an ingredient."""
+        return 0
+
+
+def check_ingredients(ingredients: Iterable[Ingredient]) -> None:
+    """Check that ingredients can be averaged, and report all problems at once.
+
+    They are opened one after the other and not kept. Names must be unique, and keys,
+    shapes and dtypes those of the first ingredient that can be read.
+
+    Args:
+        ingredients: The ingredients of one soup.
+
+    Raises:
+        CheckpointError: With a line an ingredient that cannot be used.
+    """
+    ingredients = list(ingredients)
+    if not ingredients:
+        raise CheckpointError('there are no ingredients; give at least one')
+    counts = Counter(ingredient.name for ingredient in ingredients)
+    lines = [
+        f'{name}: {count} ingredients have this name; give each its own'
+        for name, count in counts.items()
+        if count > 1
+    ]
+    reference: tuple[str, StateDict] | None = None
+    for ingredient in ingredients:
+        try:
+            state_dict = ingredient.load()
+        except (OSError, ValueError) as error:
+            lines.append(f'{ingredient.name}: {error}')
+            continue
+        reference = reference or (ingredient.name, outline(state_dict))
+        name, expected = reference
+        label = f'{ingredient.name} ({ingredient.file or "in memory"})'
+        if problems := check_same_architecture(state_dict, expected, label, name):
+            lines.append('; '.join(problems))
+    if lines:
+        raise CheckpointError('\n'.join(lines))
+
+
+def hashable(value: Any) -> Hashable:
+    """Turn a JSON-like value into one that is equal and hashable.
+
+    Numbers are equal as numbers (``1e-3`` and ``0.001``, ``1`` and ``1.0``), but not
+    to booleans; lists are equal to tuples.
+
+    Raises:
+        TypeError: If the value is not JSON-like.
+    """
+    if isinstance(value, Mapping):
+        return 'dict', frozenset((key, hashable(v)) for key, v in value.items())
+    if isinstance(value, list | tuple):
+        return 'list', tuple(hashable(v) for v in value)
+    if value is None or isinstance(value, bool | str | int | float):
+        return (bool, value) if isinstance(value, bool) else value
+    raise TypeError(f'a hyper-parameter must be JSON-like, got {value!r}')

@@ -1,0 +1,207 @@
+"""The pool: all ingredients that a fusion may choose from, and where they come from.
+
+A pool is an ``ingredients.json`` that a generation left behind, or any checkpoints of
+one architecture, named one by one or by patterns, with hyper-parameters given by hand.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ff_mm.errors import ConfigError
+from ff_mm.files import read_json, sha256
+from ff_mm.merging.ingredient import Ingredient
+from ff_mm.merging.state_dict import CheckpointError, read_checkpoint
+
+# Entries of an ingredient, besides its hyper-parameters, that levels can group by.
+_KEYS = ('stage', 'cycle', 'parent')
+
+
+@dataclass(frozen=True)
+class PoolEntry:
+    """One ingredient of the pool as described, its weights not yet read.
+
+    Attributes:
+        name: Unique in the pool.
+        file: The checkpoint.
+        hyper: What levels can group by: hyper-parameters, stage, cycle, parent.
+        metrics: Validation metrics recorded at training, as fractions.
+        digest: SHA-256 that the file must have; None: not known.
+        validation: Fingerprint of the validation set of these metrics.
+    """
+
+    name: str
+    file: Path
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    digest: str | None = None
+    validation: str | None = None
+
+    def ingredient(self, metric: str, validation: str | None) -> Ingredient:
+        """Makes the ingredient.
+
+        Args:
+            metric: The metric that ranks and selects.
+            validation: Fingerprint of today's validation set; a metric recorded on
+                another one is not used.
+        """
+        same = validation is not None and self.validation == validation
+        return Ingredient.from_file(
+            self.file,
+            name=self.name,
+            hyper=self.hyper,
+            score=self.metrics.get(metric) if same else None,
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All entries, what they cost, and whether the generation was finished."""
+
+    entries: tuple[PoolEntry, ...]
+    cost: Mapping[str, Any] | None = None
+    complete: bool = True
+
+    def check_files(self) -> None:
+        """Checks each file against its recorded SHA-256.
+
+        Raises:
+            CheckpointError: With a line for each file that is missing or another one.
+        """
+        lines = []
+        for entry in self.entries:
+            if not entry.file.is_file():
+                lines.append(f'{entry.file}: no such file (ingredient {entry.name!r})')
+            elif entry.digest is not None and sha256(entry.file) != entry.digest:
+                lines.append(
+                    f'{entry.file}: is not the file that was recorded (sha256 differs);'
+                    ' copy it again, or train it again'
+                )
+        if lines:
+            raise CheckpointError('\n'.join(lines))
+
+
+Source = str | Mapping[str, Any] | Sequence[Any]
+
+
+def read_pool(source: Source) -> Pool:
+    """Reads a pool.
+
+    Args:
+        source: An ``ingredients.json``; a checkpoint or a pattern such as
+            ``'runs/*/best*.pth'``; ``dict(file=<path or pattern>, lr=1e-4, seed=0)``,
+            whose other entries are hyper-parameters (``name`` gives a single file its
+            name); or a list of any of these.
+
+    Returns:
+        The pool, in the order given; patterns are sorted by name.
+
+    Raises:
+        ConfigError: A source that is none of these, or a pattern that fits nothing.
+        CheckpointError: A manifest or checkpoint that cannot be read.
+    """
+    sources = source if isinstance(source, (list, tuple)) else [source]
+    if not sources:
+        raise ConfigError('ingredients: the list is empty')
+    pools = [_read_source(item) for item in sources]
+    entries = [entry for pool in pools for entry in pool.entries]
+    return Pool(
+        entries=tuple(_distinct(entries)),
+        cost=pools[0].cost if len(pools) == 1 else None,
+        complete=all(pool.complete for pool in pools),
+    )
+
+
+def _read_source(source: Any) -> Pool:
+    if isinstance(source, str) and source.endswith('.json'):
+        return _read_manifest(Path(source))
+    if isinstance(source, str):
+        return Pool(tuple(_read_files(source, {})))
+    if isinstance(source, Mapping) and isinstance(source.get('file'), str):
+        given = {key: value for key, value in source.items() if key != 'file'}
+        return Pool(tuple(_read_files(source['file'], given)))
+    raise ConfigError(
+        f'ingredients: cannot read {source!r}; expected an ingredients.json, a '
+        "checkpoint or pattern, or dict(file='runs/*.pth', lr=1e-4)"
+    )
+
+
+def _read_manifest(path: Path) -> Pool:
+    if not path.is_file():
+        raise ConfigError(
+            f'{path}: no such file; run the generation first (tools/train.py), or set '
+            'ingredients to where it is'
+        )
+    try:
+        manifest = read_json(path)
+        validation = manifest['validation']['fingerprint']
+        entries = [
+            _manifest_entry(e, path, validation) for e in manifest['ingredients']
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f'{path}: is not a manifest of ff_mm: {error}') from error
+    if not entries:
+        raise CheckpointError(f'{path}: holds no ingredients yet')
+    return Pool(tuple(entries), manifest.get('cost'), manifest.get('complete', True))
+
+
+def _manifest_entry(
+    entry: Mapping[str, Any], manifest: Path, validation: str
+) -> PoolEntry:
+    relative = Path(entry['file'])
+    if not relative.is_absolute() and '..' in relative.parts:
+        raise CheckpointError(
+            f'{manifest}: the file of {entry["name"]!r}, {relative}, leaves the '
+            "manifest's folder"
+        )
+    return PoolEntry(
+        name=entry['name'],
+        file=manifest.parent / relative,
+        hyper=_grouping(entry),
+        metrics=entry['metrics'],
+        digest=entry['sha256'],
+        validation=validation,
+    )
+
+
+def _grouping(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**entry.get('hyper', {}), **{key: entry.get(key) for key in _KEYS}}
+
+
+def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
+    files = sorted(glob.glob(pattern, recursive=True)) or [pattern]
+    if files == [pattern] and not Path(pattern).is_file():
+        raise ConfigError(f'ingredients: {pattern!r} fits no file')
+    if 'name' in given and len(files) > 1:
+        raise ConfigError(
+            f'ingredients: {pattern!r} fits {len(files)} files, which cannot all be '
+            f'called {given["name"]!r}'
+        )
+    return [_file_entry(Path(file), dict(given)) for file in files]
+
+
+def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
+    """An entry for a checkpoint; one of ff_mm's own knows its hyper-parameters."""
+    name = given.pop('name', file.stem)
+    meta = read_checkpoint(file).get('meta')
+    own = meta.get('ingredient') if isinstance(meta, Mapping) else None
+    known = _grouping(own) if isinstance(own, Mapping) else {}
+    return PoolEntry(name=name, file=file, hyper={**known, **given})
+
+
+def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:
+    """Tells files of one name apart by the folder they lie in."""
+    counts = Counter(entry.name for entry in entries)
+    return [
+        replace(entry, name=f'{entry.file.parent.name}/{entry.name}')
+        if counts[entry.name] > 1
+        else entry
+        for entry in entries
+    ]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmpretrain.structures import DataSample
+
+from ff_mm.evaluation import MulticlassMetric, ValidationLoss
+
+LABELS = [0, 1, 2, 0, 1]
+
+
+def evaluate(indices: list[int]) -> dict:
+    scores = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).softmax(1)
+    samples = [
+        DataSample().set_gt_label(LABELS[i]).set_pred_score(scores[i]).to_dict()
+        for i in indices
+    ]
+    results = {}
+    for metric in (MulticlassMetric(), ValidationLoss()):
+        metric.process(None, samples)
+        results.update(metric.evaluate(len(LABELS)))
+    return results
+
+
+def work(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    dist.init_process_group('gloo', rank=rank, world_size=2)
+    # As DefaultSampler deals five cases to two ranks: the first is repeated.
+    results = evaluate([[0, 2, 4], [1, 3, 0]][rank])
+    Path(folder, f'{rank}.json').write_text(json.dumps(results))
+    dist.destroy_process_group()
+
+
+def test_two_ranks_give_what_one_gives(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    mp.spawn(work, (port, str(tmp_path)), nprocs=2)
+    first, second = (
+        json.loads((tmp_path / f'{rank}.json').read_text()) for rank in (0, 1)
+    )
+    assert first == second == pytest.approx(evaluate([0, 1, 2, 3, 4]))

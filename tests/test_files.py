@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+
+import pytest
+
+from ff_mm.files import atomic_write, read_json, sha256, write_json
+
+
+def test_atomic_write_creates_directories_and_leaves_only_the_file(tmp_path):
+    path = tmp_path / 'a' / 'b' / 'c.bin'
+    with atomic_write(path) as file:
+        file.write(b'\x00whole')
+    assert path.read_bytes() == b'\x00whole'
+    assert os.listdir(path.parent) == ['c.bin']
+
+
+@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(error), atomic_write(path, 'w') as file:
+        file.write('new')
+        file.flush()
+        raise error
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_nothing_is_seen_under_the_name_before_the_end(tmp_path):
+    path = tmp_path / 'a.txt'
+    with atomic_write(path, 'w') as file:
+        file.write('new')
+        file.flush()
+        assert not path.exists()
+        assert len(os.listdir(tmp_path)) == 1  # in the same directory, as replace needs
+    assert path.read_text() == 'new'
+
+
+def test_a_failing_replace_removes_the_temporary_file(tmp_path):
+    path = tmp_path / 'taken'
+    path.mkdir()
+    with pytest.raises(OSError), atomic_write(path) as file:
+        file.write(b'x')
+    assert os.listdir(tmp_path) == ['taken']
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='permissions are POSIX')
+def test_written_files_are_as_readable_as_any(tmp_path):
+    (tmp_path / 'plain').touch()
+    with atomic_write(tmp_path / 'atomic'):
+        pass
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+def test_only_writing_modes(tmp_path):
+    with (
+        pytest.raises(ValueError, match="got 'rb'"),
+        atomic_write(tmp_path / 'a', 'rb'),
+    ):
+        pass
+
+
+def test_json_is_strict_readable_and_comes_back(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json({'ü': [1, 0.1, True, None], 'bad': (math.nan, -math.inf)}, path)
+    text = path.read_text(encoding='utf-8')
+    assert '"ü": [\n    1,' in text
+    assert text.endswith('}\n')
+    assert read_json(path) == {'ü': [1, 0.1, True, None], 'bad': [None, None]}
+
+
+def test_what_json_cannot_say_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json([1], path)
+    with pytest.raises(TypeError):
+        write_json([1, object()], path)
+    assert read_json(path) == [1]
+    assert os.listdir(tmp_path) == ['a.json']
+
+
+@pytest.mark.parametrize('content', [b'', b'{"a": [1, 2', b'\xff\xfe\x00', b'hello'])
+def test_broken_json_is_one_error_that_names_the_file(tmp_path, content):
+    path = tmp_path / 'ledger.json'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'ledger\.json: not JSON') as caught:
+        read_json(path)
+    assert type(caught.value) is ValueError
+    assert not isinstance(caught.value, json.JSONDecodeError)
+
+
+def test_sha256_of_more_than_a_chunk(tmp_path):
+    content = bytes(range(256)) * 5000
+    (tmp_path / 'a').write_bytes(content)
+    assert sha256(tmp_path / 'a') == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,49 @@
+"""Fusion: makes one model of the ingredients that a generation left behind.
+
+python tools/soup.py configs/gog_ham10000_resnet50.py
+
+Several configs are carried out one after the other and compared in one table.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.registry import RUNNERS
+
+from ff_mm import cli
+from ff_mm.analysis.tables import soup_table
+from ff_mm.errors import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('configs', nargs='+', help='config files')
+    cli.add_common_options(parser)
+    args = parser.parse_args()
+    if args.work_dir and len(args.configs) > 1:
+        parser.error('--work-dir is for one config; several have one each')
+    return args
+
+
+def main() -> None:
+    """Makes the soups, and prints what they reach."""
+    args = parse_args()
+    configs = [cli.read_config(args, path) for path in args.configs]
+    for cfg in configs:
+        if 'ingredients' not in cfg or 'runner_type' not in cfg:
+            raise ConfigError(
+                f"{cfg.filename}: is not a fusion config (runner_type='GoGSoupRunner' "
+                'or another soup); train it with tools/train.py'
+            )
+    reports = [RUNNERS.build(cfg).run() for cfg in configs]
+    soup_table(reports)
+    for cfg in configs:
+        print(f'{cfg.work_dir}/soup.pth')
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,59 @@
+"""Evaluates a checkpoint or a soup on every set that a config names.
+
+python tools/test.py configs/gog_ham10000_resnet50.py work_dirs/gog_X/soup.pth
+
+Takes fusion configs, generation configs and plain mmpretrain configs: validation set,
+test set and out-of-distribution sets, as far as they are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.registry import init_default_scope
+
+from ff_mm import cli
+from ff_mm.analysis.tables import evaluation_table
+from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.files import write_json
+from ff_mm.merging import CheckpointError, check_same_architecture, read_state_dict
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint or soup')
+    parser.add_argument('--out', help='also write the metrics to this json file')
+    cli.add_common_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Evaluates and prints a table of metrics."""
+    args = parse_args()
+    cfg = cli.read_config(args, args.config)
+    state_dict = read_state_dict(args.checkpoint)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    evaluator = ModelEvaluator(cfg)
+    problems = check_same_architecture(
+        state_dict,
+        evaluator.runner.model.state_dict(),
+        args.checkpoint,
+        f'the model of {args.config}',
+    )
+    if problems:
+        raise CheckpointError('; '.join(problems))
+    evaluator.load(state_dict)
+    results = evaluator.evaluate_all()
+    evaluator.close()
+    evaluation_table(results, Path(args.checkpoint).name)
+    if args.out:
+        write_json(results, args.out)
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,105 @@
+"""Fission: trains what a config says, a plan or a single run.
+
+python tools/train.py configs/fgg_ham10000_resnet50.py
+
+The options are those of mmpretrain's tools/train.py, and plain mmpretrain configs
+train as they do there. A plan goes on where it stopped; give the same command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+import ff_mm
+from ff_mm import cli
+from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.errors import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='single runs: resume from a checkpoint, or from the latest one in the '
+        'work directory; plans always go on where they stopped',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision training'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='single runs: do not validate'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the actual batch size',
+    )
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start data workers anew in every epoch',
+    )
+    parser.add_argument(
+        '--version', action='version', version=f'ff_mm {ff_mm.__version__}'
+    )
+    cli.add_common_options(parser)
+    return parser.parse_args()
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Merges the command line into the config, as mmpretrain does."""
+    is_plan = 'plan' in cfg
+    if args.no_validate:
+        if is_plan:
+            raise ConfigError('--no-validate: a plan needs its validation metrics')
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.resume is not None:
+        if is_plan and args.resume != 'auto':
+            raise ConfigError(
+                f'--resume {args.resume}: a plan goes on from its own ledger; give '
+                '--work-dir if it is elsewhere'
+            )
+        cfg.resume = not is_plan
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(field) and args.no_pin_memory:
+            cfg[field]['pin_memory'] = False
+        if cfg.get(field) and args.no_persistent_workers:
+            cfg[field]['persistent_workers'] = False
+    return cfg
+
+
+def main() -> None:
+    """Trains."""
+    args = parse_args()
+    cfg = merge_args(cli.read_config(args, args.config), args)
+    if 'runner_type' in cfg:
+        RUNNERS.build(cfg).train()
+        return
+    cfg = resolve(cfg)
+    set_dataloader_defaults(
+        cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
+    )
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    cli.run(main)
