@@ -4,11 +4,16 @@ Importing the package registers its components in MMEngine's and MMPretrain's
 registries; configs do that with ``custom_imports = dict(imports=['ff_mm'])``.
 """
 
+import warnings
+
 from ff_mm.environment import check_environment
 
 check_environment()
 
-from ff_mm import datasets, engine, evaluation, generation, models  # noqa: E402
+with warnings.catch_warnings():
+    # mmcv-lite is what classification needs; mmcv says on import what it is not.
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformable')
+    from ff_mm import datasets, engine, evaluation, generation, models
 from ff_mm.version import __version__  # noqa: E402
 
 __all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'generation', 'models']

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import is_model_wrapper
 
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
+from ff_mm.plain import to_plain
 
 
 def model_weights(model: torch.nn.Module) -> StateDict:
@@ -40,11 +41,10 @@ def write_ingredient(
     Returns:
         The description with ``file`` (the file's name), ``sha256`` and ``metrics``.
     """
-    metrics = {key: float(value) for key, value in metrics.items()}
-    entry = dict(description, metrics=metrics)
+    entry = to_plain(dict(description, metrics=dict(metrics)), 'ingredient')
     meta = dict(
-        epoch=description.get('epoch'),
-        dataset_meta=dict(dataset_meta),
+        epoch=entry.get('epoch'),
+        dataset_meta=to_plain(dict(dataset_meta), 'dataset_meta'),
         ingredient=entry,
     )
     digest = write_checkpoint(dict(meta=meta, state_dict=state_dict), path)

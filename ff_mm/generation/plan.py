@@ -36,10 +36,17 @@ class _Stage:
 
 @dataclass(frozen=True)
 class ProbeStage(_Stage):
-    """Linear probing from the pretrained weights, common to all bases (LP-FT)."""
+    """Linear probing from the pretrained weights, common to all bases (LP-FT).
+
+    ``freeze=False`` trains the whole network instead. That is for networks without
+    pretrained weights, whose random features are not worth probing: what keeps bases
+    of different learning rates in one basin is a stretch of training in common
+    (Frankle et al. 2020, linear mode connectivity). Not in the paper.
+    """
 
     epochs: int = 10
     lr: float = 1e-3
+    freeze: bool = True
     norm_eval: bool = False
     monitor: str = 'loss'
     rule: str = 'less'
@@ -128,6 +135,10 @@ class FGGPlan(Plan):
 
     def _probe(self) -> Trial:
         stage = self.probe
+        frozen = {
+            'model.type': 'LinearProbingClassifier',
+            'model.norm_eval': stage.norm_eval,
+        }
         return Trial(
             id='probe',
             stage='probe',
@@ -136,8 +147,7 @@ class FGGPlan(Plan):
             overrides={
                 **_common(stage.epochs, self.seeds[0], self.augmentations[0]),
                 **_cosine(stage.lr),
-                'model.type': 'LinearProbingClassifier',
-                'model.norm_eval': stage.norm_eval,
+                **(frozen if stage.freeze else {}),
                 **stage.overrides,
             },
             hooks=(_best(stage),),

@@ -34,6 +34,7 @@ from ff_mm.merging import (
     write_checkpoint,
 )
 from ff_mm.merging.pool import Pool, read_pool
+from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
@@ -219,10 +220,12 @@ class SoupRunner:
         if not is_main_process():
             return
         deploy = deployment_config(self.cfg)
-        meta = dict(
-            dataset_meta=dict(self.evaluator.dataset_meta),
-            cfg=deploy.pretty_text,
-            soup=dict(contents),
+        meta = to_plain(
+            dict(
+                dataset_meta=self.evaluator.dataset_meta,
+                cfg=deploy.pretty_text,
+                soup=contents,
+            )
         )
         write_checkpoint(
             dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE

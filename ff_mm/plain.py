@@ -1,0 +1,52 @@
+"""Tensors and plain Python values: what loads with ``weights_only=True``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+BUFFER = ('log_history', 'count_history', 'max_length')
+_PLAIN = (str, bytes, int, float, bool, type(None), torch.Tensor, torch.dtype)
+
+
+def to_plain(value: Any, path: str = '') -> Any:
+    """Returns the value with NumPy and MMEngine objects made plain.
+
+    Args:
+        value: Anything that a checkpoint holds.
+        path: Where it stands, for the error.
+
+    Raises:
+        TypeError: A type that ``weights_only=True`` would refuse, with its path.
+    """
+    if isinstance(value, HistoryBuffer):
+        history, counts = value.data
+        return dict(zip(BUFFER, (history.tolist(), counts.tolist(), value.max_length)))
+    if isinstance(value, dict):
+        items = ((k, to_plain(v, f'{path}.{k}')) for k, v in value.items())
+        return type(value)(items) if _is_plain_dict(value) else dict(items)
+    if isinstance(value, (list, tuple)):
+        items = [to_plain(v, f'{path}[{i}]') for i, v in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, _PLAIN):
+        return value
+    raise TypeError(
+        f'checkpoint entry {path} is a {type(value).__module__}.'
+        f'{type(value).__qualname__}, which could not be loaded again; keep tensors '
+        'and plain values in state dicts and in the message hub'
+    )
+
+
+def _is_plain_dict(value: dict) -> bool:
+    """Whether the dict's own type survives ``weights_only=True``."""
+    return f'{type(value).__module__}.{type(value).__name__}' in (
+        'builtins.dict',
+        'collections.OrderedDict',
+    )
