@@ -18,7 +18,7 @@ def images(**kwargs: object) -> np.ndarray:
 
 def test_splits_are_all_of_the_digits():
     splits = [Digits(split=split) for split in ('train', 'val', 'test')]
-    assert [len(split) for split in splits] == [1078, 359, 360]
+    assert [len(split) for split in splits] == [359, 719, 719]
     labels = np.concatenate([split.get_gt_labels() for split in splits])
     assert Counter(labels.tolist()) == Counter(load_digits().target.tolist())
     pixels = np.concatenate([images(split=s)[..., 0] for s in ('train', 'val', 'test')])
@@ -28,7 +28,7 @@ def test_splits_are_all_of_the_digits():
 
 def test_splits_are_stratified():
     counts = Counter(Digits(split='val').get_gt_labels().tolist())
-    assert set(counts.values()) == {35, 36}
+    assert set(counts.values()) <= set(range(69, 75))
 
 
 def test_form_of_an_image():
