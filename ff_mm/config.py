@@ -160,3 +160,30 @@ def with_defaults(loader: Mapping) -> ConfigDict:
         filled['num_workers'] = 0
         filled['persistent_workers'] = False
     return filled
+
+
+def without_pretrained(model: Any) -> Any:
+    """Returns a model's config that reads and fetches no weights when it is built.
+
+    Args:
+        model: The config of a model, or any part of it. It is not changed.
+
+    Returns:
+        The same without ``init_cfg`` of type Pretrained, ``pretrained`` and
+        ``checkpoint_path``, at any depth.
+    """
+    if isinstance(model, dict):
+        return {key: _unfilled(key, value) for key, value in model.items()}
+    if isinstance(model, (list, tuple)):
+        return type(model)(without_pretrained(item) for item in model)
+    return model
+
+
+def _unfilled(key: str, value: Any) -> Any:
+    if key == 'init_cfg' and isinstance(value, dict):
+        return None if value.get('type') == 'Pretrained' else value
+    if key == 'pretrained':  # a path in MMPretrain, a switch in TIMMBackbone
+        return False if isinstance(value, bool) else None
+    if key == 'checkpoint_path':  # TIMMBackbone's
+        return ''
+    return without_pretrained(value)

@@ -24,7 +24,8 @@ def to_plain(value: Any, path: str = '') -> Any:
     """
     if isinstance(value, HistoryBuffer):
         history, counts = value.data
-        return dict(zip(BUFFER, (history.tolist(), counts.tolist(), value.max_length)))
+        values = (history.tolist(), counts.tolist(), value.max_length)
+        return dict(zip(BUFFER, values, strict=True))
     if isinstance(value, dict):
         items = ((k, to_plain(v, f'{path}.{k}')) for k, v in value.items())
         return type(value)(items) if _is_plain_dict(value) else dict(items)

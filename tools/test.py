@@ -17,7 +17,7 @@ from ff_mm import cli
 from ff_mm.analysis.tables import evaluation_table
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.files import write_json
-from ff_mm.merging import CheckpointError, check_same_architecture, read_state_dict
+from ff_mm.merging import read_state_dict
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,14 +39,7 @@ def main() -> None:
     state_dict = read_state_dict(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
-    problems = check_same_architecture(
-        state_dict,
-        evaluator.runner.model.state_dict(),
-        args.checkpoint,
-        f'the model of {args.config}',
-    )
-    if problems:
-        raise CheckpointError('; '.join(problems))
+    evaluator.check(state_dict, args.checkpoint)
     evaluator.load(state_dict)
     results = evaluator.evaluate_all()
     evaluator.close()

@@ -99,8 +99,13 @@ class PlanProgress:
         return duration(pace * (self._total - self._done))
 
     def _line(self, text: str) -> None:
-        if is_main_process():
-            self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(text, self.console)
+
+
+def say(text: str, console: Console) -> None:
+    """Prints one line as it is, on the main process."""
+    if is_main_process():
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def make_console() -> Console:

@@ -29,8 +29,6 @@ class AtomicBackend(LocalBackend):
         with atomic_write(filepath) as file:
             file.write(obj)
 
-    def put_text(
-        self, obj: str, filepath: str | Path, encoding: str = 'utf-8'
-    ) -> None:
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Writes text, see :meth:`put`."""
         self.put(obj.encode(encoding), filepath)

@@ -22,7 +22,7 @@ from ff_mm.merging.state_dict import CheckpointError
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_local(filename: str, map_location: Any = None) -> dict:  # noqa: D417
+def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Loads a local checkpoint with ``weights_only=True``.
 
     Args:
@@ -55,7 +55,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:  # noqa: D
 
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
-def load_from_http(  # noqa: D417
+def load_from_http(
     filename: str,
     map_location: Any = None,
     model_dir: str | None = None,

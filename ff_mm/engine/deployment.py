@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from mmengine.config import Config
+
+from ff_mm.config import without_pretrained
 
 
 def deployment_config(cfg: Config) -> Config:
@@ -19,11 +20,9 @@ def deployment_config(cfg: Config) -> Config:
         ff_mm, a path, or a download: the weights are in the checkpoint.
     """
     loader = cfg.get('test_dataloader') or cfg.val_dataloader
-    model = copy.deepcopy(cfg.model.to_dict())
-    _without_initial_weights(model)
     kept: dict[str, Any] = dict(
         default_scope='mmpretrain',
-        model=model,
+        model=without_pretrained(cfg.model.to_dict()),
         test_dataloader=dict(
             batch_size=loader.get('batch_size', 1),
             dataset=dict(pipeline=loader['dataset'].get('pipeline', [])),
@@ -32,15 +31,3 @@ def deployment_config(cfg: Config) -> Config:
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
     return Config(kept)
-
-
-def _without_initial_weights(node: Any) -> None:
-    """Removes what would read or fetch weights when the model is built."""
-    if isinstance(node, dict):
-        node.pop('init_cfg', None)
-        if node.get('pretrained'):
-            node['pretrained'] = False if node['pretrained'] is True else None
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            _without_initial_weights(child)

@@ -14,7 +14,11 @@ from mmengine.runner import set_random_seed
 from ff_mm.config import resolve, set_dataloader_defaults, with_defaults
 from ff_mm.engine.batch_norm import reestimate_batch_norm
 from ff_mm.engine.runners.quiet_runner import QuietRunner
-from ff_mm.merging.state_dict import StateDict
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    StateDict,
+    check_same_architecture,
+)
 
 # An evaluation neither logs nor saves; all of MMEngine's default hooks are off.
 _NO_HOOKS = dict.fromkeys(
@@ -62,6 +66,25 @@ class ModelEvaluator:
     def val_dataset(self) -> Any:
         """The validation set."""
         return self._loops['val'].dataloader.dataset
+
+    def check(self, state_dict: StateDict, name: str) -> None:
+        """Checks that weights are of the config's model.
+
+        Args:
+            state_dict: The weights.
+            name: The file they are from.
+
+        Raises:
+            CheckpointError: Keys, shapes or dtypes differ; names a few.
+        """
+        problems = check_same_architecture(
+            state_dict,
+            self.runner.model.state_dict(),
+            name,
+            f'the model of {self.cfg.filename}',
+        )
+        if problems:
+            raise CheckpointError('; '.join(problems))
 
     def load(self, state_dict: StateDict) -> None:
         """Loads weights into the network; every key must fit."""

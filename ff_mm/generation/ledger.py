@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
+
+from ff_mm.environment import installed
 from ff_mm.errors import LedgerError
 from ff_mm.files import read_json, write_json
 from ff_mm.generation.trial import Trial
+from ff_mm.version import __version__
 
 FORMAT = 1
 _SHOWN = 8
@@ -27,6 +31,7 @@ _IRRELEVANT = {
     'env_cfg',
     'resume',
     'selection',
+    'state_interval',
     'ood_dataloaders',
     'test_cfg',
     'test_dataloader',
@@ -58,7 +63,12 @@ class Ledger:
             self._data = self._read()
         else:
             entries = [_new_entry(trial) for trial in trials]
-            self._data = dict(format=FORMAT, config=self._config, trials=entries)
+            self._data = dict(
+                format=FORMAT,
+                versions=installed_versions(),
+                config=self._config,
+                trials=entries,
+            )
             self._write()
         self._entries = {entry['id']: entry for entry in self._data['trials']}
 
@@ -114,8 +124,8 @@ class Ledger:
             ) from error
         if data.get('format') != FORMAT:
             raise LedgerError(
-                f'{self.path}: format {data.get("format")!r}, expected {FORMAT}; it was '
-                'written by another version of ff_mm, use a new --work-dir'
+                f'{self.path}: format {data.get("format")!r}, expected {FORMAT}; it is '
+                'of another version of ff_mm, use a new --work-dir'
             )
         differences = compare(data['config'], self._config)
         if differences:
@@ -123,7 +133,16 @@ class Ledger:
         return data
 
     def _write(self) -> None:
-        write_json(self._data, self.path)
+        if is_main_process():
+            write_json(self._data, self.path)
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what the results depend on."""
+    names = ('torch', 'torchvision', 'mmengine', 'mmcv-lite', 'mmcv', 'mmpretrain')
+    names += ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
+    found = {name: installed(name) for name in names}
+    return {'ff_mm': __version__, **{k: v for k, v in found.items() if v}}
 
 
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:

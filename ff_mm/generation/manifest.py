@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
+
 from ff_mm.files import write_json
 from ff_mm.generation.ledger import Ledger
 
@@ -38,5 +40,6 @@ def write_manifest(
         ],
         cost=ledger.cost(),
     )
-    write_json(manifest, Path(work_dir) / MANIFEST)
+    if is_main_process():
+        write_json(manifest, Path(work_dir) / MANIFEST)
     return manifest

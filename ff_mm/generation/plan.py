@@ -111,9 +111,9 @@ class FGGPlan(Plan):
         lrs: Sequence[float],
         seeds: Sequence[int] = (0,),
         augmentations: Sequence[str] | None = None,
-        probe: Mapping[str, Any] | None = {},  # noqa: B006
-        base: Mapping[str, Any] = {},  # noqa: B006
-        fission: Mapping[str, Any] | None = {},  # noqa: B006
+        probe: Mapping[str, Any] | None = {},
+        base: Mapping[str, Any] = {},
+        fission: Mapping[str, Any] | None = {},
     ) -> None:
         self.lrs = _axis('lrs', lrs)
         self.seeds = _axis('seeds', seeds)

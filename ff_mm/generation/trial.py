@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.config import resolve, set_dataloader_defaults, without_pretrained
 
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = ('plan', 'runner_type', 'selection', 'ood_dataloaders')
@@ -84,7 +84,7 @@ def trial_config(
     cfg.resume = state is not None
     cfg.load_from = str(state or parent_file) if state or parent_file else None
     if parent_file is not None:
-        _drop_pretrained(cfg.model)
+        cfg.model = without_pretrained(cfg.model.to_dict())
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *map(dict, trial.hooks)]
     if parent_file is not None and state is None:
         cfg.custom_hooks.append(
@@ -106,17 +106,3 @@ def _make_resumable(cfg: Config, state_interval: int) -> None:
     set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader')
     cfg.train_dataloader.worker_init_fn = dict(type='seed_worker')
     cfg.train_dataloader.persistent_workers = False
-
-
-def _drop_pretrained(node: Any) -> None:
-    """Removes ``init_cfg`` of type Pretrained: the parent's weights replace them."""
-    if isinstance(node, dict):
-        init = node.get('init_cfg')
-        if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            node['init_cfg'] = None
-        if node.get('pretrained'):  # a path in MMPretrain, True in TIMMBackbone
-            node['pretrained'] = False if node['pretrained'] is True else None
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            _drop_pretrained(child)

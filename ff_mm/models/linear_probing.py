@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @MODELS.register_module()
@@ -28,7 +27,9 @@ class LinearProbingClassifier(ImageClassifier):
         **kwargs: Those of the plain classifier.
     """
 
-    def __init__(self, *args: object, norm_eval: bool = False, **kwargs: object):
+    def __init__(
+        self, *args: object, norm_eval: bool = False, **kwargs: object
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.norm_eval = norm_eval
         for part in self._frozen():

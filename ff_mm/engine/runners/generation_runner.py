@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import gc
-import time
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.registry import RUNNERS, TASK_UTILS, init_default_scope
 
-from ff_mm.analysis.progress import PlanProgress
+from ff_mm.analysis.progress import PlanProgress, make_console, say
 from ff_mm.analysis.tables import generation_table
 from ff_mm.config import resolve
-from ff_mm.datasets.check import check_datasets, fingerprint
+from ff_mm.datasets.check import check_datasets, describe
+from ff_mm.engine.distributed import init_distributed, model_wrapper
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
 from ff_mm.engine.hooks.progress_hook import ProgressHook, seconds_spent
 from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
 from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.generation.ingredient_file import write_ingredient
 from ff_mm.generation.ledger import Ledger
@@ -59,7 +60,7 @@ class GenerationRunner:
         self.work_dir = Path(cfg.work_dir)
         self.state_interval = cfg.get('state_interval', 1)
         self.trials = TASK_UTILS.build(cfg.plan).trials()
-        self._by_id = {trial.id: trial for trial in self.trials}
+        self.console = make_console()
         self.progress: PlanProgress | None = None
 
     @classmethod
@@ -77,18 +78,19 @@ class GenerationRunner:
             DatasetError: All that is wrong with the data, before any training.
             TrialError: A trial that yielded nothing to go on with.
         """
+        init_distributed(self.cfg)
         validation = self._check_data()
-        self.ledger = Ledger(
-            self.work_dir / LEDGER, self.cfg.to_dict(), self.trials
-        )
-        with PlanProgress(self.ledger.entries) as self.progress:
+        self.ledger = Ledger(self.work_dir / LEDGER, self.cfg.to_dict(), self.trials)
+        with PlanProgress(self.ledger.entries, self.console) as self.progress:
             for trial in self.trials:
-                if not self.ledger.is_done(trial.id):
+                if self.ledger.is_done(trial.id):
+                    remove_states(self._folder(trial.id))
+                else:
                     self._run(trial)
                     write_manifest(self.work_dir, self.ledger, validation)
         manifest = write_manifest(self.work_dir, self.ledger, validation)
         if is_main_process():
-            generation_table(self.ledger.entries, manifest, self.work_dir)
+            generation_table(self.ledger.entries, manifest, self.work_dir, self.console)
         return manifest
 
     def _check_data(self) -> dict[str, Any]:
@@ -103,8 +105,10 @@ class GenerationRunner:
                 if cfg.get(f'{name}_dataloader')
             }
         )
+        for name, dataset in datasets.items():
+            say(describe(name, dataset), self.console)
         val = datasets['val']
-        return dict(fingerprint=fingerprint(val), size=len(val))
+        return dict(fingerprint=validation_fingerprint(cfg, val), size=len(val))
 
     def _run(self, trial: Trial) -> None:
         """Trains one trial, or what is missing of it, and records the result."""
@@ -118,16 +122,20 @@ class GenerationRunner:
             state=find_state(folder),
             state_interval=self.state_interval,
         )
+        if wrapper := model_wrapper(cfg):
+            cfg.setdefault('model_wrapper_cfg', wrapper)
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
             runner.train()
-            self.ledger.finish(trial.id, self._result(trial, runner))
+            if is_main_process():
+                self.ledger.finish(trial.id, self._result(trial, runner))
+                remove_states(folder)
+            barrier()
         finally:
             runner.release()
         del runner
         gc.collect()  # models hold cycles; without this two would be in memory
-        remove_states(folder)
 
     def _folder(self, trial_id: str) -> Path:
         return self.work_dir / TRIALS_DIR / trial_id

@@ -49,5 +49,5 @@ class QuietRunner(Runner):
 
 
 def _is_for_the_user(record: logging.LogRecord) -> bool:
-    """Drops MMEngine's warning about its own call of its own deprecated class."""
-    return '"FileClient" will be deprecated' not in record.getMessage()
+    """Drops MMEngine's warnings about its own use of its own deprecated classes."""
+    return 'will be deprecated in future' not in record.getMessage()

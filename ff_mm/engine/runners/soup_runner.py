@@ -12,12 +12,13 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS, init_default_scope
 
-from ff_mm.analysis.progress import make_console
+from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
 from ff_mm.config import resolve
-from ff_mm.datasets.check import check_datasets, fingerprint
+from ff_mm.datasets.check import check_datasets
 from ff_mm.engine.deployment import deployment_config
 from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError
 from ff_mm.merging import (
     Ingredient,
@@ -141,14 +142,20 @@ class SoupRunner:
 
     def _ingredients(self, pool: Pool) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
-        validation = fingerprint(self.evaluator.val_dataset)
+        validation = validation_fingerprint(self.cfg, self.evaluator.val_dataset)
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
         check_ingredients(ingredients)
+        self.evaluator.check(ingredients[0].load(), ingredients[0].file)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
         self._line(
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
             f' recorded at training on this validation set'
         )
+        if any(e.validation not in (None, validation) for e in pool.entries):
+            self._line(
+                'note: the pool was validated on other images or with another pipeline '
+                '(image_size?) than this config has; it is evaluated anew'
+            )
         if not pool.complete:
             self._line('note: the generation is not finished, the pool not complete')
         return ingredients
@@ -238,19 +245,22 @@ class SoupRunner:
         self._line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
 
     def _line(self, text: str) -> None:
-        if is_main_process():
-            self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(text, self.console)
 
 
 @RUNNERS.register_module()
 class HierarchicalSoupRunner(SoupRunner):
     """Hierarchical souping with any levels.
 
-    ``soup=dict(levels=[dict(soup='greedy', group_by=['lr', 'seed']),
-    dict(soup='uniform', group_by='lr'), dict(soup='greedy')])``: levels from the bottom
-    to the top, each with a soup (``'uniform'``, ``'greedy'``, ``'best'``) and the key or
-    keys that the members of a group have in common; the last leaves one model. More
-    than two levels go beyond the paper.
+    Levels go from the bottom to the top, each with a soup (``'uniform'``, ``'greedy'``
+    or ``'best'``) and the key or keys that the members of a group have in common; the
+    last leaves one model. More than two levels go beyond the paper.
+
+    Examples:
+        >>> soup = dict(levels=[
+        ...     dict(soup='greedy', group_by=['lr', 'seed']),
+        ...     dict(soup='uniform', group_by='lr'),
+        ...     dict(soup='greedy')])
     """
 
     method = 'hierarchical'
