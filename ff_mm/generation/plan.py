@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from mmengine.registry import TASK_UTILS
@@ -193,7 +193,7 @@ class FGGPlan(Plan):
             name=trial.id,
             meta=trial.describe(),
         )
-        return Trial(**{**trial.__dict__, 'hooks': (hook,)})
+        return replace(trial, hooks=(hook,))
 
     def _suffix(self, lr: float, seed: int, augmentation: str | None) -> str:
         parts = [f'lr{lr:g}']
@@ -273,15 +273,6 @@ def _stage(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T | No
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(f'{where}: unknown key {unknown[0]!r}, there are {known}')
-    missing = [
-        f.name
-        for f in fields(cls)
-        if f.name not in values
-        and f.default is MISSING
-        and f.default_factory is MISSING
-    ]
-    if missing:
-        raise ConfigError(f'{where}: {missing[0]!r} is missing')
     try:
         return cls(**values)
     except ConfigError as error:
