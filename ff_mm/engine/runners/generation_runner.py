@@ -59,7 +59,10 @@ class GenerationRunner:
         self.cfg = cfg
         self.work_dir = Path(cfg.work_dir)
         self.state_interval = cfg.get('state_interval', 1)
-        self.trials = TASK_UTILS.build(cfg.plan).trials()
+        plan = dict(cfg.plan)
+        if cfg.get('augmentation') and not plan.get('augmentations'):
+            plan['augmentations'] = [cfg.augmentation]
+        self.trials = TASK_UTILS.build(plan).trials()
         self.console = make_console()
         self.progress: PlanProgress | None = None
 
