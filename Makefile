@@ -1,0 +1,44 @@
+# make quickstart | test | lint | clean
+#
+# PYTHON  the interpreter that the virtual environment is made with
+# EXTRA   openmmlab (the stock packages) or onedl (the maintained forks)
+# VENV    the virtual environment; one for each of the two, as they share import names
+
+PYTHON ?= python3
+EXTRA ?= openmmlab
+VENV ?= .venv$(patsubst %,-%,$(filter-out openmmlab,$(EXTRA)))
+
+BIN = $(VENV)/bin
+READY = $(VENV)/.ff_mm-$(EXTRA)
+READY_FOR_TESTS = $(READY)-tests
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
+
+FUSIONS = $(foreach soup,best uniform greedy gou gog,configs/$(soup)_digits_resnet18.py)
+
+.PHONY: quickstart test lint clean
+
+quickstart: $(READY)
+	$(BIN)/python tools/train.py configs/fgg_digits_resnet18.py
+	$(BIN)/python tools/soup.py $(FUSIONS)
+
+test: $(READY_FOR_TESTS)
+	$(BIN)/python -m pytest tests
+
+lint: $(READY_FOR_TESTS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+
+# Installed once, and again when setup.py changes. A venv without pip is one whose
+# making was interrupted.
+$(READY): setup.py
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) ".[$(EXTRA)]"
+	touch $@
+
+$(READY_FOR_TESTS): setup.py
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) ".[$(EXTRA),tests]"
+	touch $(READY) $@

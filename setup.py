@@ -1,0 +1,59 @@
+"""Installs ff_mm; the OpenMMLab packages and torch come with an extra."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def read_version() -> str:
+    """Reads the version without importing the package, which would need torch."""
+    text = (HERE / 'ff_mm' / 'version.py').read_text(encoding='utf-8')
+    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
+
+
+TORCH = ['torch>=2.6', 'torchvision']
+
+EXTRAS = {
+    # mmcv-lite, since classification needs none of mmcv's compiled operators.
+    # mmpretrain 1.2.0 asserts mmcv < 2.4. mmengine imports pkg_resources, which
+    # setuptools 82 no longer has and about which 80.9 began to warn on every run.
+    'openmmlab': [
+        'mmengine>=0.10.7,<0.11',
+        'mmcv-lite>=2.1,<2.4',
+        'mmpretrain==1.2.0',
+        'setuptools<80.9',
+        *TORCH,
+    ],
+    # The maintained forks, under the same import names: never together with the above.
+    'onedl': [
+        'onedl-mmengine>=0.10.12,<0.11',
+        'onedl-mmcv>=2.3.6,<2.4',
+        'onedl-mmpretrain>=1.3.6,<1.4',
+        *TORCH,
+    ],
+    # For backbones of type TIMMBackbone.
+    'timm': ['timm'],
+    'tests': ['pytest>=8', 'hypothesis', 'ruff>=0.17.6,<0.18'],
+}
+
+setup(
+    name='ff_mm',
+    version=read_version(),
+    description='FissionFusion model soups for MMEngine and MMPretrain',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=find_packages(include=['ff_mm', 'ff_mm.*']),
+    python_requires='>=3.10',
+    # Nothing of OpenMMLab and not torch: who comes here may have an environment that
+    # a requirement of ours would break.
+    install_requires=['numpy', 'rich>=13', 'scikit-learn>=1.3', 'scipy'],
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,269 @@
+"""Tiny real networks and runs, shared by all tests."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import gc
+import os
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mmengine.config.config
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, DefaultScope
+from mmengine.visualization import Visualizer
+from torch import nn
+from torch.utils.data import Dataset
+
+from ff_mm.config import load_config
+from ff_mm.engine import QuietRunner
+
+ROOT = Path(__file__).parents[1]
+
+# The quickstart's config, cut down to seconds: a ResNet of two stages, four channels
+# wide, on 40 images a set, and a plan of five trials. Drop-path and augmentation draw
+# random numbers, so that a run that is resumed wrongly ends elsewhere.
+TINY = {
+    'image_size': 8,
+    'model.backbone.num_stages': 2,
+    'model.backbone.strides': (1, 1),
+    'model.backbone.dilations': (1, 1),
+    'model.backbone.out_indices': (1,),
+    'model.backbone.stem_channels': 4,
+    'model.backbone.base_channels': 4,
+    'model.backbone.drop_path_rate': 0.2,
+    'model.head.in_channels': 8,
+    'train_dataloader.batch_size': 8,
+    'train_dataloader.dataset.indices': 40,
+    'val_dataloader.dataset.indices': 40,
+    'test_dataloader.dataset.indices': 40,
+    'ood_dataloaders.corrupted.dataset.indices': 40,
+    'plan.lrs': [1e-2, 1e-3],
+    'plan.probe': dict(epochs=2, freeze=False, _delete_=True),
+    'plan.base': dict(epochs=3, _delete_=True),
+    # Minima at the ends of epochs 1 and 3.
+    'plan.fission': dict(
+        epochs=3, cycle=2, phase=0, max_lr=5e-3, min_lr=1e-5, _delete_=True
+    ),
+}
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cheap_runs() -> Iterator[None]:
+    """Leaves out what takes most of a tiny run's time and decides nothing.
+
+    Garbage collection with all that is imported, and yapf, with which MMEngine lays
+    out the text of the config for each log and each checkpoint.
+    """
+    layout = mmengine.config.config.FormatCode
+    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    mmengine.config.config.FormatCode = layout
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """Takes a test's entries out of MMEngine's global tables, also if it fails."""
+    tables = (DefaultScope, MMLogger, MessageHub, Visualizer)
+    before = [(cls, cls._instance_dict.copy()) for cls in tables]
+    yield
+    for cls, entries in before:
+        cls._instance_dict = entries
+
+
+@functools.lru_cache(maxsize=1)
+def _tiny() -> Config:
+    return load_config(ROOT / 'configs' / 'fgg_digits_resnet18.py', TINY)
+
+
+def generation_config(work_dir: Path | str, **options: Any) -> Config:
+    """A small generation config; ``plan__base__epochs=2`` sets ``plan.base.epochs``."""
+    cfg = copy.deepcopy(_tiny())
+    cfg.merge_from_dict({key.replace('__', '.'): v for key, v in options.items()})
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
+@pytest.fixture(name='generation_config', scope='session')
+def _generation_config() -> Callable[..., Config]:
+    """The function :func:`generation_config`."""
+    return generation_config
+
+
+@HOOKS.register_module()
+class Interrupt(Hook):
+    """Raises KeyboardInterrupt once, at the moment that a test has set.
+
+    It stands in the config of runs that are interrupted and of those that are not,
+    as the ledger compares configs.
+    """
+
+    priority = 'LOWEST'
+    # Trial, its epoch from 1, and the hook point.
+    moment: tuple[str, int, str] | None = None
+
+    def _at(self, runner: Any, epoch: int, point: str) -> None:
+        if Interrupt.moment == (Path(runner.work_dir).name, epoch, point):
+            Interrupt.moment = None
+            raise KeyboardInterrupt
+
+    def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        if batch_idx == 2:
+            self._at(runner, runner.epoch + 1, 'training')
+
+    def after_val_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        self._at(runner, runner.epoch, 'validation')
+
+    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        self._at(runner, runner.epoch, 'validated')
+
+    def after_train(self, runner: Any) -> None:
+        self._at(runner, runner.epoch, 'trained')
+
+
+@pytest.fixture
+def interrupt() -> Iterator[type[Interrupt]]:
+    """The hook; set ``interrupt.moment``."""
+    Interrupt.moment = None
+    yield Interrupt
+    Interrupt.moment = None
+
+
+@DATASETS.register_module()
+class ToyData(Dataset):
+    """Points in the plane; the class is the sign of their sum."""
+
+    metainfo = {'classes': ('below', 'above')}
+
+    def __init__(self, size: int = 12) -> None:
+        self.points = torch.randn(size, 2, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        point = self.points[index]
+        return dict(inputs=point, labels=(point.sum() > 0).long())
+
+
+@MODELS.register_module()
+class ToyModel(BaseModel):
+    """A linear layer behind batch norm."""
+
+    def __init__(self, classes: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.norm = nn.BatchNorm1d(2)
+        self.fc = nn.Linear(2, classes)
+
+    def forward(
+        self, inputs: torch.Tensor, labels: torch.Tensor, mode: str = 'tensor'
+    ) -> Any:
+        scores = self.fc(self.norm(inputs))
+        if mode == 'loss':
+            return dict(loss=nn.functional.cross_entropy(scores, labels))
+        return scores
+
+
+@METRICS.register_module()
+class ScriptedMetric(BaseMetric):
+    """Gives the value that a test has written down for the epoch."""
+
+    default_prefix = ''
+
+    def __init__(self, values: list[float], name: str = 'score') -> None:
+        super().__init__()
+        self.values, self.name = values, name
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results.append(0)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        epoch = MessageHub.get_current_instance().get_info('epoch')
+        return {self.name: float(self.values[epoch])}
+
+
+def toy_config(work_dir: Path | str, epochs: int = 4, **changes: Any) -> Config:
+    """The config of a run over three batches an epoch, in milliseconds."""
+    loader = dict(
+        batch_size=4,
+        num_workers=0,
+        dataset=dict(type='ToyData'),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        collate_fn=dict(type='default_collate'),
+    )
+    cfg = dict(
+        model=dict(type='ToyModel'),
+        work_dir=str(work_dir),
+        train_dataloader=loader,
+        val_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+        val_cfg=dict(),
+        val_evaluator=dict(type='ScriptedMetric', values=list(range(epochs))),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
+        default_hooks=dict(checkpoint=None),
+        custom_hooks=[],
+        default_scope='mmengine',
+        randomness=dict(seed=0),
+        experiment_name=Path(work_dir).name,
+    )
+    cfg.update(changes)
+    return Config(cfg)
+
+
+@pytest.fixture
+def toy_runner(tmp_path: Path) -> Iterator[Callable[..., QuietRunner]]:
+    """A function that builds a small real Runner; arguments are config entries."""
+    runners = []
+
+    def build(name: str = 'toy', **changes: Any) -> QuietRunner:
+        runners.append(QuietRunner.from_cfg(toy_config(tmp_path / name, **changes)))
+        return runners[-1]
+
+    yield build
+    for runner in runners:
+        runner.release()
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """A function that runs a file of tools/ as a user does; gives the exit code.
+
+    In this process, since starting Python and importing all takes seconds.
+    """
+    environment = dict(os.environ)
+
+    def run(name: str, *arguments: object) -> int:
+        path = ROOT / 'tools' / name
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as stop:
+            return stop.code or 0
+        return 0
+
+    yield run
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+class Malicious:
+    """Leaves a marker when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.marker),)

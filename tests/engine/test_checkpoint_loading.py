@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import Malicious
+from mmengine.runner import load_checkpoint
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from ff_mm.engine import checkpoint_loading
+from ff_mm.merging import CheckpointError
+
+
+@pytest.fixture
+def malicious(tmp_path):
+    """A checkpoint that would make a folder when it is loaded, and that folder."""
+    marker = tmp_path / 'it-ran'
+    content = dict(state_dict={}, meta=dict(x=Malicious(marker)))
+    torch.save(content, tmp_path / 'evil.pth')
+    return tmp_path / 'evil.pth', marker
+
+
+def test_the_marker_would_appear_if_the_file_were_trusted(malicious):
+    file, marker = malicious
+    torch.load(file, weights_only=False)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_load_from_and_resume_run_no_code(toy_runner, malicious, resume):
+    file, marker = malicious
+    runner = toy_runner(load_from=str(file), resume=resume)
+    with pytest.raises(CheckpointError, match=r'evil\.pth.*runs no code'):
+        runner.train()
+    assert not marker.exists()
+
+
+def test_init_cfg_runs_no_code(malicious):
+    file, marker = malicious
+    init = dict(type='Pretrained', checkpoint=str(file))
+    model = MODELS.build(dict(type='ResNet', depth=18, base_channels=4, init_cfg=init))
+    with pytest.raises(CheckpointError, match=r'evil\.pth.*runs no code'):
+        model.init_weights()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize('name', ['load_checkpoint', 'LoadFromUser'])
+def test_a_relative_path_or_one_with_a_tilde_runs_no_code(
+    malicious, monkeypatch, tmp_path, name
+):
+    file, marker = malicious
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    path = file.name if name == 'load_checkpoint' else '~/evil.pth'
+    with pytest.raises(CheckpointError):
+        load_checkpoint(nn.Linear(1, 1), path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize('keep', [0, 10, 0.5, 0.99])
+def test_a_file_cut_short_is_one_clear_error(tmp_path, keep):
+    path = tmp_path / 'model.pth'
+    torch.save(nn.Linear(50, 50).state_dict(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
+    with pytest.raises(CheckpointError, match=r'model\.pth'):
+        load_checkpoint(nn.Linear(50, 50), str(path))
+
+
+def test_text_is_not_a_checkpoint(tmp_path):
+    (tmp_path / 'model.pth').write_text('<html>404</html>')
+    with pytest.raises(CheckpointError, match=r'model\.pth'):
+        load_checkpoint(nn.Linear(1, 1), str(tmp_path / 'model.pth'))
+
+
+def test_no_file_is_said_as_such(tmp_path):
+    with pytest.raises(FileNotFoundError, match='model'):
+        load_checkpoint(nn.Linear(1, 1), str(tmp_path / 'model.pth'))
+
+
+def test_a_good_file_loads(tmp_path):
+    source, target = nn.Linear(2, 2), nn.Linear(2, 2)
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'model.pth')
+    load_checkpoint(target, str(tmp_path / 'model.pth'))
+    assert torch.equal(source.weight, target.weight)
+
+
+@pytest.mark.parametrize('scheme', ['http', 'https'])
+def test_downloads_are_read_without_running_code(monkeypatch, scheme):
+    calls = []
+
+    def download(url, **options):
+        calls.append((url, options['weights_only']))
+        return dict(state_dict=nn.Linear(1, 1).state_dict())
+
+    monkeypatch.setattr(checkpoint_loading, 'load_state_dict_from_url', download)
+    load_checkpoint(nn.Linear(1, 1), f'{scheme}://example.org/model.pth')
+    assert calls == [(f'{scheme}://example.org/model.pth', True)]

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import RUNNERS
+
+from ff_mm.engine import GenerationRunner
+from ff_mm.errors import ConfigError, LedgerError, TrialError
+from ff_mm.files import read_json, sha256
+
+ROOT = Path(__file__).parents[2]
+SHORT = dict(
+    plan__lrs=[1e-2],
+    plan__probe__epochs=1,
+    # Only the first epoch is an improvement by 9: stops after epoch 3 of 6.
+    plan__base=dict(epochs=6, patience=2, min_delta=9),
+    custom_hooks=[dict(type='Interrupt')],
+)
+BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
+
+
+def train(cfg):
+    return RUNNERS.build(cfg).train()
+
+
+def digests(work_dir):
+    files = sorted((Path(work_dir) / 'ingredients').iterdir())
+    return {file.name: sha256(file) for file in files}
+
+
+def ledger(work_dir):
+    return {e['id']: e for e in read_json(Path(work_dir) / 'ledger.json')['trials']}
+
+
+@pytest.fixture(scope='module')
+def unbroken(tmp_path_factory, generation_config):
+    """The work directory of a short plan that nothing has interrupted."""
+    work_dir = tmp_path_factory.mktemp('unbroken')
+    train(generation_config(work_dir, **SHORT))
+    return work_dir
+
+
+def test_a_generation_leaves_what_fusion_reads(unbroken):
+    manifest = read_json(unbroken / 'ingredients.json')
+    names = [e['name'] for e in manifest['ingredients']]
+    assert names == [BASE, f'{FISSION}_cycle1', f'{FISSION}_cycle2']
+    assert manifest['complete'] is True
+    assert manifest['validation']['size'] == 40
+    assert manifest['cost'].items() >= dict(trials=3, epochs=1 + 3 + 3).items()
+    for entry in manifest['ingredients']:
+        file = unbroken / entry['file']
+        assert sha256(file) == entry['sha256']
+        content = torch.load(file, weights_only=True)
+        assert set(content) == {'meta', 'state_dict'}
+        assert len(content['meta']['dataset_meta']['classes']) == 10
+        assert set(entry['metrics']) == {'accuracy', 'macro_recall', 'macro_f1', 'loss'}
+        assert entry['hyper'] == dict(lr=0.01, seed=0, augmentation='medium')
+    base, first, second = manifest['ingredients']
+    assert (base['stage'], base['parent'], base['cycle']) == ('base', 'probe', None)
+    assert (first['cycle'], first['epoch'], first['parent']) == (1, 1, BASE)
+    assert (second['cycle'], second['epoch']) == (2, 3)
+
+
+def test_the_base_ingredient_is_its_best_epoch(unbroken):
+    entry = ledger(unbroken)[BASE]
+    assert entry['epochs'] == 3
+    best = torch.load(unbroken / 'trials' / BASE / 'best.pth', weights_only=True)
+    assert best['meta']['epoch'] == entry['best_epoch']
+    ingredient = torch.load(unbroken / f'ingredients/{BASE}.pth', weights_only=True)
+    for key, value in best['state_dict'].items():
+        assert torch.equal(ingredient['state_dict'][key], value)
+
+
+def test_no_state_is_left_of_a_finished_trial(unbroken):
+    assert not list(unbroken.glob('trials/*/state_epoch_*'))
+
+
+@pytest.mark.parametrize(
+    'moment',
+    [
+        ('probe', 1, 'training'),  # before there is any state
+        (BASE, 2, 'training'),
+        (BASE, 2, 'validation'),
+        (BASE, 1, 'validated'),  # right after best.pth
+        (BASE, 3, 'training'),  # while early stopping has been waiting
+        (BASE, 3, 'validated'),  # early stopping has decided
+        (BASE, 3, 'trained'),
+        (FISSION, 1, 'validated'),  # right after a snapshot
+        (FISSION, 2, 'training'),
+        (FISSION, 3, 'validation'),
+        (FISSION, 3, 'validated'),  # the last snapshot is there, the ledger says no
+    ],
+    ids=lambda m: '-'.join(map(str, m)),
+)
+def test_an_interrupted_plan_ends_bit_for_bit_like_an_unbroken_one(
+    tmp_path, generation_config, unbroken, interrupt, moment
+):
+    interrupt.moment = moment
+    with pytest.raises(KeyboardInterrupt):
+        train(generation_config(tmp_path, **SHORT))
+    before = ledger(tmp_path)
+    assert before[moment[0]]['state'] == 'running'
+
+    train(generation_config(tmp_path, **SHORT))
+    assert digests(tmp_path) == digests(unbroken)
+    after = ledger(tmp_path)
+    for trial_id, entry in before.items():
+        if entry['state'] == 'done':
+            assert after[trial_id] == entry  # not run again
+    for trial_id, entry in ledger(unbroken).items():
+        kept = {k: v for k, v in entry.items() if k != 'seconds'}
+        assert {k: v for k, v in after[trial_id].items() if k != 'seconds'} == kept
+
+
+def test_states_two_epochs_apart_and_many_interruptions(
+    tmp_path, generation_config, unbroken, interrupt
+):
+    moments = [('probe', 1, 'validated'), (BASE, 2, 'validated'), (BASE, 3, 'training')]
+    moments += [(FISSION, 2, 'validation'), (FISSION, 3, 'trained')]
+    for moment in moments:
+        interrupt.moment = moment
+        with pytest.raises(KeyboardInterrupt):
+            train(generation_config(tmp_path, state_interval=2, **SHORT))
+    train(generation_config(tmp_path, state_interval=2, **SHORT))
+    assert digests(tmp_path) == digests(unbroken)
+
+
+def test_a_finished_plan_is_not_run_again(tmp_path, generation_config, unbroken):
+    before = read_json(unbroken / 'ledger.json')
+    trials = {f: f.stat().st_mtime_ns for f in unbroken.glob('trials/**/*')}
+    manifest = read_json(unbroken / 'ingredients.json')
+    assert train(generation_config(unbroken, **SHORT)) == manifest
+    assert read_json(unbroken / 'ledger.json') == before
+    assert {f: f.stat().st_mtime_ns for f in unbroken.glob('trials/**/*')} == trials
+
+
+def test_the_same_plan_elsewhere_gives_the_same_bytes(
+    tmp_path, generation_config, unbroken
+):
+    train(generation_config(tmp_path / 'else' / 'where', **SHORT))
+    assert digests(tmp_path / 'else' / 'where') == digests(unbroken)
+
+
+def test_a_changed_config_is_refused_with_the_key_and_both_values(
+    generation_config, unbroken
+):
+    before = (unbroken / 'ledger.json').read_bytes()
+    cfg = generation_config(unbroken, **SHORT | dict(plan__base__epochs=7))
+    with pytest.raises(LedgerError, match=r'plan\.base\.epochs: 6 -> 7'):
+        train(cfg)
+    cfg = generation_config(unbroken, **SHORT, augmentation='minimal')
+    with pytest.raises(LedgerError, match='augmentation: medium -> minimal'):
+        train(cfg)
+    assert (unbroken / 'ledger.json').read_bytes() == before
+
+
+def test_how_much_is_logged_may_change_and_the_folder_may_move(
+    tmp_path, generation_config, unbroken
+):
+    moved = tmp_path / 'moved'
+    os.symlink(unbroken, moved)
+    changes = dict(default_hooks__logger__interval=3, log_level='WARNING')
+    manifest = train(generation_config(moved, **SHORT, **changes))
+    assert manifest == read_json(unbroken / 'ingredients.json')
+
+
+def test_a_parents_file_that_was_removed_is_named(
+    tmp_path, generation_config, interrupt
+):
+    interrupt.moment = (BASE, 1, 'training')
+    with pytest.raises(KeyboardInterrupt):
+        train(generation_config(tmp_path, **SHORT))
+    (tmp_path / 'trials' / 'probe' / 'best.pth').unlink()
+    with pytest.raises(TrialError, match=r'probe/best\.pth: trial .base_lr0'):
+        train(generation_config(tmp_path, **SHORT))
+
+
+def test_a_trial_that_diverges_is_an_error_that_names_it(tmp_path, generation_config):
+    cfg = generation_config(tmp_path, **SHORT, plan__probe__lr=1e30)
+    with pytest.raises(TrialError, match=r"'probe' never had a finite"):
+        train(cfg)
+
+
+def test_a_config_without_a_plan_is_refused(tmp_path, generation_config):
+    cfg = generation_config(tmp_path)
+    cfg.pop('plan')
+    with pytest.raises(ConfigError, match='needs a plan'):
+        GenerationRunner.from_cfg(cfg)
+
+
+def test_an_augmentation_that_does_not_exist_is_found_before_training(
+    tmp_path, generation_config
+):
+    cfg = generation_config(tmp_path, plan__augmentations=['minimal', 'maximal'])
+    with pytest.raises(ConfigError, match='maximal'):
+        train(cfg)
+    assert not list(tmp_path.glob('trials/*/best.pth'))
+
+
+def test_a_minimum_that_would_not_be_validated_is_found_before_training(
+    tmp_path, generation_config
+):
+    cfg = generation_config(tmp_path, plan__lrs=[1e-2], train_cfg__val_interval=2)
+    with pytest.raises(ConfigError, match='val_interval'):
+        train(cfg)
+    assert not list(tmp_path.glob('trials/*/best.pth'))
+
+
+def kill_when(path, command):
+    """Starts a command and kills it, without warning, once a file is there."""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, 'ended before it could be killed'
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_kill_9_and_the_same_command_again(tmp_path, generation_config, tool):
+    cfg = generation_config(tmp_path / 'reference', plan__lrs=[1e-2])
+    cfg.dump(tmp_path / 'tiny.py')
+    train(cfg)
+    work_dir = tmp_path / 'killed'
+    command = ['tools/train.py', str(tmp_path / 'tiny.py'), '--work-dir', str(work_dir)]
+    kill_when(work_dir / 'trials' / BASE / 'best.pth', [sys.executable, *command])
+    assert ledger(work_dir)[BASE]['state'] == 'running'
+    assert json.loads((work_dir / 'ledger.json').read_text())
+    assert tool('train.py', *command[1:]) == 0
+    assert digests(work_dir) == digests(tmp_path / 'reference')

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import Malicious
+from mmengine.registry import RUNNERS
+
+from ff_mm.errors import FFMMError
+from ff_mm.files import read_json
+from ff_mm.merging import read_state_dict
+
+THREE_LEVELS = dict(
+    levels=[
+        dict(soup='uniform', group_by=['lr', 'stage']),
+        dict(soup='greedy', group_by='lr'),
+        dict(soup='greedy'),
+    ]
+)
+SOUPS = {
+    'best': ('BestIngredientRunner', {}),
+    'uniform': ('UniformSoupRunner', {}),
+    'greedy': ('GreedySoupRunner', {}),
+    'gou': ('GoUSoupRunner', dict(group_by='lr')),
+    'gog': ('GoGSoupRunner', dict(group_by='lr')),
+    'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
+}
+
+
+@pytest.fixture(scope='module')
+def generation(tmp_path_factory, generation_config):
+    """The config and the folder of a finished generation: six ingredients."""
+    work_dir = tmp_path_factory.mktemp('generation')
+    cfg = generation_config(work_dir)
+    RUNNERS.build(cfg).train()
+    return cfg
+
+
+def soup_config(generation, work_dir, method, **changes):
+    runner, soup = SOUPS[method]
+    cfg = copy.deepcopy(generation)
+    cfg.pop('plan')
+    cfg.merge_from_dict(dict(runner_type=runner, work_dir=str(work_dir)))
+    cfg.ingredients = f'{generation.work_dir}/ingredients.json'
+    cfg.soup = dict(soup)
+    cfg.merge_from_dict({key.replace('__', '.'): v for key, v in changes.items()})
+    return cfg
+
+
+def run(cfg):
+    return RUNNERS.build(cfg).run()
+
+
+@pytest.fixture(scope='module')
+def soups(tmp_path_factory, generation):
+    """Method -> (config, report), all six made of the same pool."""
+    made = {}
+    for method in SOUPS:
+        work_dir = tmp_path_factory.mktemp(method)
+        cfg = soup_config(generation, work_dir, method)
+        made[method] = cfg, run(cfg)
+    return made
+
+
+def manifest(generation):
+    return read_json(f'{generation.work_dir}/ingredients.json')['ingredients']
+
+
+def mean(generation, recipe):
+    """The weighted mean of ingredient files, in float64, by hand."""
+    files = {e['name']: f'{generation.work_dir}/{e["file"]}' for e in manifest(generation)}
+    total = {}
+    for item in recipe:
+        content = torch.load(files[item['name']], weights_only=True)['state_dict']
+        for key, value in content.items():
+            if value.is_floating_point():
+                total[key] = total.get(key, 0) + value.double() * item['weight']
+    return total
+
+
+@pytest.mark.parametrize('method', SOUPS)
+def test_the_soup_is_the_mean_that_the_report_says(soups, generation, method):
+    cfg, report = soups[method]
+    assert sum(item['weight'] for item in report['ingredients']) == pytest.approx(1)
+    soup = read_state_dict(f'{cfg.work_dir}/soup.pth')
+    expected = mean(generation, report['ingredients'])
+    for key, value in expected.items():
+        torch.testing.assert_close(soup[key].double(), value, rtol=1e-6, atol=1e-7)
+    assert set(soup) - set(expected) == {k for k in soup if 'num_batches' in k}
+
+
+@pytest.mark.parametrize('method', SOUPS)
+def test_the_report_is_what_is_on_disk(soups, method):
+    cfg, report = soups[method]
+    on_disk = read_json(f'{cfg.work_dir}/report.json')
+    assert on_disk == {'format': 1, **report}
+    assert report['method'] == method
+    assert report['pool_size'] == 6
+    assert set(report['ood']) == {'corrupted'}
+    assert report['evaluations']['test'] == report['evaluations']['ood/corrupted'] == 1
+    for metrics in (report['val'], report['test'], report['ood']['corrupted']):
+        assert 0 <= metrics['accuracy'] <= 1
+    with open(f'{cfg.work_dir}/report.md') as file:
+        assert f'{report["val"]["accuracy"]:.4f}' in file.read()
+
+
+def test_the_uniform_soup_is_of_all_and_validates_nothing_to_choose(soups, generation):
+    _, report = soups['uniform']
+    weights = {item['name']: item['weight'] for item in report['ingredients']}
+    assert weights == pytest.approx({e['name']: 1 / 6 for e in manifest(generation)})
+    assert report['evaluations']['selection'] == 0
+
+
+def test_the_best_single_is_the_best_recorded_and_reaches_what_was_recorded(
+    soups, generation
+):
+    _, report = soups['best']
+    recorded = {e['name']: e['metrics'] for e in manifest(generation)}
+    (item,) = report['ingredients']
+    best = max(m['accuracy'] for m in recorded.values())
+    assert recorded[item['name']]['accuracy'] == best
+    assert report['val'] == pytest.approx(recorded[item['name']])
+
+
+@pytest.mark.parametrize('method', ['greedy', 'gog'])
+def test_greedy_is_no_worse_than_the_best_single(soups, method):
+    best = soups['best'][1]['val']['accuracy']
+    assert soups[method][1]['val']['accuracy'] >= best
+
+
+def test_three_levels_nest(soups):
+    _, report = soups['hierarchical']
+    assert [level['group_by'] for level in report['levels']][-1] in (None, [], ())
+    assert len(report['levels']) == 3
+
+
+def test_test_py_gets_the_same_figures_for_soup_pth(soups, tmp_path, tool):
+    cfg, report = soups['gog']
+    cfg.dump(tmp_path / 'gog.py')
+    checkpoint, out = f'{cfg.work_dir}/soup.pth', tmp_path / 'out.json'
+    assert tool('test.py', tmp_path / 'gog.py', checkpoint, '--out', out) == 0
+    results = read_json(out)
+    assert results['val'] == report['val']
+    assert results['test'] == report['test']
+    assert results['ood'] == report['ood']
+
+
+def test_test_py_refuses_a_checkpoint_of_another_model(
+    soups, tmp_path, tool, capsys
+):
+    cfg, _ = soups['gog']
+    cfg.dump(tmp_path / 'gog.py')
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'other.pth')
+    assert tool('test.py', tmp_path / 'gog.py', tmp_path / 'other.pth') == 2
+    assert 'other.pth lacks keys' in capsys.readouterr().err
+
+
+def test_selection_by_the_lower_loss(generation, tmp_path):
+    changes = dict(selection=dict(metric='loss', rule='less'))
+    report = run(soup_config(generation, tmp_path, 'best', **changes))
+    losses = [e['metrics']['loss'] for e in manifest(generation)]
+    assert report['val']['loss'] == pytest.approx(min(losses))
+
+
+def test_on_another_validation_set_recorded_metrics_are_taken_anew(
+    generation, tmp_path
+):
+    cfg = soup_config(
+        generation, tmp_path, 'best', val_dataloader__dataset__indices=30
+    )
+    report = run(cfg)
+    assert report['evaluations']['selection'] == 6
+
+
+def test_batch_norm_reestimation_changes_statistics_only_and_reports_both(
+    soups, generation, tmp_path
+):
+    bn = dict(num_samples=40)
+    cfg = soup_config(generation, tmp_path, 'uniform', soup__bn_reestimation=bn)
+    report = run(cfg)
+    plain_cfg, plain = soups['uniform']
+    assert report['bn_reestimation']['num_samples'] == 40
+    before = report['bn_reestimation']['before']
+    assert before == {key: plain[key] for key in ('val', 'test', 'ood')}
+    assert report['val']['loss'] != plain['val']['loss']
+    new = read_state_dict(f'{cfg.work_dir}/soup.pth')
+    old = read_state_dict(f'{plain_cfg.work_dir}/soup.pth')
+    changed = {key for key in old if not torch.equal(old[key], new[key])}
+    statistics = {k for k in old if k.endswith(('running_mean', 'running_var'))}
+    assert statistics <= changed
+    assert all(k in statistics or 'num_batches' in k for k in changed)
+    again = run(cfg)
+    assert again['val'] == report['val']
+
+
+@pytest.mark.parametrize(
+    ('method', 'changes', 'message'),
+    [
+        ('gog', dict(soup__groupby='lr'), "unknown key 'groupby' for GoGSoupRunner"),
+        ('greedy', dict(soup__group_by='lr'), "unknown key 'group_by'"),
+        ('greedy', dict(selection__metric='auroc'), r"'auroc' is not among"),
+        ('uniform', dict(selection__metric='auroc'), r"'auroc' is not among"),
+        ('greedy', dict(selection__rule='max'), 'max'),
+        ('gog', dict(soup__group_by='colour'), 'colour'),
+        ('greedy', dict(selection=dict(metric='loss', _delete_=True)), 'selection'),
+        ('greedy', dict(ingredients=None), "'ingredients' is missing"),
+        ('hierarchical', dict(soup=dict(_delete_=True)), r'soup\.levels is missing'),
+        (
+            'hierarchical',
+            dict(soup=dict(levels=[dict(soup='stew')], _delete_=True)),
+            'stew',
+        ),
+        (
+            'hierarchical',
+            dict(soup=dict(levels=[dict(soup='greedy', by='lr')], _delete_=True)),
+            r'soup\.levels',
+        ),
+        (
+            'hierarchical',
+            dict(
+                soup=dict(levels=[dict(soup='greedy', group_by='lr')], _delete_=True)
+            ),
+            'level',
+        ),
+        ('uniform', dict(soup__bn_reestimation=dict(num_samples=4)), 'num_samples=4'),
+        ('uniform', dict(soup__bn_reestimation=dict(samples=40)), 'num_samples'),
+        ('uniform', dict(soup__bn_reestimation=True), 'bn_reestimation'),
+    ],
+)
+def test_a_config_that_cannot_be_is_one_clear_error(
+    generation, tmp_path, method, changes, message
+):
+    with pytest.raises(FFMMError, match=message):
+        run(soup_config(generation, tmp_path, method, **changes))
+    assert not (tmp_path / 'soup.pth').exists()
+
+
+def test_another_architecture_in_the_pool_is_named(generation, tmp_path):
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'other.pth')
+    pool = [f'{generation.work_dir}/ingredients.json', str(tmp_path / 'other.pth')]
+    cfg = soup_config(generation, tmp_path, 'uniform')
+    cfg.ingredients = pool
+    with pytest.raises(FFMMError, match=r'other .*lacks keys'):
+        run(cfg)
+
+
+@pytest.mark.parametrize('method', ['best', 'uniform', 'greedy'])
+def test_a_pool_of_another_model_than_the_configs_is_one_clear_error(
+    generation, tmp_path, method
+):
+    cfg = soup_config(generation, tmp_path, method, model__head__num_classes=7)
+    with pytest.raises(FFMMError, match=r'head\.fc\.(weight|bias)'):
+        run(cfg)
+
+
+def test_a_malicious_ingredient_does_not_run(generation, tmp_path):
+    marker = tmp_path / 'it-ran'
+    torch.save(dict(state_dict=dict(a=Malicious(marker))), tmp_path / 'evil.pth')
+    cfg = soup_config(generation, tmp_path, 'uniform')
+    cfg.ingredients = str(tmp_path / 'evil.pth')
+    with pytest.raises(FFMMError, match=r'evil\.pth'):
+        run(cfg)
+    assert not marker.exists()
+
+
+def test_a_config_without_test_and_ood_sets_will_do(generation, tmp_path):
+    cfg = soup_config(generation, tmp_path, 'uniform', ood_dataloaders=None)
+    for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        cfg.pop(key)
+    report = run(cfg)
+    assert report['test'] is None and report['ood'] == {}
+
+
+STOCK = """
+import sys
+sys.modules['ff_mm'] = None  # importing it would raise
+import numpy as np
+from sklearn.datasets import load_digits
+from mmpretrain import ImageClassificationInferencer, get_model
+config, checkpoint = sys.argv[1:]
+images = [np.stack([d * 15.9] * 3, -1).astype('uint8') for d in load_digits().images[:5]]
+model = get_model(config, pretrained=checkpoint)
+found = ImageClassificationInferencer(model)(images)
+again = ImageClassificationInferencer(config, pretrained=checkpoint)(images)
+for a, b in zip(found, again):
+    assert a['pred_class'] == b['pred_class']
+    assert abs(a['pred_scores'].sum() - 1) < 1e-5
+assert not any(name.startswith('ff_mm.') for name in sys.modules)
+print('classes', *(r['pred_class'] for r in found))
+"""
+
+
+def test_stock_mmpretrain_predicts_with_the_soup(soups, tmp_path):
+    cfg, _ = soups['gog']
+    paths = [f'{cfg.work_dir}/deploy.py', f'{cfg.work_dir}/soup.pth']
+    environment = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    result = subprocess.run(
+        [sys.executable, '-c', STOCK, *paths],
+        cwd=tmp_path,
+        env=dict(environment, OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    predicted = result.stdout.split('classes')[1].split()
+    assert len(predicted) == 5
+    meta = torch.load(paths[1], weights_only=True)['meta']
+    assert set(predicted) <= set(meta['dataset_meta']['classes'])

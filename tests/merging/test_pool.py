@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.generation.ingredient_file import write_ingredient
+from ff_mm.merging import CheckpointError, check_ingredients
+from ff_mm.merging.pool import read_pool
+
+
+def weights(value):
+    return dict(weight=torch.full((2,), float(value)))
+
+
+def ingredient(path, value=0, **description):
+    description = dict(stage='base', hyper=dict(lr=1e-3), cycle=None) | description
+    metrics = dict(accuracy=value / 10)
+    return write_ingredient(path, weights(value), description, metrics, {})
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """ingredients.json of two ingredients, as fission leaves it."""
+    folder = tmp_path / 'run' / 'ingredients'
+    entries = [
+        ingredient(folder / 'a.pth', 1, name='a'),
+        ingredient(
+            folder / 'b.pth', 2, name='b', stage='fission', cycle=3, parent='a'
+        ),
+    ]
+    content = dict(
+        format=1,
+        complete=True,
+        validation=dict(fingerprint='f00', size=2),
+        ingredients=[dict(e, file=f'ingredients/{e["file"]}') for e in entries],
+        cost=dict(trials=2, epochs=9, seconds=1.0),
+    )
+    path = tmp_path / 'run' / 'ingredients.json'
+    path.write_text(json.dumps(content))
+    return path
+
+
+def rewrite(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_manifest_is_read_from_wherever_its_folder_lies(manifest, tmp_path):
+    shutil.move(manifest.parent, tmp_path / 'moved')
+    pool = read_pool(str(tmp_path / 'moved' / 'ingredients.json'))
+    pool.check_files()
+    assert [entry.name for entry in pool.entries] == ['a', 'b']
+    assert pool.cost['epochs'] == 9 and pool.complete
+    b = pool.entries[1]
+    assert b.hyper == dict(lr=1e-3, stage='fission', cycle=3, parent='a')
+    loaded = b.ingredient('accuracy', 'f00').load()
+    assert torch.equal(loaded['weight'], torch.full((2,), 2.0))
+
+
+def test_recorded_metrics_count_only_on_the_same_validation_set(manifest):
+    entry = read_pool(str(manifest)).entries[1]
+    assert entry.ingredient('accuracy', 'f00').score == 0.2
+    assert entry.ingredient('accuracy', 'other').score is None
+    assert entry.ingredient('accuracy', None).score is None
+    assert entry.ingredient('auroc', 'f00').score is None
+
+
+def test_an_unfinished_generation_says_so(manifest):
+    rewrite(manifest, lambda c: c.update(complete=False))
+    assert not read_pool(str(manifest)).complete
+
+
+def test_a_changed_and_a_missing_file_are_both_named(manifest):
+    folder = manifest.parent / 'ingredients'
+    (folder / 'a.pth').unlink()
+    ingredient(folder / 'b.pth', 5, name='b')
+    pool = read_pool(str(manifest))
+    with pytest.raises(CheckpointError) as caught:
+        pool.check_files()
+    first, second = str(caught.value).splitlines()
+    assert 'a.pth: no such file' in first
+    assert 'b.pth: is not the file that was recorded' in second
+
+
+@pytest.mark.parametrize('file', ['../x.pth', 'ingredients/../../x.pth'])
+def test_a_manifest_cannot_reach_outside_its_folder(manifest, file):
+    rewrite(manifest, lambda c: c['ingredients'][0].update(file=file))
+    with pytest.raises(CheckpointError, match=r"'a'.*leaves the manifest's folder"):
+        read_pool(str(manifest))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda c: c.update(ingredients=[]), 'holds no ingredients yet'),
+        (lambda c: c.pop('validation'), 'is not a manifest'),
+        (lambda c: c['ingredients'][0].pop('sha256'), 'is not a manifest'),
+        (lambda c: c['ingredients'].append(3), 'is not a manifest'),
+        (lambda c: c['ingredients'][0].update(file=3), 'is not a manifest'),
+    ],
+)
+def test_a_damaged_manifest_is_one_clear_error(manifest, change, message):
+    rewrite(manifest, change)
+    with pytest.raises(FFMMError, match=message):
+        read_pool(str(manifest))
+
+
+def test_a_manifest_cut_short_is_one_clear_error(manifest):
+    manifest.write_text(manifest.read_text()[:100])
+    with pytest.raises(FFMMError, match=r'ingredients\.json'):
+        read_pool(str(manifest))
+
+
+def test_no_manifest_yet_says_what_to_run_first(tmp_path):
+    with pytest.raises(ConfigError, match=r'run the generation first'):
+        read_pool(str(tmp_path / 'ingredients.json'))
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Plain checkpoints: x/last.pth, x/best.pth, y/last.pth."""
+    for i, name in enumerate(['x/last', 'x/best', 'y/last']):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        torch.save(dict(state_dict=weights(i)), tmp_path / f'{name}.pth')
+    return tmp_path
+
+
+def test_a_pattern_takes_all_files_in_order_and_tells_equal_names_apart(checkpoints):
+    pool = read_pool(str(checkpoints / '**' / '*.pth'))
+    assert [e.name for e in pool.entries] == ['best', 'x/last', 'y/last']
+    assert pool.entries[0].ingredient('accuracy', 'f00').score is None
+
+
+def test_hyper_parameters_are_given_by_hand(checkpoints):
+    sources = [
+        dict(file=str(checkpoints / 'x' / '*.pth'), lr=1e-4, augmentation='heavy'),
+        dict(file=str(checkpoints / 'y' / 'last.pth'), lr=1e-5, name='mine'),
+    ]
+    entries = {entry.name: entry.hyper for entry in read_pool(sources).entries}
+    assert entries == dict(
+        best=dict(lr=1e-4, augmentation='heavy'),
+        last=dict(lr=1e-4, augmentation='heavy'),
+        mine=dict(lr=1e-5),
+    )
+
+
+def test_an_ingredients_own_file_knows_its_hyper_parameters(manifest):
+    path = str(manifest.parent / 'ingredients' / 'b.pth')
+    (entry,) = read_pool(path).entries
+    assert entry.hyper == dict(lr=1e-3, stage='fission', cycle=3, parent='a')
+    (entry,) = read_pool(dict(file=path, lr=5)).entries
+    assert entry.hyper['lr'] == 5
+
+
+def test_manifests_and_files_mix(manifest, checkpoints):
+    pool = read_pool([str(manifest), str(checkpoints / 'x' / 'best.pth')])
+    assert [entry.name for entry in pool.entries] == ['a', 'b', 'best']
+
+
+def test_one_file_given_twice_is_an_error(checkpoints):
+    pool = read_pool([str(checkpoints / 'x/best.pth'), str(checkpoints / 'x/b*.pth')])
+    with pytest.raises(FFMMError, match='best: 2 ingredients have this name'):
+        check_ingredients(entry.ingredient('loss', None) for entry in pool.entries)
+
+
+def test_names_are_distinct_however_deep_the_folders_differ(tmp_path):
+    for run in ('one', 'two'):
+        (tmp_path / run / 'last').mkdir(parents=True)
+        torch.save(dict(state_dict=weights(0)), tmp_path / run / 'last' / 'best.pth')
+    pool = read_pool(str(tmp_path / '*' / 'last' / 'best.pth'))
+    assert len({entry.name for entry in pool.entries}) == 2
+
+
+@pytest.mark.parametrize('source', ['nothing/*.pth', 'nothing.pth', ['nothing.pth']])
+def test_a_pattern_that_fits_no_file_is_an_error(source):
+    with pytest.raises(ConfigError, match=r"'nothing.*fits no file"):
+        read_pool(source)
+
+
+@pytest.mark.parametrize('source', [3, None, [], [3], dict(lr=1), dict(file=3), ''])
+def test_what_is_no_source_is_an_error(source):
+    with pytest.raises(ConfigError, match='ingredients'):
+        read_pool(source)
+
+
+def test_several_files_cannot_all_have_one_name(checkpoints):
+    with pytest.raises(ConfigError, match='fits 2 files'):
+        read_pool(dict(file=str(checkpoints / 'x' / '*.pth'), name='x'))

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+RESNET = dict(
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        num_stages=1,
+        strides=(1,),
+        dilations=(1,),
+        out_indices=(0,),
+        stem_channels=4,
+        base_channels=4,
+        drop_path_rate=0.9,
+        zero_init_residual=False,
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=3, in_channels=4, topk=(1,)),
+)
+VIT = dict(
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(
+            embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8
+        ),
+        img_size=16,
+        patch_size=8,
+        drop_rate=0.9,
+        drop_path_rate=0.9,
+    ),
+    head=dict(type='VisionTransformerClsHead', num_classes=3, in_channels=8, topk=(1,)),
+)
+IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+SAMPLES = [DataSample().set_gt_label(i % 3) for i in range(6)]
+
+
+def build(cfg, kind='LinearProbingClassifier', **kwargs):
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(dict(type=kind, **cfg, **kwargs)))
+    model.init_weights()
+    return model
+
+
+def train_step(model):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    model.train()
+    losses = model.loss(IMAGES, SAMPLES)
+    losses['loss'].backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
+def test_only_the_head_gets_gradients_and_moves(cfg):
+    model = build(cfg)
+    before = {k: v.detach().clone() for k, v in model.named_parameters()}
+    train_step(model)
+    moved = {k for k, v in model.named_parameters() if not torch.equal(v, before[k])}
+    graded = {k for k, v in model.named_parameters() if v.grad is not None}
+    assert moved == graded == {k for k in before if k.startswith('head.')}
+    assert moved
+
+
+@pytest.mark.parametrize('norm_eval', [False, True])
+def test_batch_norm_statistics_follow_the_data_unless_told_not_to(norm_eval):
+    model = build(RESNET, norm_eval=norm_eval)
+    before = {k: v.clone() for k, v in model.named_buffers()}
+    train_step(model)
+    changed = {k for k, v in model.named_buffers() if not torch.equal(v, before[k])}
+    assert changed == (set() if norm_eval else set(before))
+
+
+@pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
+def test_dropout_and_drop_path_of_the_backbone_are_off_while_training(cfg):
+    model = build(cfg)
+    model.train()
+    drops = [
+        m
+        for m in model.backbone.modules()
+        if isinstance(m, nn.Dropout) or type(m).__name__ == 'DropPath'
+    ]
+    assert drops and not any(module.training for module in drops)
+    assert all(p.training for p in model.head.modules())
+    with torch.no_grad():
+        one, two = model.extract_feat(IMAGES), model.extract_feat(IMAGES)
+    assert torch.equal(one[0], two[0])
+    plain = build(cfg, 'ImageClassifier')
+    plain.train()
+    one, two = plain.extract_feat(IMAGES), plain.extract_feat(IMAGES)
+    assert not torch.equal(one[0], two[0])  # the test could have told
+
+
+def test_evaluation_mode_is_that_of_every_part():
+    model = build(RESNET)
+    model.train()
+    assert model.eval() is model
+    assert not any(module.training for module in model.modules())
+    model.train()
+    norms = [m for m in model.backbone.modules() if isinstance(m, _BatchNorm)]
+    assert all(norm.training for norm in norms)
+
+
+@pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
+def test_weights_go_back_and_forth_between_it_and_the_plain_classifier(cfg):
+    probe, plain = build(cfg), build(cfg, 'ImageClassifier')
+    assert list(probe.state_dict()) == list(plain.state_dict())
+    plain.load_state_dict(probe.state_dict(), strict=True)
+    probe.eval()
+    plain.eval()
+    one, two = probe.extract_feat(IMAGES), plain.extract_feat(IMAGES)
+    assert torch.equal(one[0], two[0])
+    assert all(p.requires_grad for p in plain.parameters())

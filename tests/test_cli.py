@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from ff_mm import cli
+from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.merging import CheckpointError
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    'error', [ConfigError('mend this'), FFMMError('mend this'), CheckpointError('mend this')]
+)
+def test_what_the_user_can_mend_is_one_line_and_status_2(error, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(error))
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ('', 'error: mend this\n')
+
+
+def test_an_interruption_is_status_130_and_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(KeyboardInterrupt()))
+    assert stop.value.code == 130
+    assert 'the same command' in capsys.readouterr().err
+
+
+def test_a_programming_error_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda: 1 / 0)
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser()
+    cli.add_common_options(parser)
+    return parser.parse_args(arguments)
+
+
+def test_options_have_types_and_reach_nested_keys(tmp_path, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    path = tmp_path / 'c.py'
+    path.write_text("plan = dict(lrs=[1e-3], base=dict(epochs=50))\nmodel = dict(x='a')")
+    args = parse(
+        '--work-dir=here',
+        '--cfg-options',
+        'plan.base.epochs=3',
+        'plan.lrs=[1e-2,1e-3]',
+        'model.x=None',
+    )
+    cfg = cli.read_config(args, path)
+    assert (cfg.work_dir, cfg.launcher) == ('here', 'none')
+    assert cfg.plan.base.epochs == 3
+    assert cfg.plan.lrs == [1e-2, 1e-3]
+    assert cfg.model.x is None
+
+
+def test_an_unknown_launcher_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse('--launcher', 'magic')
+    assert 'magic' in capsys.readouterr().err

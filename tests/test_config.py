@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from ff_mm.config import (
+    load_config,
+    resolve,
+    set_dataloader_defaults,
+    without_pretrained,
+)
+from ff_mm.environment import importable
+from ff_mm.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+
+
+def resolved(**values):
+    return resolve(Config(values)).to_dict()
+
+
+def test_a_reference_is_replaced_by_the_value_wherever_it_stands():
+    cfg = resolved(size=8, a=dict(b=[dict(scale='${size}'), ('${size}', 2)]))
+    assert cfg['a'] == dict(b=[dict(scale=8), (8, 2)])
+
+
+def test_types_of_values_survive():
+    cfg = resolved(mean=[1.5, 2], flag=False, nothing=None, pair=(1, 2), big='${pair}')
+    assert cfg['big'] == (1, 2)
+    assert resolved(x=None, y='${x}')['y'] is None
+    assert resolved(x=False, y='${x}')['y'] is False
+    assert resolved(x=[1], y='${x}')['y'] == [1]
+
+
+def test_references_nest_and_lead_on():
+    cfg = resolved(
+        which='heavy',
+        sets=dict(heavy=dict(size='${size}'), light=dict(size=1)),
+        size=7,
+        result='${sets.${which}.size}',
+        whole='${sets.${which}}',
+    )
+    assert cfg['result'] == 7
+    assert cfg['whole'] == dict(size=7)
+
+
+def test_a_list_in_a_list_is_spliced_and_a_dict_is_not():
+    steps = [dict(type='A'), dict(type='B')]
+    cfg = resolved(
+        steps=steps,
+        one=dict(type='C'),
+        none=[],
+        pipeline=['${steps}', '${one}', '${none}', dict(type='D')],
+    )
+    assert [step['type'] for step in cfg['pipeline']] == ['A', 'B', 'C', 'D']
+
+
+def test_the_config_itself_keeps_its_references_and_copies_are_apart():
+    cfg = Config(dict(steps=[dict(a=1)], x='${steps}', y='${steps}'))
+    result = resolve(cfg)
+    result.x[0].a = 2
+    assert (result.y[0].a, result.steps[0].a) == (1, 1)
+    assert cfg.x == '${steps}'
+
+
+@pytest.mark.parametrize('text', ['$size', '${size', 'size}', 'a ${size}', '', '{size}'])
+def test_other_strings_are_left_alone(text):
+    assert resolved(size=1, a=text)['a'] == text
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        (dict(a='${size}'), r"\$\{size\} points to nothing: no 'size'"),
+        (dict(b=dict(c=1), a='${b.d}'), r"no 'd'; there are c"),
+        (dict(b=3, a='${b.d}'), "no 'd'"),
+        (dict(a='${a}'), 'points to itself'),
+        (dict(a='${b}', b='${a}'), 'points to itself'),
+        (dict(a='${}'), r'is not a reference'),
+        (dict(a=dict(b='${a}')), 'points to itself'),
+    ],
+)
+def test_a_reference_to_nothing_or_in_a_circle_is_an_error(values, message):
+    with pytest.raises(ConfigError, match=message):
+        resolved(**values)
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        "model = dict(type='A', depth=18)\nimage_size = 32\nscale = '${image_size}'\n"
+    )
+    return path
+
+
+def test_options_come_before_references(config_file):
+    cfg = load_config(config_file, {'image_size': 8, 'model.depth': 50})
+    assert cfg.scale == '${image_size}'
+    assert resolve(cfg).scale == 8
+    assert cfg.model == dict(type='A', depth=50)
+
+
+def test_the_work_dir_is_named_after_the_file_unless_the_config_says_otherwise(
+    config_file,
+):
+    assert load_config(config_file).work_dir == 'work_dirs/mine'
+    assert load_config(config_file, {'work_dir': 'x'}).work_dir == 'x'
+
+
+def test_a_misspelled_option_is_refused_with_the_likely_one(config_file):
+    with pytest.raises(ConfigError, match=r"'imagesize'.*did you mean 'image_size'"):
+        load_config(config_file, {'imagesize': 8})
+    with pytest.raises(ConfigError, match=r"no 'zzz', nothing would read it"):
+        load_config(config_file, {'zzz.a': 8})
+
+
+def test_options_that_a_runner_knows_need_not_be_in_the_config(config_file):
+    cfg = load_config(config_file, {'randomness.seed': 3, 'load_from': 'x.pth'})
+    assert cfg.randomness.seed == 3
+
+
+def test_no_such_file_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r'absent\.py: no such config file'):
+        load_config(tmp_path / 'absent.py')
+
+
+@pytest.mark.parametrize(
+    ('loader', 'expected'),
+    [
+        (dict(num_workers=0, persistent_workers=True), (0, False)),
+        (dict(), (0, False)),
+        (dict(num_workers=2), (2, True)),
+        (dict(num_workers=2, persistent_workers=False), (2, False)),
+    ],
+)
+def test_workers_persist_only_where_there_are_any(loader, expected):
+    cfg = Config(dict(train_dataloader=loader, val_dataloader=None))
+    set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader', 'absent')
+    filled = cfg.train_dataloader
+    assert (filled.num_workers, filled.persistent_workers) == expected
+    assert filled.collate_fn == dict(type='default_collate')
+    assert cfg.val_dataloader is None
+
+
+def test_pretrained_weights_are_left_out_at_any_depth_and_nothing_else():
+    init = dict(type='Pretrained', checkpoint='x')
+    model = dict(
+        init_cfg=init,
+        pretrained='y.pth',
+        parts=[dict(init_cfg=init, depth=3), dict(init_cfg=dict(type='Xavier'))],
+        backbone=dict(pretrained=True, checkpoint_path='z'),
+    )
+    before = copy.deepcopy(model)
+    assert without_pretrained(model) == dict(
+        init_cfg=None,
+        pretrained=None,
+        parts=[dict(init_cfg=None, depth=3), dict(init_cfg=dict(type='Xavier'))],
+        backbone=dict(pretrained=False, checkpoint_path=''),
+    )
+    assert model == before
+
+
+def test_pretrained_within_a_list_of_initialisations_is_left_out():
+    init = [dict(type='Xavier'), dict(type='Pretrained', checkpoint='x')]
+    (kept,) = without_pretrained(dict(init_cfg=init))['init_cfg']
+    assert kept == dict(type='Xavier')
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 12
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_resolves_and_its_model_builds(path):
+    cfg = resolve(load_config(path))
+    assert '${' not in str(cfg.to_dict())
+    model = without_pretrained(cfg.model.to_dict())
+    if model['backbone']['type'] == 'TIMMBackbone' and not importable('timm'):
+        pytest.skip('timm is not installed')
+    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
+    if not path.stem.startswith('fgg_'):
+        pool = Path(cfg.ingredients)
+        data_and_model = path.stem.split('_', 1)[1]
+        assert pool == Path(f'work_dirs/fgg_{data_and_model}/ingredients.json')
+        if not path.stem.startswith('gog_'):
+            return  # the model is that of the fgg config; once is enough
+    init_default_scope('mmpretrain')
+    MODELS.build(model)

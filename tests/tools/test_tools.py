@@ -1,0 +1,157 @@
+"""The tools as users call them; what they compute is tested where it is written."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from ff_mm.files import read_json
+
+
+@pytest.fixture
+def fgg(tmp_path, generation_config):
+    """A file with a generation config of two trials."""
+    changes = dict(plan__lrs=[1e-2], plan__probe=None, plan__base__epochs=1)
+    generation_config(tmp_path / 'fgg', **changes).dump(tmp_path / 'fgg.py')
+    return tmp_path / 'fgg.py'
+
+
+@pytest.fixture
+def gog(tmp_path, generation_config):
+    """A file with a fusion config of that generation."""
+    cfg = generation_config(tmp_path / 'gog', runner_type='GoGSoupRunner')
+    cfg.pop('plan')
+    cfg.ingredients = str(tmp_path / 'fgg' / 'ingredients.json')
+    cfg.dump(tmp_path / 'gog.py')
+    return tmp_path / 'gog.py'
+
+
+@pytest.fixture
+def plain(tmp_path, generation_config):
+    """A file with an ordinary mmpretrain config."""
+    cfg = generation_config(tmp_path / 'plain')
+    for key in ('plan', 'runner_type', 'selection', 'ood_dataloaders'):
+        cfg.pop(key)
+    cfg.train_cfg.max_epochs = 1
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.dump(tmp_path / 'plain.py')
+    return tmp_path / 'plain.py'
+
+
+@pytest.mark.parametrize('name', ['train.py', 'soup.py', 'test.py'])
+def test_help_names_the_common_options_and_an_example(tool, capsys, name):
+    assert tool(name, '--help') == 0
+    out = capsys.readouterr().out
+    for text in ('--work-dir', '--cfg-options', '--launcher', f'python tools/{name}'):
+        assert text in out
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('train.py', 'absent.py'),
+        ('soup.py', 'absent.py'),
+        ('test.py', 'absent.py', 'absent.pth'),
+    ],
+)
+def test_no_such_config_is_one_line_and_status_2(tool, capsys, command):
+    assert tool(*command) == 2
+    assert capsys.readouterr().err == 'error: absent.py: no such config file\n'
+
+
+def test_two_commands_from_config_to_soup(tool, fgg, gog, tmp_path, capsys):
+    assert tool('train.py', fgg) == 0
+    assert 'ingredients in' in capsys.readouterr().out
+    assert tool('soup.py', gog) == 0
+    assert f'{tmp_path}/gog/soup.pth' in capsys.readouterr().out
+    assert read_json(tmp_path / 'gog' / 'report.json')['pool_size'] == 3
+
+
+def test_options_of_the_command_line_reach_the_plan(tool, fgg, tmp_path):
+    options = ['--cfg-options', 'plan.lrs=[5e-3]', 'plan.fission=None']
+    assert tool('train.py', fgg, '--work-dir', tmp_path / 'w', *options) == 0
+    entries = read_json(tmp_path / 'w' / 'ledger.json')['trials']
+    assert [entry['id'] for entry in entries] == ['base_lr0.005']
+    assert not (tmp_path / 'fgg').exists()
+
+
+def test_resume_of_a_plan_is_what_it_does_anyway(tool, fgg, tmp_path, capsys):
+    options = ['--cfg-options', 'plan.fission=None']
+    assert tool('train.py', fgg, *options) == 0
+    before = (tmp_path / 'fgg' / 'ledger.json').read_bytes()
+    assert tool('train.py', fgg, '--resume', *options) == 0
+    assert (tmp_path / 'fgg' / 'ledger.json').read_bytes() == before
+    assert tool('train.py', fgg, '--resume', 'x.pth') == 2
+    assert '--resume x.pth: a plan goes on from its own' in capsys.readouterr().err
+
+
+def test_a_changed_plan_in_the_same_folder_is_one_clear_error(tool, fgg, capsys):
+    assert tool('train.py', fgg, '--cfg-options', 'plan.fission=None') == 0
+    assert tool('train.py', fgg, '--cfg-options', 'plan.base.epochs=9') == 2
+    assert 'plan.base.epochs: 1 -> 9' in capsys.readouterr().err
+
+
+def test_a_plan_validates_always(tool, fgg, capsys):
+    assert tool('train.py', fgg, '--no-validate') == 2
+    assert '--no-validate' in capsys.readouterr().err
+
+
+def test_a_misspelled_option_is_one_line_and_status_2(tool, fgg, capsys):
+    assert tool('train.py', fgg, '--cfg-options', 'plam.lrs=[1]') == 2
+    assert "did you mean 'plan'" in capsys.readouterr().err
+
+
+def test_a_plain_config_trains_as_in_mmpretrain(tool, plain, tmp_path):
+    assert tool('train.py', plain) == 0
+    assert (tmp_path / 'plain' / 'epoch_1.pth').is_file()
+    assert not (tmp_path / 'plain' / 'ledger.json').exists()
+
+
+def test_a_plain_config_resumes(tool, plain, tmp_path):
+    assert tool('train.py', plain) == 0
+    more = ['--cfg-options', 'train_cfg.max_epochs=2']
+    assert tool('train.py', plain, '--resume', *more) == 0
+    second = torch.load(tmp_path / 'plain' / 'epoch_2.pth', weights_only=False)
+    assert second['meta']['iter'] == 10
+    assert second['optimizer']['state'][0]['step'] == 10
+
+
+def test_a_plain_run_can_go_without_validation(tool, plain, tmp_path):
+    assert tool('train.py', plain, '--no-validate') == 0
+    (text,) = [f.read_text() for f in (tmp_path / 'plain').glob('*/*.log')]
+    assert 'Epoch(val)' not in text
+
+
+def test_a_fusion_config_given_to_train_is_one_clear_error(tool, gog, capsys):
+    assert tool('train.py', gog) == 2
+    assert 'soup.py' in capsys.readouterr().err
+
+
+def test_a_generation_config_given_to_soup_is_one_clear_error(tool, fgg, capsys):
+    assert tool('soup.py', fgg) == 2
+    err = capsys.readouterr().err
+    assert 'is not a fusion config' in err and 'tools/train.py' in err
+
+
+def test_a_plan_without_its_runner_is_one_clear_error(tool, fgg, capsys):
+    cfg = Config.fromfile(fgg)
+    cfg.pop('runner_type')
+    cfg.dump(fgg)
+    assert tool('train.py', fgg) == 2
+    assert 'runner_type' in capsys.readouterr().err
+
+
+def test_fusion_before_fission_says_what_to_run_first(tool, gog, capsys):
+    assert tool('soup.py', gog) == 2
+    assert 'run the generation first' in capsys.readouterr().err
+
+
+def test_one_folder_is_not_for_several_soups(tool, gog, capsys):
+    assert tool('soup.py', gog, gog, '--work-dir', 'x') == 2
+    assert '--work-dir is for one config' in capsys.readouterr().err
+
+
+def test_no_such_checkpoint_is_one_line(tool, gog, capsys):
+    assert tool('test.py', gog, 'absent.pth') == 2
+    assert 'error: absent.pth: cannot be opened' in capsys.readouterr().err
