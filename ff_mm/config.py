@@ -162,6 +162,39 @@ def with_defaults(loader: Mapping) -> ConfigDict:
     return filled
 
 
+def ood_dataloaders(cfg: Config) -> dict[str, dict]:
+    """Returns the data loaders of the out-of-distribution sets, complete.
+
+    In ``ood_dataloaders = dict(name=dict(...))`` only what differs from the test set
+    needs to be said. A data set that names its own ``type`` takes over the test set's
+    pipeline and nothing else.
+
+    Args:
+        cfg: A resolved config.
+
+    Returns:
+        Name -> data loader.
+
+    Raises:
+        ConfigError: There are such sets but no test set.
+    """
+    given = cfg.get('ood_dataloaders') or {}
+    if given and not cfg.get('test_dataloader'):
+        raise ConfigError('ood_dataloaders: they complete test_dataloader, give one')
+    return {name: _like_test(loader, cfg) for name, loader in given.items()}
+
+
+def _like_test(loader: Mapping, cfg: Config) -> dict:
+    test = cfg.test_dataloader.to_dict()
+    dataset = dict(loader.get('dataset', {}))
+    inherited = test['dataset']
+    if 'type' in dataset:
+        inherited = {
+            key: inherited[key] for key in ('pipeline', 'test_mode') if key in inherited
+        }
+    return {**test, **loader, 'dataset': {**inherited, **dataset}}
+
+
 def without_pretrained(model: Any) -> Any:
     """Returns a model's config that reads and fetches no weights when it is built.
 

@@ -267,3 +267,12 @@ class Malicious:
 
     def __reduce__(self) -> tuple:
         return os.mkdir, (str(self.marker),)
+
+
+@pytest.fixture
+def malicious(tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint that makes a folder when it is unpickled, and that folder."""
+    file, marker = tmp_path / 'evil.pth', tmp_path / 'it-ran'
+    content = dict(state_dict={'a': torch.ones(1)}, meta=dict(x=Malicious(marker)))
+    torch.save(content, file)
+    return file, marker

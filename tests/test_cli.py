@@ -17,7 +17,8 @@ def raising(error):
 
 
 @pytest.mark.parametrize(
-    'error', [ConfigError('mend this'), FFMMError('mend this'), CheckpointError('mend this')]
+    'error',
+    [ConfigError('mend this'), FFMMError('mend this'), CheckpointError('mend this')],
 )
 def test_what_the_user_can_mend_is_one_line_and_status_2(error, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -48,7 +49,9 @@ def parse(*arguments):
 def test_options_have_types_and_reach_nested_keys(tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '0')
     path = tmp_path / 'c.py'
-    path.write_text("plan = dict(lrs=[1e-3], base=dict(epochs=50))\nmodel = dict(x='a')")
+    path.write_text(
+        "plan = dict(lrs=[1e-3], base=dict(epochs=50))\nmodel = dict(x='a')"
+    )
     args = parse(
         '--work-dir=here',
         '--cfg-options',

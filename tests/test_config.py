@@ -69,7 +69,9 @@ def test_the_config_itself_keeps_its_references_and_copies_are_apart():
     assert cfg.x == '${steps}'
 
 
-@pytest.mark.parametrize('text', ['$size', '${size', 'size}', 'a ${size}', '', '{size}'])
+@pytest.mark.parametrize(
+    'text', ['$size', '${size', 'size}', 'a ${size}', '', '{size}']
+)
 def test_other_strings_are_left_alone(text):
     assert resolved(size=1, a=text)['a'] == text
 

@@ -11,7 +11,12 @@ from mmengine.config import Config
 from mmengine.registry import LOOPS
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import resolve, set_dataloader_defaults, with_defaults
+from ff_mm.config import (
+    ood_dataloaders,
+    resolve,
+    set_dataloader_defaults,
+    with_defaults,
+)
 from ff_mm.engine.batch_norm import reestimate_batch_norm
 from ff_mm.engine.runners.quiet_runner import QuietRunner
 from ff_mm.merging.state_dict import (
@@ -31,8 +36,9 @@ class ModelEvaluator:
 
     Args:
         cfg: A config with ``model``, ``val_dataloader`` and ``val_evaluator``;
-            ``test_dataloader`` and ``ood_dataloaders`` (name -> data loader, evaluated
-            with ``test_evaluator``) if there are such sets. References are resolved.
+            ``test_dataloader`` and ``ood_dataloaders`` (see
+            :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator``, if
+            there are such sets. References are resolved.
 
     Attributes:
         passes: How many passes over each set have been made.
@@ -48,7 +54,7 @@ class ModelEvaluator:
         self._loops = {'val': self.runner.val_loop}
         if self.cfg.get('test_dataloader'):
             self._loops['test'] = self.runner.test_loop
-        for name, loader in (self.cfg.get('ood_dataloaders') or {}).items():
+        for name, loader in ood_dataloaders(self.cfg).items():
             self._loops[f'ood/{name}'] = self._build_loop(loader)
         self.passes = dict.fromkeys(self._loops, 0)
 

@@ -35,7 +35,8 @@ def printed(function, *args):
 
 
 def row(text, name):
-    (line,) = [line for line in text.splitlines() if name in line]
+    lines = text.splitlines()
+    (line,) = [line for line in lines if line.startswith(f'│ {name} ')]
     return [cell.strip() for cell in line.strip('│ \n').split('│')]
 
 
@@ -60,7 +61,9 @@ def test_all_metrics_of_one_model():
 def test_the_generations_table_has_a_row_a_trial():
     def entry(name, **more):
         metrics = dict(loss=0.5)
-        return dict(id=name, epochs=3, seconds=1, metrics=metrics, ingredients=[]) | more
+        return (
+            dict(id=name, epochs=3, seconds=1, metrics=metrics, ingredients=[]) | more
+        )
 
     entries = [entry('base', best_epoch=2, ingredients=[1]), entry('fission')]
     manifest = dict(cost=dict(epochs=6, seconds=2), ingredients=[1])

@@ -2,22 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Malicious
 from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS
 from torch import nn
 
 from ff_mm.engine import checkpoint_loading
 from ff_mm.merging import CheckpointError
-
-
-@pytest.fixture
-def malicious(tmp_path):
-    """A checkpoint that would make a folder when it is loaded, and that folder."""
-    marker = tmp_path / 'it-ran'
-    content = dict(state_dict={}, meta=dict(x=Malicious(marker)))
-    torch.save(content, tmp_path / 'evil.pth')
-    return tmp_path / 'evil.pth', marker
 
 
 def test_the_marker_would_appear_if_the_file_were_trusted(malicious):

@@ -6,7 +6,6 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
-
 LOGGING = dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1))
 
 

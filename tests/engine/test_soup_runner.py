@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from conftest import Malicious
 from mmengine.registry import RUNNERS
 
 from ff_mm.errors import FFMMError
@@ -72,7 +71,9 @@ def manifest(generation):
 
 def mean(generation, recipe):
     """The weighted mean of ingredient files, in float64, by hand."""
-    files = {e['name']: f'{generation.work_dir}/{e["file"]}' for e in manifest(generation)}
+    files = {
+        e['name']: f'{generation.work_dir}/{e["file"]}' for e in manifest(generation)
+    }
     total = {}
     for item in recipe:
         content = torch.load(files[item['name']], weights_only=True)['state_dict']
@@ -108,11 +109,11 @@ def test_the_report_is_what_is_on_disk(soups, method):
         assert f'{report["val"]["accuracy"]:.4f}' in file.read()
 
 
-def test_the_uniform_soup_is_of_all_and_validates_nothing_to_choose(soups, generation):
+def test_the_uniform_soup_is_of_all_and_validated_once_at_most(soups, generation):
     _, report = soups['uniform']
     weights = {item['name']: item['weight'] for item in report['ingredients']}
     assert weights == pytest.approx({e['name']: 1 / 6 for e in manifest(generation)})
-    assert report['evaluations']['selection'] == 0
+    assert report['evaluations']['selection'] <= 1
 
 
 def test_the_best_single_is_the_best_recorded_and_reaches_what_was_recorded(
@@ -149,9 +150,7 @@ def test_test_py_gets_the_same_figures_for_soup_pth(soups, tmp_path, tool):
     assert results['ood'] == report['ood']
 
 
-def test_test_py_refuses_a_checkpoint_of_another_model(
-    soups, tmp_path, tool, capsys
-):
+def test_test_py_refuses_a_checkpoint_of_another_model(soups, tmp_path, tool, capsys):
     cfg, _ = soups['gog']
     cfg.dump(tmp_path / 'gog.py')
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'other.pth')
@@ -169,9 +168,7 @@ def test_selection_by_the_lower_loss(generation, tmp_path):
 def test_on_another_validation_set_recorded_metrics_are_taken_anew(
     generation, tmp_path
 ):
-    cfg = soup_config(
-        generation, tmp_path, 'best', val_dataloader__dataset__indices=30
-    )
+    cfg = soup_config(generation, tmp_path, 'best', val_dataloader__dataset__indices=30)
     report = run(cfg)
     assert report['evaluations']['selection'] == 6
 
@@ -221,9 +218,7 @@ def test_batch_norm_reestimation_changes_statistics_only_and_reports_both(
         ),
         (
             'hierarchical',
-            dict(
-                soup=dict(levels=[dict(soup='greedy', group_by='lr')], _delete_=True)
-            ),
+            dict(soup=dict(levels=[dict(soup='greedy', group_by='lr')], _delete_=True)),
             'level',
         ),
         ('uniform', dict(soup__bn_reestimation=dict(num_samples=4)), 'num_samples=4'),
@@ -257,11 +252,10 @@ def test_a_pool_of_another_model_than_the_configs_is_one_clear_error(
         run(cfg)
 
 
-def test_a_malicious_ingredient_does_not_run(generation, tmp_path):
-    marker = tmp_path / 'it-ran'
-    torch.save(dict(state_dict=dict(a=Malicious(marker))), tmp_path / 'evil.pth')
+def test_a_malicious_ingredient_does_not_run(generation, tmp_path, malicious):
+    file, marker = malicious
     cfg = soup_config(generation, tmp_path, 'uniform')
-    cfg.ingredients = str(tmp_path / 'evil.pth')
+    cfg.ingredients = str(file)
     with pytest.raises(FFMMError, match=r'evil\.pth'):
         run(cfg)
     assert not marker.exists()
@@ -282,7 +276,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from mmpretrain import ImageClassificationInferencer, get_model
 config, checkpoint = sys.argv[1:]
-images = [np.stack([d * 15.9] * 3, -1).astype('uint8') for d in load_digits().images[:5]]
+digits = load_digits().images[:5]
+images = [np.stack([d * 15.9] * 3, -1).astype('uint8') for d in digits]
 model = get_model(config, pretrained=checkpoint)
 found = ImageClassificationInferencer(model)(images)
 again = ImageClassificationInferencer(config, pretrained=checkpoint)(images)

@@ -28,9 +28,7 @@ def manifest(tmp_path):
     folder = tmp_path / 'run' / 'ingredients'
     entries = [
         ingredient(folder / 'a.pth', 1, name='a'),
-        ingredient(
-            folder / 'b.pth', 2, name='b', stage='fission', cycle=3, parent='a'
-        ),
+        ingredient(folder / 'b.pth', 2, name='b', stage='fission', cycle=3, parent='a'),
     ]
     content = dict(
         format=1,

@@ -28,9 +28,7 @@ RESNET = dict(
 VIT = dict(
     backbone=dict(
         type='VisionTransformer',
-        arch=dict(
-            embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8
-        ),
+        arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
         img_size=16,
         patch_size=8,
         drop_rate=0.9,

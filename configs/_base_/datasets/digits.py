@@ -61,21 +61,8 @@ test_dataloader = dict(
         type='Digits', split='test', pipeline='${test_pipeline}', test_mode=True
     ),
 )
-ood_dataloaders = dict(
-    corrupted=dict(
-        batch_size=64,
-        num_workers=0,
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(
-            type='Digits',
-            split='test',
-            corruption='mixed',
-            severity=3,
-            pipeline='${test_pipeline}',
-            test_mode=True,
-        ),
-    ),
-)
+# What is not said here is as in test_dataloader.
+ood_dataloaders = dict(corrupted=dict(dataset=dict(corruption='mixed', severity=3)))
 
 val_evaluator = [dict(type='MulticlassMetric'), dict(type='ValidationLoss')]
 test_evaluator = [dict(type='MulticlassMetric'), dict(type='ValidationLoss')]

@@ -5,13 +5,8 @@
 #     train_dataloader = dict(dataset=dict(sources=['vidir_modern']))
 #     val_dataloader = dict(dataset=dict(sources=['vidir_modern']))
 #     test_dataloader = dict(dataset=dict(sources=['vidir_modern']))
-#     ood_dataloaders = dict(rosendahl=dict(
-#         batch_size=128, num_workers=4, persistent_workers=True,
-#         sampler=dict(type='DefaultSampler', shuffle=False),
-#         dataset=dict(
-#             type='HAM10000', data_root='${data_root}', split='all',
-#             sources=['rosendahl'], exclude_lesions_of=['vidir_modern'],
-#             pipeline='${test_pipeline}', test_mode=True)))
+#     ood_dataloaders = dict(rosendahl=dict(dataset=dict(
+#         split='all', sources=['rosendahl'], exclude_lesions_of=['vidir_modern'])))
 _base_ = ['../augmentations.py']
 
 data_root = 'data/ham10000'
@@ -76,7 +71,8 @@ test_dataloader = dict(
         test_mode=True,
     ),
 )
-# Name -> data loader; tested like test_dataloader.
+# Name -> data loader; what is not said is as in test_dataloader. For example
+#     --cfg-options ood_dataloaders.other.dataset.image_list=ood.txt
 ood_dataloaders = dict()
 
 val_evaluator = [dict(type='MulticlassMetric'), dict(type='ValidationLoss')]

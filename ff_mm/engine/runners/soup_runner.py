@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS, init_default_scope
 
 from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
-from ff_mm.config import resolve
+from ff_mm.config import ood_dataloaders, resolve
 from ff_mm.datasets.check import check_datasets
 from ff_mm.engine.deployment import deployment_config
 from ff_mm.engine.model_evaluator import ModelEvaluator
@@ -137,7 +137,7 @@ class SoupRunner:
             name: self.cfg.get(f'{name}_dataloader')
             for name in ('train', 'val', 'test')
         }
-        loaders.update(self.cfg.get('ood_dataloaders') or {})
+        loaders.update(ood_dataloaders(self.cfg))
         check_datasets({k: v['dataset'] for k, v in loaders.items() if v})
 
     def _ingredients(self, pool: Pool) -> list[Ingredient]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -72,13 +73,11 @@ def test_epochs_draw_anew_and_the_same_when_run_again(
 
     record(toy_runner, 'broken', workers, interrupt)
     state = find_state(tmp_path / 'broken')
-    resumed = record(
-        toy_runner, 'resumed', workers, resume=True, load_from=str(state)
-    )
+    resumed = record(toy_runner, 'resumed', workers, resume=True, load_from=str(state))
     assert resumed == {2: whole[2]}
 
 
 def test_another_seed_draws_something_else(toy_runner):
     one = record(toy_runner, 'one', 0)
     two = record(toy_runner, 'two', 0, randomness=dict(seed=1))
-    assert not set(sum(one.values(), [])) & set(sum(two.values(), []))
+    assert not set(chain(*one.values())) & set(chain(*two.values()))

@@ -84,7 +84,9 @@ def test_a_snapshot_says_what_it_is_and_holds_no_optimizer(toy_runner):
         ),
         (
             dict(
-                train_cfg=dict(by_epoch=True, max_epochs=17, val_interval=1, val_begin=2)
+                train_cfg=dict(
+                    by_epoch=True, max_epochs=17, val_interval=1, val_begin=2
+                )
             ),
             r'epochs \[1\]',
         ),
