@@ -36,7 +36,7 @@ EXTRAS = {
     ],
     # For backbones of type TIMMBackbone.
     'timm': ['timm'],
-    'tests': ['pytest>=8', 'hypothesis', 'ruff>=0.17.6,<0.18'],
+    'tests': ['pytest>=8', 'hypothesis', 'ruff>=0.17.6,<0.18', 'timm'],
 }
 
 setup(

@@ -48,6 +48,11 @@ def find_problem(
     for module in ('mmengine', 'mmcv', 'mmpretrain'):
         if not importable(module):
             return f'{module} is not installed: {INSTALL} (or ".[onedl]")'
+    if installed('mmengine') and installed('onedl-mmengine'):
+        return (
+            'mmengine and onedl-mmengine are both installed, under one import name: '
+            'use an environment for each, with ".[openmmlab]" or ".[onedl]"'
+        )
     if installed('mmengine') and not importable('pkg_resources'):
         return (
             f'mmengine {installed("mmengine")} needs pkg_resources, which setuptools '

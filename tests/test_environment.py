@@ -71,6 +71,12 @@ def test_a_missing_package_is_named_with_both_ways_to_get_it(module):
     assert '.[onedl]' in said
 
 
+def test_stock_packages_and_forks_together():
+    said = problem({**ONEDL, **STOCK})
+    assert 'mmengine and onedl-mmengine are both installed' in said
+    assert '.[onedl]' in said
+
+
 @pytest.mark.parametrize('setuptools', ['82.0.0', '84.0.0', None])
 def test_stock_mmengine_without_pkg_resources(setuptools):
     said = problem(STOCK, MODULES - {'pkg_resources'}, setuptools=setuptools)

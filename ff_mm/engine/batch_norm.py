@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
+
 from mmengine.model import is_model_wrapper
 from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
 from torch import nn
@@ -46,6 +49,7 @@ def reestimate_batch_norm(
         return 0
     for layer in layers:
         layer.train()
-    update_bn_stats(inner, loader, num_samples, logger='silent')
+    with redirect_stdout(io.StringIO()):  # MMPretrain draws a progress bar of its own
+        update_bn_stats(inner, loader, num_samples, logger='silent')
     inner.eval()
     return batches * batch_size

@@ -1,2 +1,3 @@
 # The best single ingredient, to compare soups with.
 runner_type = 'BestIngredientRunner'
+soup = dict()

@@ -1,2 +1,3 @@
 # The greedy soup of all ingredients.
 runner_type = 'GreedySoupRunner'
+soup = dict()

@@ -1,2 +1,3 @@
 # The mean of all ingredients.
 runner_type = 'UniformSoupRunner'
+soup = dict()
