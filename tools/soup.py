@@ -36,8 +36,8 @@ def main() -> None:
     for cfg in configs:
         if 'ingredients' not in cfg or 'runner_type' not in cfg:
             raise ConfigError(
-                f"{cfg.filename}: is not a fusion config (runner_type='GoGSoupRunner' "
-                'or another soup); train it with tools/train.py'
+                f'{cfg.filename} is not a fusion config, it names no ingredients: '
+                f'python tools/train.py {cfg.filename}'
             )
     reports = [RUNNERS.build(cfg).run() for cfg in configs]
     soup_table(reports)

@@ -91,6 +91,10 @@ def main() -> None:
     """Trains."""
     args = parse_args()
     cfg = merge_args(cli.read_config(args, args.config), args)
+    if 'ingredients' in cfg:
+        raise ConfigError(
+            f'{args.config} is a fusion config: python tools/soup.py {args.config}'
+        )
     if 'runner_type' in cfg:
         RUNNERS.build(cfg).train()
         return

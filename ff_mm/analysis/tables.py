@@ -76,7 +76,7 @@ def soup_table(
             report['title'],
             *(_number(value, metric) for value in values),
             f'{len(report["ingredients"])} of {report["pool_size"]}',
-            str(report['evaluations']['val']),
+            str(report['evaluations']['selection']),
             duration(report['seconds']),
         )
     console.print(table)
