@@ -65,13 +65,16 @@ def cheap_runs() -> Iterator[None]:
     Garbage collection with all that is imported, and yapf, with which MMEngine lays
     out the text of the config for each log and each checkpoint.
     """
-    layout = mmengine.config.config.FormatCode
-    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
     gc.collect()
     gc.freeze()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmengine.config.config, 'FormatCode', _as_it_is, raising=False)
+        yield
     gc.unfreeze()
-    mmengine.config.config.FormatCode = layout
+
+
+def _as_it_is(text: str, **_: Any) -> tuple[str, bool]:
+    return text, True
 
 
 @pytest.fixture(autouse=True)

@@ -103,6 +103,9 @@ def _make_resumable(cfg: Config, state_interval: int) -> None:
         dict(type='SafeCheckpointHook'),
         dict(type='ResumeStateHook', interval=state_interval),
     ]
+    if cfg.get('launcher', 'none') != 'none':
+        # DDP keeps batch-norm statistics apart, and rank 0's alone would be saved.
+        cfg.custom_hooks.append(dict(type='SyncBuffersHook'))
     set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader')
     cfg.train_dataloader.worker_init_fn = dict(type='seed_worker')
     cfg.train_dataloader.persistent_workers = False
