@@ -79,10 +79,13 @@ def _as_it_is(text: str, **_: Any) -> tuple[str, bool]:
 
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
-    """Takes a test's entries out of MMEngine's global tables, also if it fails."""
+    """Restores MMEngine's global tables and the environment, also if a test fails."""
     tables = (DefaultScope, MMLogger, MessageHub, Visualizer)
     before = [(cls, cls._instance_dict.copy()) for cls in tables]
+    environment = dict(os.environ)
     yield
+    os.environ.clear()
+    os.environ.update(environment)
     for cls, entries in before:
         cls._instance_dict = entries
 
@@ -246,7 +249,6 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     In this process, since starting Python and importing all takes seconds.
     """
-    environment = dict(os.environ)
 
     def run(name: str, *arguments: object) -> int:
         path = ROOT / 'tools' / name
@@ -257,9 +259,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
             return stop.code or 0
         return 0
 
-    yield run
-    os.environ.clear()
-    os.environ.update(environment)
+    return run
 
 
 class Malicious:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 
 import pytest
+import torch
 
 from ff_mm import cli
 from ff_mm.errors import ConfigError, FFMMError
@@ -38,6 +40,13 @@ def test_an_interruption_is_status_130_and_says_how_to_go_on(capsys):
 def test_a_programming_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         cli.run(lambda: 1 / 0)
+
+
+def test_no_library_can_run_a_checkpoints_code_within_a_tool(malicious):
+    file, marker = malicious
+    with pytest.raises(pickle.UnpicklingError):
+        cli.run(lambda: torch.load(file, weights_only=False))
+    assert not marker.exists()
 
 
 def parse(*arguments):

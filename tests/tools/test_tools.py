@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from ff_mm.files import read_json
+from ff_mm.merging.state_dict import read_checkpoint
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_plain_config_resumes(tool, plain, tmp_path):
     assert tool('train.py', plain) == 0
     more = ['--cfg-options', 'train_cfg.max_epochs=2']
     assert tool('train.py', plain, '--resume', *more) == 0
-    second = torch.load(tmp_path / 'plain' / 'epoch_2.pth', weights_only=False)
+    second = read_checkpoint(tmp_path / 'plain' / 'epoch_2.pth')
     assert second['meta']['iter'] == 10
     assert second['optimizer']['state'][0]['step'] == 10
 
