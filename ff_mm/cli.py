@@ -54,7 +54,8 @@ def run(main: Callable[[], Any]) -> None:
     """Runs a tool; what the user can mend is said in its own words, and no more.
 
     No checkpoint that the tool or any library loads can run code: torch is told so for
-    the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 130 when interrupted.
+    the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 130
+    when interrupted.
     """
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     try:

@@ -123,7 +123,8 @@ def _look_up(reference: str, tree: dict) -> Any:
     value = tree
     for name in inner.group(1).split('.'):
         if not isinstance(value, Mapping) or name not in value:
-            hint = f'; there are {", ".join(value)}' if '.' in inner.group(1) else ''
+            inside = isinstance(value, Mapping) and value is not tree
+            hint = f'; there are {", ".join(value)}' if inside else ''
             raise ConfigError(
                 f'the reference {inner.group(0)} points to nothing: no {name!r}{hint}'
             )
@@ -215,6 +216,8 @@ def without_pretrained(model: Any) -> Any:
 def _unfilled(key: str, value: Any) -> Any:
     if key == 'init_cfg' and isinstance(value, dict):
         return None if value.get('type') == 'Pretrained' else value
+    if key == 'init_cfg' and isinstance(value, (list, tuple)):
+        return [item for item in value if item.get('type') != 'Pretrained']
     if key == 'pretrained':  # a path in MMPretrain, a switch in TIMMBackbone
         return False if isinstance(value, bool) else None
     if key == 'checkpoint_path':  # TIMMBackbone's

@@ -9,7 +9,13 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 BUFFER = ('log_history', 'count_history', 'max_length')
-_PLAIN = (str, bytes, int, float, bool, type(None), torch.Tensor, torch.dtype)
+_PLAIN = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes,
+}
 
 
 def to_plain(value: Any, path: str = '') -> Any:
@@ -36,13 +42,26 @@ def to_plain(value: Any, path: str = '') -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, _PLAIN):
+    for kind, content in _PLAIN.items():
+        if isinstance(value, kind):
+            # A subclass (an enum, say) would be pickled by its name.
+            return value if type(value) is kind else content(value)
+    if value is None or isinstance(value, (torch.Tensor, torch.dtype)):
         return value
     raise TypeError(
         f'checkpoint entry {path} is a {type(value).__module__}.'
         f'{type(value).__qualname__}, which could not be loaded again; keep tensors '
         'and plain values in state dicts and in the message hub'
     )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether :func:`to_plain` would take the value."""
+    try:
+        to_plain(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_plain_dict(value: dict) -> bool:

@@ -95,6 +95,11 @@ def main() -> None:
         raise ConfigError(
             f'{args.config} is a fusion config: python tools/soup.py {args.config}'
         )
+    if 'plan' in cfg and 'runner_type' not in cfg:
+        raise ConfigError(
+            f"{args.config}: a plan is carried out by runner_type='GenerationRunner', "
+            'which the config does not say; inherit _base_/schedules/fgg.py'
+        )
     if 'runner_type' in cfg:
         RUNNERS.build(cfg).train()
         return
@@ -102,6 +107,11 @@ def main() -> None:
     set_dataloader_defaults(
         cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
     )
+    # Else the run could not be resumed from its own checkpoints.
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or []),
+        dict(type='SafeCheckpointHook'),
+    ]
     Runner.from_cfg(cfg).train()
 
 

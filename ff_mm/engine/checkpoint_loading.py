@@ -10,7 +10,6 @@ replaced, so both are.
 from __future__ import annotations
 
 import os.path as osp
-import pickle
 from typing import Any
 
 import torch
@@ -18,16 +17,17 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import CheckpointLoader
 from torch.hub import load_state_dict_from_url
 
-from ff_mm.merging.state_dict import CheckpointError
+from ff_mm.merging.state_dict import read_checkpoint
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def load_from_local(filename: str, map_location: Any = None) -> dict:
-    """Loads a local checkpoint with ``weights_only=True``.
+    """Loads a local checkpoint as :func:`ff_mm.merging.read_checkpoint` does.
 
     Args:
         filename: The file; ``~`` is expanded.
-        map_location: As in :func:`torch.load`.
+        map_location: Not used: tensors come to the CPU, from where MMEngine copies
+            them to the model and the optimizer.
 
     Returns:
         The checkpoint.
@@ -39,19 +39,8 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     path = osp.expanduser(filename)
     if not osp.isfile(path):
         raise FileNotFoundError(f'{path} can not be found.')
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f'{path}: holds more than tensors and plain values, and ff_mm runs no code '
-            f'from checkpoints; publish it first (mmpretrain tools/model_converters/'
-            f'publish_model.py) ({_first_line(error)})'
-        ) from error
-    except (RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f'{path}: not a complete checkpoint, fetch or write it again '
-            f'({_first_line(error)})'
-        ) from error
+    # Not mapped: the run may remove the file while it uses the tensors.
+    return read_checkpoint(path, mmap=False)
 
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
@@ -87,7 +76,3 @@ def load_from_http(
     if world_size > 1:
         torch.distributed.barrier()
     return load() if checkpoint is None else checkpoint
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

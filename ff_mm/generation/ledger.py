@@ -122,10 +122,17 @@ class Ledger:
             raise LedgerError(
                 f'{error}; move the file away to begin the plan anew'
             ) from error
-        if data.get('format') != FORMAT:
+        if not isinstance(data, dict) or not {'format', 'config', 'trials'} <= set(
+            data
+        ):
             raise LedgerError(
-                f'{self.path}: format {data.get("format")!r}, expected {FORMAT}; it is '
-                'of another version of ff_mm, use a new --work-dir'
+                f'{self.path}: is not a ledger; move the file away to begin the plan '
+                'anew'
+            )
+        if data['format'] != FORMAT:
+            raise LedgerError(
+                f'{self.path}: format {data["format"]!r}, expected {FORMAT}; it is of '
+                'another version of ff_mm, use a new --work-dir'
             )
         differences = compare(data['config'], self._config)
         if differences:

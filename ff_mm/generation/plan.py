@@ -5,12 +5,19 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from mmengine.registry import TASK_UTILS
 
 from ff_mm.errors import ConfigError
+from ff_mm.generation.stages import (
+    BaseStage,
+    FissionStage,
+    ProbeStage,
+    build_stage,
+    check_learning_rate,
+)
 from ff_mm.generation.trial import Trial
 
 T = TypeVar('T')
@@ -22,65 +29,6 @@ class Plan(ABC):
     @abstractmethod
     def trials(self) -> list[Trial]:
         """Returns the trials in the order of training, parents before children."""
-
-
-@dataclass(frozen=True)
-class _Stage:
-    epochs: int
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.epochs, int) or self.epochs < 1:
-            raise ConfigError(f'epochs={self.epochs!r}: expected a whole number >= 1')
-
-
-@dataclass(frozen=True)
-class ProbeStage(_Stage):
-    """Linear probing from the pretrained weights, common to all bases (LP-FT).
-
-    ``freeze=False`` trains the whole network instead. That is for networks without
-    pretrained weights, whose random features are not worth probing: what keeps bases
-    of different learning rates in one basin is a stretch of training in common
-    (Frankle et al. 2020, linear mode connectivity). Not in the paper.
-    """
-
-    epochs: int = 10
-    lr: float = 1e-3
-    freeze: bool = True
-    norm_eval: bool = False
-    monitor: str = 'loss'
-    rule: str = 'less'
-
-
-@dataclass(frozen=True)
-class BaseStage(_Stage):
-    """Full fine-tuning at one learning rate; the best epoch is the base model.
-
-    ``patience`` (epochs) and ``min_delta`` are those of early stopping on ``monitor``;
-    ``patience=None`` trains all epochs.
-    """
-
-    epochs: int = 50
-    monitor: str = 'loss'
-    rule: str = 'less'
-    patience: int | None = 8
-    min_delta: float = 1e-3
-
-
-@dataclass(frozen=True)
-class FissionStage(_Stage):
-    """Cyclical training from a base; a snapshot at each minimum.
-
-    ``cycle`` is in epochs, ``phase`` a fraction of a cycle (see
-    :class:`ff_mm.engine.CyclicalParamScheduler`); ``max_lr`` and ``min_lr`` are α1
-    and α2, the same for every base.
-    """
-
-    epochs: int = 17
-    cycle: float = 4
-    phase: float = 0.25
-    max_lr: float = 1e-5
-    min_lr: float = 1e-8
 
 
 @TASK_UTILS.register_module()
@@ -120,9 +68,17 @@ class FGGPlan(Plan):
         self.augmentations = (
             (None,) if augmentations is None else _axis('augmentations', augmentations)
         )
-        self.probe = _stage(ProbeStage, probe, 'plan.probe')
-        self.base = _stage(BaseStage, base, 'plan.base')
-        self.fission = _stage(FissionStage, fission, 'plan.fission')
+        for lr in self.lrs:
+            check_learning_rate('plan.lrs', lr)
+        self.probe = (
+            None if probe is None else build_stage(ProbeStage, probe, 'plan.probe')
+        )
+        self.base = build_stage(BaseStage, base, 'plan.base')
+        self.fission = (
+            None
+            if fission is None
+            else build_stage(FissionStage, fission, 'plan.fission')
+        )
 
     def trials(self) -> list[Trial]:
         """Returns probe, bases, fissions, in this order."""
@@ -196,7 +152,7 @@ class FGGPlan(Plan):
         return replace(trial, hooks=(hook,))
 
     def _suffix(self, lr: float, seed: int, augmentation: str | None) -> str:
-        parts = [f'lr{lr:g}']
+        parts = [f'lr{float(lr)!r}']  # exact: one folder per learning rate
         parts += [f'seed{seed}'] if len(self.seeds) > 1 else []
         parts += [augmentation] if len(self.augmentations) > 1 else []
         return '_'.join(parts)
@@ -264,16 +220,3 @@ def _axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
     if not values or len(set(values)) < len(values):
         raise ConfigError(f'plan.{name}={list(values)}: expected each value once')
     return tuple(values)
-
-
-def _stage(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T | None:
-    if values is None:
-        return None
-    known = [f.name for f in fields(cls)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ConfigError(f'{where}: unknown key {unknown[0]!r}, there are {known}')
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        raise ConfigError(f'{where}: {error}') from None

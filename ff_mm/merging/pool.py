@@ -197,11 +197,16 @@ def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
 
 
 def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:
-    """Tells files of one name apart by the folder they lie in."""
-    counts = Counter(entry.name for entry in entries)
-    return [
-        replace(entry, name=f'{entry.file.parent.name}/{entry.name}')
-        if counts[entry.name] > 1
-        else entry
-        for entry in entries
-    ]
+    """Tells files of one name apart by as many of their folders as it takes."""
+    depth, names = 0, [entry.name for entry in entries]
+    longest = max(len(entry.file.parent.parts) for entry in entries)
+    while depth < longest and len(set(names)) < len(names):
+        depth += 1
+        counts = Counter(entry.name for entry in entries)
+        names = [
+            '/'.join((*entry.file.parent.parts[-depth:], entry.name))
+            if counts[entry.name] > 1
+            else entry.name
+            for entry in entries
+        ]
+    return [replace(e, name=name) for e, name in zip(entries, names, strict=True)]

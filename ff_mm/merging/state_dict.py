@@ -94,8 +94,8 @@ def _stand_ins_only() -> Iterator[None]:
             add_safe_globals(others)
 
 
-def read_checkpoint(path: PathLike) -> dict[str, Any]:
-    """Read a checkpoint to the CPU, mapped into memory, without running its code.
+def read_checkpoint(path: PathLike, mmap: bool = True) -> dict[str, Any]:
+    """Read a checkpoint to the CPU without running its code.
 
     Training checkpoints of stock MMEngine are read too: the logged values and NumPy
     objects in their ``message_hub`` come back as inert stand-ins, all else as saved.
@@ -103,6 +103,7 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
     Args:
         path: A file written by ``torch.save``, in today's or in the legacy format
             (which cannot be mapped and is read whole).
+        mmap: Whether to map the file into memory rather than read it whole.
 
     Returns:
         The dict that was saved.
@@ -115,7 +116,10 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
     try:
         with _stand_ins_only():
             checkpoint = torch.load(
-                os.fspath(path), map_location='cpu', weights_only=True, mmap=zipped
+                os.fspath(path),
+                map_location='cpu',
+                weights_only=True,
+                mmap=mmap and zipped,
             )
     except Exception as error:  # a malformed pickle can raise anything
         raise CheckpointError(_explain(path, error)) from error

@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.errors import ConfigError
+
 BEST_FILE = 'best.pth'
 _KEY = 'best'
 
@@ -42,10 +44,10 @@ class BestCheckpointHook(Hook):
         """Saves the model if this epoch is the best so far.
 
         Raises:
-            KeyError: The monitored metric is not among those computed.
+            ConfigError: The monitored metric is not among those computed.
         """
         if metrics is None or self.monitor not in metrics:
-            raise KeyError(
+            raise ConfigError(
                 f'monitor={self.monitor!r} is not among the validation metrics '
                 f'{sorted(metrics or {})}: change monitor, or add it to val_evaluator'
             )

@@ -7,7 +7,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ff_mm.plain import BUFFER, to_plain
+from ff_mm.plain import BUFFER, is_plain, to_plain
 
 
 @HOOKS.register_module()
@@ -34,8 +34,15 @@ class SafeCheckpointHook(Hook):
             checkpoint[key] = to_plain(value, key)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Rebuilds the message hub's buffers, in place."""
-        scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
+        """Rebuilds the message hub's buffers, in place.
+
+        What stock MMEngine pickled there comes as stand-ins, and is left out.
+        """
+        hub = checkpoint.get('message_hub', {})
+        for entries in (hub.get('log_scalars', {}), hub.get('runtime_info', {})):
+            for key in [key for key, value in entries.items() if not is_plain(value)]:
+                del entries[key]
+        scalars = hub.get('log_scalars', {})
         for key, value in scalars.items():
             if isinstance(value, dict) and set(value) == set(BUFFER):
                 scalars[key] = HistoryBuffer(*(value[name] for name in BUFFER))

@@ -11,6 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ff_mm.engine.schedulers import CyclicalParamScheduler
+from ff_mm.errors import ConfigError
 from ff_mm.generation.ingredient_file import model_weights, write_ingredient
 
 _KEY = 'snapshots'
@@ -49,28 +50,28 @@ class SnapshotHook(Hook):
         """Checks, before any training, that each minimum will be seen.
 
         Raises:
-            ValueError: No cyclical schedule, training that is not by epoch, a
+            ConfigError: No cyclical schedule, training that is not by epoch, a
                 schedule that ends before its first minimum, two minima in one epoch,
                 or an epoch with a minimum that is not validated.
         """
         loop = runner.train_loop
         if not isinstance(loop, EpochBasedTrainLoop):
-            raise ValueError('SnapshotHook needs train_cfg=dict(by_epoch=True)')
+            raise ConfigError('SnapshotHook needs train_cfg=dict(by_epoch=True)')
         self.scheduler = find_cyclical_scheduler(runner)
         epochs = self.snapshot_epochs(runner)
         if not epochs:
-            raise ValueError(
+            raise ConfigError(
                 f'no minimum of the cycle falls within {runner.max_epochs} epochs: '
                 'train longer or shorten the cycle'
             )
         if len(set(epochs)) < len(epochs):
-            raise ValueError(
+            raise ConfigError(
                 'the cycle reaches two minima within one epoch, and snapshots are '
                 'taken at the ends of epochs: lengthen the cycle'
             )
         unseen = [e for e in epochs if not _is_validated(loop, e)]
         if runner.val_loop is None or unseen:
-            raise ValueError(
+            raise ConfigError(
                 f'epochs {unseen or epochs} end a cycle but are not validated: '
                 'set train_cfg.val_interval=1'
             )
@@ -115,14 +116,14 @@ def find_cyclical_scheduler(runner: Runner) -> CyclicalParamScheduler:
     """Returns the run's cyclical schedule.
 
     Raises:
-        ValueError: There is none, or more than one.
+        ConfigError: There is none, or more than one.
     """
     schedulers = runner.param_schedulers
     if isinstance(schedulers, dict):
         schedulers = [s for group in schedulers.values() for s in group]
     found = [s for s in schedulers or [] if isinstance(s, CyclicalParamScheduler)]
     if len(found) != 1:
-        raise ValueError(
+        raise ConfigError(
             f'SnapshotHook needs exactly one CyclicalLR in param_scheduler, got '
             f'{len(found)}'
         )

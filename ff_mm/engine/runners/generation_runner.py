@@ -82,6 +82,7 @@ class GenerationRunner:
             TrialError: A trial that yielded nothing to go on with.
         """
         init_distributed(self.cfg)
+        self._rehearse()
         validation = self._check_data()
         self.ledger = Ledger(self.work_dir / LEDGER, self.cfg.to_dict(), self.trials)
         with PlanProgress(self.ledger.entries, self.console) as self.progress:
@@ -95,6 +96,20 @@ class GenerationRunner:
         if is_main_process():
             generation_table(self.ledger.entries, manifest, self.work_dir, self.console)
         return manifest
+
+    def _rehearse(self) -> None:
+        """Builds every trial's config, to find before training what is wrong there."""
+        for trial in self.trials:
+            try:
+                cfg = trial_config(self.cfg, trial, self._folder(trial.id))
+            except ConfigError as error:
+                raise ConfigError(f'trial {trial.id!r}: {error}') from None
+            interval = cfg.train_cfg.get('val_interval', 1)
+            if not cfg.get('val_dataloader') or interval != 1:
+                raise ConfigError(
+                    f'trial {trial.id!r}: a plan validates after every epoch; give '
+                    f'val_dataloader, and train_cfg.val_interval=1 (it is {interval})'
+                )
 
     def _check_data(self) -> dict[str, Any]:
         """Checks all data sets and returns what identifies the validation set."""

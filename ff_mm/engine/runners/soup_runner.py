@@ -131,6 +131,14 @@ class SoupRunner:
                 f'are {sorted(known)}'
             )
 
+        bn = self.options.get('bn_reestimation')
+        if bn and not (isinstance(bn, dict) and set(bn) == {'num_samples'}):
+            raise ConfigError(
+                f'soup.bn_reestimation: expected dict(num_samples=2048), got {bn!r}'
+            )
+        if bn and not self.cfg.get('train_dataloader'):
+            raise ConfigError('soup.bn_reestimation needs a train_dataloader')
+
     def _check_data(self) -> None:
         init_default_scope(self.cfg.get('default_scope', 'mmpretrain'))
         loaders = {

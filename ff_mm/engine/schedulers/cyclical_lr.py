@@ -8,34 +8,19 @@ from mmengine.optim import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.registry import PARAM_SCHEDULERS
 
+from ff_mm.errors import ConfigError
+from ff_mm.generation.cycle import Cycle
+
 INF = int(1e9)
-
-
-def cyclical_value(t: float, max_value: float, min_value: float) -> float:
-    """The cyclical schedule within one cycle.
-
-    Args:
-        t: Position in the cycle, in [0, 1).
-        max_value: α1, taken at t = 0.
-        min_value: α2, taken at t = 1/2.
-
-    Returns:
-        (1 - 2t)·α1 + 2t·α2 on the falling half, (2 - 2t)·α2 + (2t - 1)·α1 on the
-        rising one (Garipov et al. 2018, section 4).
-    """
-    if t < 0.5:
-        return (1 - 2 * t) * max_value + 2 * t * min_value
-    return (2 - 2 * t) * min_value + (2 * t - 1) * max_value
 
 
 @PARAM_SCHEDULERS.register_module()
 class CyclicalParamScheduler(_ParamScheduler):
     """A parameter that falls and rises linearly between two values, again and again.
 
-    With c the cycle's length in steps and i the step counted from 0 at ``begin``,
-    the value is :func:`cyclical_value` at t(i) = ((i + phase·c) mod c) / c. It is
-    computed in closed form, so nothing accumulates over the steps, and a minimum is
-    known from the step count alone (see :meth:`minima_between`).
+    The values are those of :class:`ff_mm.generation.cycle.Cycle`, with steps counted
+    from ``begin``. They are computed in closed form, so nothing accumulates, and a
+    minimum is known from the step count alone (see :meth:`minima_between`).
 
     ``phase=0.25`` is what the FissionFusion authors' code does, which counts epochs
     from 1: a run of 17 epochs with a cycle of 4 has its minima at the ends of epochs
@@ -62,7 +47,7 @@ class CyclicalParamScheduler(_ParamScheduler):
         verbose: Whether to print each value.
 
     Raises:
-        ValueError: A cycle shorter than 2 steps, values or phase out of range.
+        ConfigError: A cycle shorter than 2 steps, values or phase out of range.
     """
 
     def __init__(
@@ -79,22 +64,12 @@ class CyclicalParamScheduler(_ParamScheduler):
         by_epoch: bool = True,
         verbose: bool = False,
     ) -> None:
-        if cycle < 2:
-            raise ValueError(
-                f'cycle={cycle} steps is too short: a cycle falls and rises, so it '
-                'needs at least 2; schedule by iteration (convert_to_iter_based=True)'
-            )
-        if not 0 <= min_value < max_value:
-            raise ValueError(
-                'expected 0 <= minimum < maximum of the cycle, got '
-                f'minimum {min_value} and maximum {max_value}'
-            )
-        if not 0 <= phase < 1:
-            raise ValueError(f'phase={phase} is a fraction of a cycle: 0 <= phase < 1')
         self.max_value = max_value
         self.min_value = min_value
         self.cycle = cycle
         self.phase = phase
+        # Also the check of the values; not an attribute, which state_dict would save.
+        self._cycle()
         super().__init__(
             optimizer,
             param_name,
@@ -136,8 +111,7 @@ class CyclicalParamScheduler(_ParamScheduler):
 
     def value_at(self, step: int) -> float:
         """The scheduled value at a step counted from ``begin``."""
-        t = ((step + self.phase * self.cycle) % self.cycle) / self.cycle
-        return cyclical_value(t, self.max_value, self.min_value)
+        return self._cycle().value_at(step)
 
     def minima_between(self, after: int, until: int) -> list[int]:
         """Which minima are reached in the steps of (after, until].
@@ -157,22 +131,12 @@ class CyclicalParamScheduler(_ParamScheduler):
         last = min(until, self.end) - self.begin
         return [
             number
-            for number, step in enumerate(self._minima_up_to(last), start=1)
+            for number, step in enumerate(self._cycle().minima_up_to(last), start=1)
             if step > after - self.begin
         ]
 
-    def _minima_up_to(self, last: int) -> list[int]:
-        """The steps, from 1 to ``last``, at which a minimum is reached."""
-        half = self.cycle / 2
-        start = self.phase * self.cycle
-        # The first minimum is the first step at which start + step >= half + k·cycle.
-        steps = []
-        k = 0
-        while (step := _ceil(half + k * self.cycle - start)) <= last:
-            if step > 0:
-                steps.append(step)
-            k += 1
-        return steps
+    def _cycle(self) -> Cycle:
+        return Cycle(self.max_value, self.min_value, self.cycle, self.phase)
 
     def _get_value(self) -> list[float]:
         """The value of each parameter group, in closed form."""
@@ -187,18 +151,27 @@ class CyclicalParamScheduler(_ParamScheduler):
         schedule would keep the old end and freeze there.
 
         Raises:
-            ValueError: The saved schedule has another shape than this one.
+            ConfigError: The saved schedule has another shape than this one.
         """
         for key in ('max_value', 'min_value', 'cycle', 'phase', 'begin', 'by_epoch'):
             if state_dict[key] != getattr(self, key):
-                raise ValueError(
+                raise ConfigError(
                     f'cannot resume the cyclical schedule: {key} was '
                     f'{state_dict[key]} and is {getattr(self, key)}; resume with the '
                     'old value or start in a new work_dir'
                 )
-        self.last_step = state_dict['last_step']
         self._global_step = state_dict['_global_step']
         self._last_value = state_dict['_last_value']
+        if self.begin <= self._global_step < self.end:
+            # Also right after a state that was taken on an earlier end, where the old
+            # schedule had stopped counting and writing.
+            self.last_step = self._global_step - self.begin
+            for group, value in zip(
+                self.optimizer.param_groups, self._get_value(), strict=True
+            ):
+                group[self.param_name] = value
+        else:
+            self.last_step = state_dict['last_step']
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -210,8 +183,3 @@ class CyclicalLR(LRSchedulerMixin, CyclicalParamScheduler):
         ...     type='CyclicalLR', max_value=1e-5, min_value=1e-8, cycle=4,
         ...     by_epoch=True, convert_to_iter_based=True)]
     """
-
-
-def _ceil(x: float) -> int:
-    """Rounds up, forgiving the rounding error of fractions such as 0.25·c."""
-    return int(-(-round(x, 6) // 1))

@@ -1,0 +1,74 @@
+"""The arithmetic of the cyclical schedule: its values, and where its minima are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ff_mm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A value that falls and rises linearly between two values, again and again.
+
+    With c the length in steps and i the step counted from 0, the value is that of
+    Garipov et al. 2018 (section 4) at t(i) = ((i + phase·c) mod c) / c:
+    (1 - 2t)·α1 + 2t·α2 on the falling half, (2 - 2t)·α2 + (2t - 1)·α1 on the rising.
+
+    Attributes:
+        max_value: α1, taken at t = 0.
+        min_value: α2, taken at t = 1/2.
+        length: c, in steps; need not be whole.
+        phase: Where in the cycle step 0 is, as a fraction of it in [0, 1).
+
+    Raises:
+        ConfigError: Values or phase out of range, or fewer than 2 steps.
+    """
+
+    max_value: float
+    min_value: float
+    length: float
+    phase: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_value < self.max_value:
+            raise ConfigError(
+                'expected 0 <= minimum < maximum of the cycle, got '
+                f'minimum {self.min_value} and maximum {self.max_value}'
+            )
+        if self.length < 2:
+            raise ConfigError(
+                f'cycle={self.length} steps is too short: a cycle falls and rises, so '
+                'it needs at least 2; schedule by iteration (convert_to_iter_based)'
+            )
+        if not 0 <= self.phase < 1:
+            raise ConfigError(
+                f'phase={self.phase} is a fraction of a cycle: 0 <= phase < 1'
+            )
+
+    def value_at(self, step: int) -> float:
+        """The value at a step."""
+        t = ((step + self.phase * self.length) % self.length) / self.length
+        if t < 0.5:
+            return (1 - 2 * t) * self.max_value + 2 * t * self.min_value
+        return (2 - 2 * t) * self.min_value + (2 * t - 1) * self.max_value
+
+    def minima_up_to(self, last: int) -> list[int]:
+        """The steps, from 1 to ``last``, at which a minimum is reached.
+
+        A minimum is reached at the first step at or beyond t = 1/2: exactly there for
+        an even length and a whole phase, else at the next step.
+        """
+        steps = []
+        # i + phase·c = c/2 + k·c
+        position = (0.5 - self.phase) * self.length
+        while (step := _ceil(position)) <= last:
+            if step > 0:
+                steps.append(step)
+            position += self.length
+        return steps
+
+
+def _ceil(x: float) -> int:
+    """Rounds up, forgiving the rounding error of fractions such as 0.25·c."""
+    return int(-(-round(x, 6) // 1))
