@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 
 from ff_mm.config import (
     load_config,
+    ood_dataloaders,
     resolve,
     set_dataloader_defaults,
     without_pretrained,
@@ -195,3 +196,43 @@ def test_every_config_resolves_and_its_model_builds(path):
             return  # the model is that of the fgg config; once is enough
     init_default_scope('mmpretrain')
     MODELS.build(model)
+
+
+TEST_LOADER = dict(
+    batch_size=4,
+    dataset=dict(
+        type='HAM10000', data_root='data', split='test', pipeline=[1], test_mode=True
+    ),
+)
+
+
+def test_an_ood_set_says_only_what_differs_from_the_test_set():
+    cfg = Config(
+        dict(
+            test_dataloader=TEST_LOADER,
+            ood_dataloaders=dict(
+                other=dict(dataset=dict(split='all', sources=['rosendahl'])),
+                quick=dict(batch_size=8),
+            ),
+        )
+    )
+    loaders = ood_dataloaders(cfg)
+    assert loaders['other']['batch_size'] == 4
+    assert loaders['other']['dataset'] == dict(
+        TEST_LOADER['dataset'], split='all', sources=['rosendahl']
+    )
+    assert loaders['quick'] == dict(TEST_LOADER, batch_size=8)
+
+
+def test_an_ood_set_of_another_type_takes_over_the_pipeline_alone():
+    ood = dict(cifar=dict(dataset=dict(type='CIFAR10', data_prefix='cifar')))
+    cfg = Config(dict(test_dataloader=TEST_LOADER, ood_dataloaders=ood))
+    assert ood_dataloaders(cfg)['cifar']['dataset'] == dict(
+        type='CIFAR10', data_prefix='cifar', pipeline=[1], test_mode=True
+    )
+
+
+def test_an_ood_set_without_a_test_set_is_refused():
+    with pytest.raises(ConfigError, match='test_dataloader'):
+        ood_dataloaders(Config(dict(ood_dataloaders=dict(a=dict(batch_size=8)))))
+    assert ood_dataloaders(Config(dict(model=dict()))) == {}

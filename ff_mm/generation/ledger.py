@@ -122,17 +122,14 @@ class Ledger:
             raise LedgerError(
                 f'{error}; move the file away to begin the plan anew'
             ) from error
-        if not isinstance(data, dict) or not {'format', 'config', 'trials'} <= set(
-            data
-        ):
-            raise LedgerError(
-                f'{self.path}: is not a ledger; move the file away to begin the plan '
-                'anew'
-            )
-        if data['format'] != FORMAT:
+        if isinstance(data, dict) and data.get('format', FORMAT) != FORMAT:
             raise LedgerError(
                 f'{self.path}: format {data["format"]!r}, expected {FORMAT}; it is of '
                 'another version of ff_mm, use a new --work-dir'
+            )
+        if not isinstance(data, dict) or not {'config', 'trials'} <= set(data):
+            raise LedgerError(
+                f'{self.path}: is not a ledger; move the file away to begin anew'
             )
         differences = compare(data['config'], self._config)
         if differences:

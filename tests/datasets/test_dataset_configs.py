@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, METRICS, TRANSFORMS
 
-from ff_mm.config import load_config, resolve
+from ff_mm.config import load_config, ood_dataloaders, resolve
 
 FOLDER = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 
@@ -74,8 +74,8 @@ def test_digits_are_never_flipped():
 def test_digits_data_sets_build_and_go_through_their_pipelines():
     cfg = read('digits')
     loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
-    for loader in (*loaders, *cfg.ood_dataloaders.values()):
-        dataset = DATASETS.build(loader.dataset)
+    for loader in (*loaders, *ood_dataloaders(cfg).values()):
+        dataset = DATASETS.build(loader['dataset'])
         assert tuple(dataset[0]['inputs'].shape) == (3, 32, 32)
 
 

@@ -20,7 +20,7 @@ def test_the_marker_would_appear_if_the_file_were_trusted(malicious):
 def test_load_from_and_resume_run_no_code(toy_runner, malicious, resume):
     file, marker = malicious
     runner = toy_runner(load_from=str(file), resume=resume)
-    with pytest.raises(CheckpointError, match=r'evil\.pth.*runs no code'):
+    with pytest.raises(CheckpointError, match=r'evil\.pth.*does not run code'):
         runner.train()
     assert not marker.exists()
 
@@ -29,7 +29,7 @@ def test_init_cfg_runs_no_code(malicious):
     file, marker = malicious
     init = dict(type='Pretrained', checkpoint=str(file))
     model = MODELS.build(dict(type='ResNet', depth=18, base_channels=4, init_cfg=init))
-    with pytest.raises(CheckpointError, match=r'evil\.pth.*runs no code'):
+    with pytest.raises(CheckpointError, match=r'evil\.pth.*does not run code'):
         model.init_weights()
     assert not marker.exists()
 

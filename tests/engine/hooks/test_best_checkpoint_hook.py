@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ff_mm.engine.hooks.best_checkpoint_hook import best_epoch
+from ff_mm.errors import ConfigError
 
 NAN = math.nan
 
@@ -64,7 +65,7 @@ def test_a_metric_that_is_never_finite_leaves_no_file(toy_runner, tmp_path):
 
 
 def test_a_metric_that_is_not_computed_is_named_with_those_that_are(toy_runner):
-    with pytest.raises(KeyError, match=r"monitor='loss' .*\['score'\]"):
+    with pytest.raises(ConfigError, match=r"monitor='loss' .*\['score'\]"):
         best_run(toy_runner, [0.1], 'less', monitor='loss')
 
 
