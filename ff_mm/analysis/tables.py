@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ff_mm.analysis.progress import duration, make_console
+from ff_mm.analysis.progress import duration, make_console, say
 
 
 def generation_table(
@@ -42,11 +42,10 @@ def generation_table(
         )
     console.print(table)
     cost = manifest['cost']
-    console.print(
+    say(
         f'{len(manifest["ingredients"])} ingredients in {work_dir}/ingredients.json, '
         f'{cost["epochs"]} epochs, {duration(cost["seconds"])}',
-        soft_wrap=True,
-        highlight=False,
+        console,
     )
 
 
@@ -63,10 +62,7 @@ def soup_table(
     metric = reports[0]['metric']
     ood = sorted({name for report in reports for name in report['ood']})
     cost = reports[0].get('generation_cost')
-    table = Table(
-        title=f'{metric}, as fractions',
-        caption=_cost_line(cost) if cost else None,
-    )
+    table = Table(title=f'{metric}, as fractions')
     columns = ['model', 'val', 'test', *ood, 'ingredients', 'evaluations', 'time']
     for name in columns:
         table.add_column(name, justify='left' if name == 'model' else 'right')
@@ -80,6 +76,8 @@ def soup_table(
             duration(report['seconds']),
         )
     console.print(table)
+    if cost:
+        say(_cost_line(cost), console)
 
 
 def evaluation_table(
