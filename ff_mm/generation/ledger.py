@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 
 from ff_mm.environment import installed
@@ -65,7 +66,7 @@ class Ledger:
             entries = [_new_entry(trial) for trial in trials]
             self._data = dict(
                 format=FORMAT,
-                versions=installed_versions(),
+                environment=describe_environment(),
                 config=self._config,
                 trials=entries,
             )
@@ -89,6 +90,11 @@ class Ledger:
     def complete(self) -> bool:
         """Whether all trials have been finished."""
         return all(self.is_done(trial_id) for trial_id in self._entries)
+
+    @property
+    def drift(self) -> list[str]:
+        """Where today's environment is not that in which the plan was begun."""
+        return compare(self._data.get('environment', {}), describe_environment())
 
     def start(self, trial_id: str) -> None:
         """Notes that a trial is being worked on."""
@@ -141,12 +147,17 @@ class Ledger:
             write_json(self._data, self.path)
 
 
-def installed_versions() -> dict[str, str]:
-    """Versions of what the results depend on."""
+def describe_environment() -> dict[str, Any]:
+    """Versions, threads and device: what the last bits of the results depend on."""
     names = ('torch', 'torchvision', 'mmengine', 'mmcv-lite', 'mmcv', 'mmpretrain')
     names += ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
     found = {name: installed(name) for name in names}
-    return {'ff_mm': __version__, **{k: v for k, v in found.items() if v}}
+    return {
+        'ff_mm': __version__,
+        **{name: version for name, version in found.items() if version},
+        'threads': torch.get_num_threads(),
+        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
+    }
 
 
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from ff_mm.errors import LedgerError
 from ff_mm.files import read_json
@@ -103,3 +104,11 @@ def test_many_differences_are_counted(tmp_path):
     change = {f'key{i}': i for i in range(11)}
     with pytest.raises(LedgerError, match='and 3 more'):
         Ledger(tmp_path / 'ledger.json', CONFIG | change, TRIALS)
+
+
+def test_another_number_of_threads_is_noted_but_not_refused(tmp_path, monkeypatch):
+    assert Ledger(tmp_path / 'ledger.json', CONFIG, TRIALS).drift == []
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: threads + 3)
+    ledger = Ledger(tmp_path / 'ledger.json', CONFIG, TRIALS)
+    assert ledger.drift == [f'threads: {threads} -> {threads + 3}']

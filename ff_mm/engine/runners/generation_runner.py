@@ -40,7 +40,8 @@ class GenerationRunner:
     ``runner_type='GenerationRunner'`` and a ``plan``. Every trial is an ordinary
     training run in ``trials/<id>/`` of the work directory. Whatever stopped an earlier
     run, the same command goes on where it was: finished trials are not run again, and
-    what comes out is, on CPU, bit for bit what an unbroken run gives.
+    what comes out is, on CPU and with as many threads, bit for bit what an unbroken run
+    gives.
 
     Args:
         cfg: The generation config, references not yet resolved.
@@ -85,6 +86,11 @@ class GenerationRunner:
         self._rehearse()
         validation = self._check_data()
         self.ledger = Ledger(self.work_dir / LEDGER, self.cfg.to_dict(), self.trials)
+        for change in self.ledger.drift:
+            text = (
+                f'note: begun with another environment, last bits may differ: {change}'
+            )
+            say(text, self.console)
         with PlanProgress(self.ledger.entries, self.console) as self.progress:
             for trial in self.trials:
                 if self.ledger.is_done(trial.id):
