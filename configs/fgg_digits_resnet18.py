@@ -8,11 +8,11 @@ _base_ = [
 ]
 
 plan = dict(
-    lrs=[2e-3, 1e-3, 5e-4, 2e-4],
+    lrs=[1e-3, 5e-4, 2e-4, 1e-4],
     # ResNet-18 starts from random weights here, so there is nothing to probe: the
     # whole network trains, and this common stretch keeps the bases in one basin.
-    probe=dict(epochs=10, freeze=False),
-    base=dict(epochs=8),
+    probe=dict(epochs=15, freeze=False),
+    base=dict(epochs=6),
     # Minima at the ends of epochs 1, 3 and 5.
-    fission=dict(epochs=5, cycle=2, phase=0, max_lr=5e-4, min_lr=1e-6),
+    fission=dict(epochs=5, cycle=2, phase=0, max_lr=1e-3, min_lr=1e-5),
 )
