@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +13,7 @@ from mmpretrain.registry import DATASETS
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.reading import read_image_list, read_table, repeated, scan
 
 CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')
 
@@ -34,13 +32,6 @@ class Case(NamedTuple):
     diagnosis: str
     lesion: str | None
     source: str | None = None
-
-
-class Files(NamedTuple):
-    """What lies below a folder: path by file name, and paths by name of an image."""
-
-    tables: dict[str, str]
-    images: dict[str, list[str]]
 
 
 @DATASETS.register_module()
@@ -205,11 +196,11 @@ class HAM10000(BaseDataset):
         if not os.path.isfile(path):
             problems.add(f'image_list {path!r} does not exist.')
             return []
-        listed = _read_image_list(path)
+        listed = read_image_list(path)
         by_id = {case.image_id: case for case in cases}
         problems.found(
             'images listed twice',
-            _repeated(listed),
+            repeated(listed),
             f'Each may stand once in {path!r}.',
         )
         problems.found(
@@ -250,38 +241,6 @@ class HAM10000(BaseDataset):
         return [case for case, split in pairs if split == self.split]
 
 
-def scan(root: str) -> Files:
-    """Lists what lies below a folder, in one walk that follows links.
-
-    Args:
-        root: The folder. An absent one has no files.
-
-    Returns:
-        The images (.jpg, .jpeg) by name without extension, each with all its paths, and
-        the other files by name; of several with one name, the first that was met.
-    """
-    tables: dict[str, str] = {}
-    images: dict[str, list[str]] = defaultdict(list)
-    visited = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        # A link back to a folder above would be followed for ever.
-        subfolders[:] = [] if real in visited else sorted(subfolders)
-        if real in visited:
-            continue
-        visited.add(real)
-        for name in sorted(names):
-            stem, extension = os.path.splitext(name)
-            # macOS leaves a hidden ._x.jpg beside every x.jpg of an archive.
-            if name.startswith('.'):
-                continue
-            if extension.lower() in ('.jpg', '.jpeg'):
-                images[stem].append(os.path.join(folder, name))
-            else:
-                tables.setdefault(name, os.path.join(folder, name))
-    return Files(tables, dict(images))
-
-
 def _ground_truth(split: str) -> str:
     return f'ISIC2018_Task3_{ISIC_SPLITS[split]}_GroundTruth.csv'
 
@@ -314,7 +273,7 @@ def _read_dataverse(
         return []
     # Only a choice by source needs to know the source.
     required = ['lesion_id', 'image_id', 'dx'] + ['dataset'] * by_source
-    rows = _read_table(path, required, problems)
+    rows = read_table(path, required, problems)
     problems.found(
         'images without a lesion',
         [row['image_id'] for row in rows if not row['lesion_id']],
@@ -339,7 +298,7 @@ def _read_isic2018(
     columns = [name.upper() for name in CLASSES]
     cases = []
     for path in (tables[name] for name in names if name in tables):
-        rows = _read_table(path, ['image', *columns], problems)
+        rows = read_table(path, ['image', *columns], problems)
         diagnoses = [_hot(row, columns) for row in rows]
         problems.found(
             f'rows of {path!r} without exactly one class',
@@ -357,7 +316,7 @@ def _read_isic2018(
 def _read_lesions(tables: dict[str, str], problems: Problems) -> dict[str, str]:
     if LESION_GROUPINGS not in tables:
         return {}
-    rows = _read_table(tables[LESION_GROUPINGS], ['image', 'lesion_id'], problems)
+    rows = read_table(tables[LESION_GROUPINGS], ['image', 'lesion_id'], problems)
     return {row['image']: row['lesion_id'] for row in rows}
 
 
@@ -367,32 +326,10 @@ def _hot(row: dict[str, str], columns: Iterable[str]) -> str:
     return hot[0].lower() if len(hot) == 1 else ''
 
 
-def _read_table(path: str, required: Sequence[str], problems: Problems) -> list[dict]:
-    """Reads a table separated by commas or tabs; no rows if a column is missing."""
-    text = Path(path).read_text(encoding='utf-8-sig')
-    delimiter = '\t' if '\t' in text.split('\n', 1)[0] else ','
-    # A short row is padded, so that an empty cell and a cut line look the same.
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, restval='')
-    rows = list(reader)
-    columns = reader.fieldnames or []
-    missing = [name for name in required if name not in columns]
-    problems.found(
-        f'columns missing in {path!r}',
-        missing,
-        f'It has {list(columns)}. Take the table as it was downloaded.',
-    )
-    return [] if missing else rows
-
-
-def _read_image_list(path: str) -> list[str]:
-    lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
-    return [Path(line.split()[0]).stem for line in lines if line.strip()]
-
-
 def _check_cases(cases: list[Case], classes: Sequence[str], problems: Problems) -> None:
     problems.found(
         'images that stand in the table twice',
-        _repeated(case.image_id for case in cases),
+        repeated(case.image_id for case in cases),
         'Leave one row for each.',
     )
     problems.found(
@@ -427,10 +364,6 @@ def _check_images(
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:
     # --cfg-options turns a single name into a string.
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
 
 
 # scikit-learn takes 1.6 s for all 10,015 images; train, val and test share the result.
