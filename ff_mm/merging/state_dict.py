@@ -153,8 +153,12 @@ def _explain(path: PathLike, error: Exception) -> str:
     reason = str(error).split('WeightsUnpickler error: ')[-1].strip() or repr(error)
     return (
         f'{path}: is truncated, damaged or not a checkpoint of weights '
-        f'({reason.splitlines()[0][:120]}); copy or make it anew'
+        f'({_first_sentence(reason)}); copy or make it anew'
     )
+
+
+def _first_sentence(text: str) -> str:
+    return text.splitlines()[0].split('. ')[0][:120]
 
 
 def read_state_dict(path: PathLike) -> StateDict:
