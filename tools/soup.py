@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
@@ -40,9 +41,10 @@ def main() -> None:
                 f'python tools/train.py {cfg.filename}'
             )
     reports = [RUNNERS.build(cfg).run() for cfg in configs]
-    soup_table(reports)
-    for cfg in configs:
-        print(f'{cfg.work_dir}/soup.pth')
+    if is_main_process():
+        soup_table(reports)
+        for cfg in configs:
+            print(f'{cfg.work_dir}/soup.pth')
 
 
 if __name__ == '__main__':

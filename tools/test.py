@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
@@ -43,9 +44,10 @@ def main() -> None:
     evaluator.load(state_dict)
     results = evaluator.evaluate_all()
     evaluator.close()
-    evaluation_table(results, Path(args.checkpoint).name)
-    if args.out:
-        write_json(results, args.out)
+    if is_main_process():
+        evaluation_table(results, Path(args.checkpoint).name)
+        if args.out:
+            write_json(results, args.out)
 
 
 if __name__ == '__main__':

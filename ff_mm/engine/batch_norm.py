@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stdout
-
-from mmengine.model import is_model_wrapper
+from mmengine.dist import is_main_process
 from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,7 +21,8 @@ def reestimate_batch_norm(
     that dropout stays off.
 
     Args:
-        model: The model; changed in place, and left in evaluation mode.
+        model: The model, without a distributed wrapper; changed in place, and left in
+            evaluation mode.
         loader: Training data.
         num_samples: How many images to use at most.
 
@@ -42,14 +40,14 @@ def reestimate_batch_norm(
             f'batch-norm re-estimation: num_samples={num_samples} is less than one '
             f'batch of {batch_size}'
         )
-    inner = model.module if is_model_wrapper(model) else model
-    inner.eval()
-    layers = [m for m in inner.modules() if isinstance(m, _BatchNorm)]
+    model.eval()
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return 0
     for layer in layers:
         layer.train()
-    with redirect_stdout(io.StringIO()):  # MMPretrain draws a progress bar of its own
-        update_bn_stats(inner, loader, num_samples, logger='silent')
-    inner.eval()
+    update_bn_stats(model, loader, num_samples, logger='silent')
+    if is_main_process():
+        print()  # MMPretrain's progress bar leaves its line open
+    model.eval()
     return batches * batch_size

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import set_random_seed
 
@@ -18,6 +20,7 @@ from ff_mm.config import (
     with_defaults,
 )
 from ff_mm.engine.batch_norm import reestimate_batch_norm
+from ff_mm.engine.distributed import init_distributed, model_wrapper
 from ff_mm.engine.runners.quiet_runner import QuietRunner
 from ff_mm.merging.state_dict import (
     CheckpointError,
@@ -49,6 +52,7 @@ class ModelEvaluator:
         set_dataloader_defaults(
             self.cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
         )
+        init_distributed(self.cfg)
         self.runner = QuietRunner.from_cfg(_evaluation_config(self.cfg))
         self.runner.call_hook('before_run')
         self._loops = {'val': self.runner.val_loop}
@@ -57,6 +61,12 @@ class ModelEvaluator:
         for name, loader in ood_dataloaders(self.cfg).items():
             self._loops[f'ood/{name}'] = self._build_loop(loader)
         self.passes = dict.fromkeys(self._loops, 0)
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The network, without a distributed wrapper."""
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
 
     @property
     def ood_names(self) -> list[str]:
@@ -85,7 +95,7 @@ class ModelEvaluator:
         """
         problems = check_same_architecture(
             state_dict,
-            self.runner.model.state_dict(),
+            self.model.state_dict(),
             name,
             f'the model of {self.cfg.filename}',
         )
@@ -94,7 +104,7 @@ class ModelEvaluator:
 
     def load(self, state_dict: StateDict) -> None:
         """Loads weights into the network; every key must fit."""
-        self.runner.model.load_state_dict(state_dict, strict=True)
+        self.model.load_state_dict(state_dict, strict=True)
 
     def evaluate(self, split: str) -> dict[str, float]:
         """Evaluates the loaded weights.
@@ -134,7 +144,7 @@ class ModelEvaluator:
         loader = self.runner.build_dataloader(
             self.cfg.train_dataloader, seed=self.runner.seed
         )
-        return reestimate_batch_norm(self.runner.model, loader, num_samples)
+        return reestimate_batch_norm(self.model, loader, num_samples)
 
     def close(self) -> None:
         """Releases the Runner's global instances."""
@@ -167,6 +177,8 @@ def _evaluation_config(cfg: Config) -> Config:
         env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
         randomness=dict(seed=0),
     )
+    if wrapper := model_wrapper(cfg):
+        kept['model_wrapper_cfg'] = wrapper
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
     if cfg.get('test_dataloader'):

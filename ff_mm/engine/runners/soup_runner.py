@@ -17,6 +17,7 @@ from ff_mm.analysis.soup_report import write_report
 from ff_mm.config import ood_dataloaders, resolve
 from ff_mm.datasets.check import check_datasets
 from ff_mm.engine.deployment import deployment_config
+from ff_mm.engine.distributed import init_distributed
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError
@@ -93,6 +94,7 @@ class SoupRunner:
             DatasetError: All that is wrong with the data.
             CheckpointError: All that is wrong with the ingredients.
         """
+        init_distributed(self.cfg)
         start = time.perf_counter()
         pool = read_pool(self.cfg.ingredients)
         pool.check_files()
@@ -226,7 +228,7 @@ class SoupRunner:
         used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
         state_dict = {
             key: value.detach().cpu().clone()
-            for key, value in self.evaluator.runner.model.state_dict().items()
+            for key, value in self.evaluator.model.state_dict().items()
         }
         after = self.evaluator.evaluate_all()
         return after, state_dict, dict(num_samples=used, before=results)
