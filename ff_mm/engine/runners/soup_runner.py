@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
 
 
-class SoupRunner:
+class SoupRunner(ABC):
     """Makes a soup of a config's ``ingredients`` and evaluates it.
 
     Built by ``RUNNERS.build(cfg)``. Config keys:
@@ -102,8 +102,7 @@ class SoupRunner:
         self.evaluator = ModelEvaluator(self.cfg)
         try:
             ingredients = self._ingredients(pool)
-            soup, scorer = self._make(ingredients)
-            report = self._finish(soup, scorer)
+            report = self._finish(self._make(ingredients))
         finally:
             self.evaluator.close()
         report.update(
@@ -132,7 +131,9 @@ class SoupRunner:
                 f'soup: unknown key {unknown[0]!r} for {type(self).__name__}, there '
                 f'are {sorted(known)}'
             )
+        self._check_batch_norm()
 
+    def _check_batch_norm(self) -> None:
         bn = self.options.get('bn_reestimation')
         if bn and not (isinstance(bn, dict) and set(bn) == {'num_samples'}):
             raise ConfigError(
@@ -170,15 +171,15 @@ class SoupRunner:
             self._line('note: the generation is not finished, the pool not complete')
         return ingredients
 
-    def _make(self, ingredients: Sequence[Ingredient]) -> tuple[Soup, Scorer]:
+    def _make(self, ingredients: Sequence[Ingredient]) -> Soup:
+        """Makes the soup; its weights are computed again when they are loaded."""
         scorer = Scorer(
             self._score,
             rule=self.cfg.selection['rule'],
             accept_ties=self.options.get('accept_ties', False),
             on_step=self._show,
         )
-        soup = hierarchical(ingredients, self.levels, scorer, name=self.method)
-        return soup, scorer
+        return hierarchical(ingredients, self.levels, scorer, name=self.method)
 
     def _score(self, state_dict: StateDict) -> float:
         self.evaluator.load(state_dict)
@@ -190,7 +191,7 @@ class SoupRunner:
             )
         return metrics[self.metric]
 
-    def _finish(self, soup: Soup, scorer: Scorer) -> dict[str, Any]:
+    def _finish(self, soup: Soup) -> dict[str, Any]:
         """Evaluates the finished soup, writes it, and gathers the report."""
         selection = self.evaluator.passes['val']
         state_dict = soup.load()
