@@ -82,7 +82,9 @@ def trial_config(
     folder = hashlib.sha1(str(Path(work_dir).resolve()).encode()).hexdigest()
     cfg.experiment_name = f'{trial.id}_{folder[:8]}'
     cfg.resume = state is not None
-    cfg.load_from = str(state or parent_file) if state or parent_file else None
+    if state or parent_file:
+        # Else the config's own load_from holds: the weights that the plan starts from.
+        cfg.load_from = str(state or parent_file)
     if parent_file is not None:
         cfg.model = without_pretrained(cfg.model.to_dict())
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *map(dict, trial.hooks)]

@@ -196,6 +196,17 @@ def test_a_config_without_a_plan_is_refused(tmp_path, generation_config):
         GenerationRunner.from_cfg(cfg)
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [(dict(plan__lr=1e-3), "plan: .*'lr'"), (dict(plan__type='FGPlan'), 'FGPlan')],
+)
+def test_a_plan_with_an_unknown_name_is_one_clear_error(
+    tmp_path, generation_config, options, message
+):
+    with pytest.raises(ConfigError, match=message):
+        GenerationRunner.from_cfg(generation_config(tmp_path, **options))
+
+
 def test_an_augmentation_that_does_not_exist_is_found_before_training(
     tmp_path, generation_config
 ):

@@ -114,3 +114,15 @@ def test_a_trials_config_holds_nothing_of_the_plan(base_config, tmp_path):
         assert not {'plan', 'runner_type', 'selection', 'ood_dataloaders'} & set(cfg)
         assert '${' not in str(cfg.to_dict())
         assert cfg.train_cfg.max_epochs == planned.epochs
+
+
+def test_a_trial_without_parent_starts_from_the_configs_own_weights(
+    base_config, tmp_path
+):
+    base_config.load_from = 'mine.pth'
+    first = trial_config(base_config, trial(), tmp_path / 'a')
+    child = trial_config(base_config, trial(), tmp_path / 'b', parent_file='best.pth')
+    state = trial_config(base_config, trial(), tmp_path / 'c', state='state.pth')
+    assert (first.load_from, first.resume) == ('mine.pth', False)
+    assert (child.load_from, child.resume) == ('best.pth', False)
+    assert (state.load_from, state.resume) == ('state.pth', True)

@@ -63,7 +63,10 @@ class GenerationRunner:
         plan = dict(cfg.plan)
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]
-        self.trials = TASK_UTILS.build(plan).trials()
+        try:
+            self.trials = TASK_UTILS.build(plan).trials()
+        except (KeyError, TypeError) as error:  # no such plan, or no such argument
+            raise ConfigError(f'plan: {error}') from error
         self.console = make_console()
         self.progress: PlanProgress | None = None
 
