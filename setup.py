@@ -70,6 +70,6 @@ setup(
     python_requires='>=3.10',
     # Nothing of OpenMMLab and not torch: who comes here may have an environment that
     # a requirement of ours would break.
-    install_requires=['numpy', 'rich>=13', 'scikit-learn>=1.3', 'scipy'],
+    install_requires=['numpy', 'rich>=13', 'scikit-learn>=1.4', 'scipy'],
     extras_require=EXTRAS,
 )

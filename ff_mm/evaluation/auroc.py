@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from mmpretrain.registry import METRICS
 from sklearn.metrics import roc_auc_score
 
+from ff_mm.evaluation.bounds import AUROCBound
 from ff_mm.evaluation.mean_over_labels import MeanOverLabels
 
 
@@ -53,3 +57,9 @@ class AUROC(MeanOverLabels):
     def score(self, truth: np.ndarray, scores: np.ndarray) -> float:
         """Returns the area under the curve of one label."""
         return roc_auc_score(truth, scores)
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> AUROCBound | None:
+        """Returns a bound on the mean or, of multi-label data, on one label's value."""
+        return self._rank_bound(AUROCBound, name, rule, samples)

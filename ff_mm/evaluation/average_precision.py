@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from mmpretrain.registry import METRICS
 from sklearn.metrics import average_precision_score
 
+from ff_mm.evaluation.bounds import AveragePrecisionBound
 from ff_mm.evaluation.mean_over_labels import MeanOverLabels
 
 
@@ -39,3 +43,9 @@ class MeanAveragePrecision(MeanOverLabels):
     def score(self, truth: np.ndarray, scores: np.ndarray) -> float:
         """Returns the average precision of one label."""
         return average_precision_score(truth, scores)
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> AveragePrecisionBound | None:
+        """Returns a bound on the mean or, of multi-label data, on one label's value."""
+        return self._rank_bound(AveragePrecisionBound, name, rule, samples)

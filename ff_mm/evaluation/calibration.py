@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmpretrain.registry import METRICS
 from sklearn.metrics import brier_score_loss
 
+from ff_mm.evaluation.bounds import CostBound
 from ff_mm.evaluation.items import choose
 from ff_mm.evaluation.label import against_rest, known_elements
-from ff_mm.evaluation.score_metric import Case, ScoreMetric
+from ff_mm.evaluation.score_metric import Case, ScoreMetric, truth_of_all
+from ff_mm.missing import MISSING
 
 ITEMS = ('brier', 'ece')
 
@@ -91,6 +94,41 @@ class CalibrationMetric(ScoreMetric):
             right, confidence = _confidence(truth, scores)
             metrics['ece'] = expected_calibration_error(right, confidence, self.n_bins)
         return metrics
+
+    def value(self, name: str, results: list[Case]) -> float:
+        """Computes the Brier score alone, the one that has a bound."""
+        truth, scores = known_elements(results)
+        return brier_score(truth, scores) if np.isfinite(scores).all() else float('nan')
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> CostBound | None:
+        """Returns a bound on the Brier score, if anything is known of any case.
+
+        The calibration error has none: further mistakes can make up for confidence that
+        is too high.
+        """
+        truth = truth_of_all(samples)
+        chosen = name == 'brier' and name in self.items and rule == 'less'
+        if not chosen or truth is None or not (truth != MISSING).any():
+            return None
+        return CostBound(truth, squared_errors, 1.0)
+
+
+def squared_errors(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns the sum of (p - y) squared of each case, as the Brier score has it.
+
+    Args:
+        truth: As :func:`ff_mm.evaluation.label.stack` gives it.
+        scores: Likewise; probabilities.
+
+    Returns:
+        Float64 of shape (cases,); NaN where a score of something known is none.
+    """
+    truth, scores = against_rest(truth, scores)
+    squares = np.square(scores - truth)
+    squares[~((scores >= 0) & (scores <= 1))] = np.nan
+    return np.where(truth == MISSING, 0, squares).sum(axis=1)
 
 
 def brier_score(truth: np.ndarray, scores: np.ndarray) -> float:

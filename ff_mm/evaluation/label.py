@@ -122,6 +122,35 @@ def class_names(dataset_meta: Mapping[str, Any] | None, number: int) -> list[str
     return [str(classes[i]) if i < len(classes) else str(i) for i in range(number)]
 
 
+def number_of(
+    label: str, dataset_meta: Mapping[str, Any] | None, number: int
+) -> int | None:
+    """Returns the number of the label of a name; None if it is not that of just one.
+
+    Args:
+        label: The name.
+        dataset_meta: As for :func:`class_names`.
+        number: How many labels there are.
+    """
+    names = class_names(dataset_meta, number)
+    return names.index(label) if names.count(label) == 1 else None
+
+
+def has_both_classes(truth: np.ndarray) -> np.ndarray:
+    """Returns which labels are present in a case and absent from another.
+
+    Args:
+        truth: As :func:`stack` gives it. Of single-label data each class that occurs is
+            a label against the rest.
+
+    Returns:
+        Bool of shape (labels,).
+    """
+    if truth.ndim == 1:
+        truth = truth[:, None] == np.unique(truth)
+    return (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
+
+
 def mean(values: Sequence[float]) -> float:
     """Returns the mean, NaN of no values or if one of them is NaN."""
     return float(np.mean(values)) if len(values) else float('nan')

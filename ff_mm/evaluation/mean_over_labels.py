@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from ff_mm.evaluation.label import Label, labels_of, mean
-from ff_mm.evaluation.score_metric import Case, ScoreMetric
+from ff_mm.evaluation.bounds import RankBound
+from ff_mm.evaluation.label import (
+    Label,
+    has_both_classes,
+    labels_of,
+    mean,
+    number_of,
+)
+from ff_mm.evaluation.score_metric import Case, ScoreMetric, truth_of_all
 
 
 class MeanOverLabels(ScoreMetric):
@@ -70,6 +79,35 @@ class MeanOverLabels(ScoreMetric):
             for label, value in zip(labels, values, strict=True):
                 metrics[f'{self.name}/{label.name}'] = value
         return metrics
+
+    def value(self, name: str, results: list[Case]) -> float:
+        """Computes the mean, or the value of a label, alone."""
+        labels = labels_of(results, self.dataset_meta)
+        if name == self.name:
+            return mean([self._value(x) for x in labels if x.has_both_classes])
+        of_label = name.removeprefix(f'{self.name}/')
+        return next(self._value(label) for label in labels if label.name == of_label)
+
+    def _rank_bound(
+        self,
+        cls: type[RankBound],
+        name: str,
+        rule: str,
+        samples: Sequence[Mapping[str, Any]],
+    ) -> RankBound | None:
+        """A bound on the mean or, of multi-label data, on the value of one label."""
+        truth = truth_of_all(samples)
+        if truth is None or rule != 'greater':
+            return None
+        if name == self.name:
+            return cls(truth) if has_both_classes(truth).any() else None
+        start, _, of_label = name.partition('/')
+        if truth.ndim != 2 or self.per_label is False or start != self.name:
+            return None
+        label = number_of(of_label, self.dataset_meta, truth.shape[1])
+        if label is None or not has_both_classes(truth)[label]:
+            return None
+        return cls(truth, label)
 
     def _value(self, label: Label) -> float:
         if not (label.has_both_classes and label.is_finite):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,16 @@ from sklearn.metrics import (
 )
 
 from ff_mm.evaluation.binary_scores import BINARY_SCORES
+from ff_mm.evaluation.bounds import (
+    CLASS_SCORES,
+    KAPPA_WEIGHTS,
+    Bound,
+    ClassBound,
+    KappaBound,
+)
 from ff_mm.evaluation.items import choose
 from ff_mm.evaluation.label import class_names
-from ff_mm.evaluation.score_metric import SampleError
+from ff_mm.evaluation.score_metric import SampleError, class_numbers
 
 
 def balanced_accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -184,6 +191,22 @@ class MulticlassMetric(BaseMetric):
             matrix = confusion_matrix(true, predicted, labels=labels)
             metrics['confusion_matrix'] = matrix.tolist()
         return metrics
+
+    def value(self, name: str, results: list[tuple[int, int]]) -> float:
+        """Computes one of ``items`` alone."""
+        true, predicted = np.array(results).T
+        return float(SCORES[name](true, predicted))
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> Bound | None:
+        """Returns a bound on one of ``items``, except the macro specificity."""
+        truth = class_numbers(samples)
+        if truth is None or name not in self.items or rule != 'greater':
+            return None
+        if name in CLASS_SCORES:
+            return ClassBound(truth, name)
+        return KappaBound(truth, name) if name in KAPPA_WEIGHTS else None
 
     def _by_class(self, true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         number = self._number_of_classes(true, predicted)

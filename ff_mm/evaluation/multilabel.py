@@ -10,9 +10,16 @@ from mmpretrain.registry import METRICS
 from sklearn.metrics import accuracy_score
 
 from ff_mm.evaluation.binary_scores import BINARY_SCORES
+from ff_mm.evaluation.bounds import Bound, LabelBound
 from ff_mm.evaluation.items import choose
-from ff_mm.evaluation.label import Label, labels_of, mean
-from ff_mm.evaluation.score_metric import Case, SampleError, ScoreMetric
+from ff_mm.evaluation.label import Label, labels_of, mean, number_of
+from ff_mm.evaluation.score_metric import (
+    Case,
+    SampleError,
+    ScoreMetric,
+    truth_of_all,
+)
+from ff_mm.missing import MISSING
 
 ITEMS = ('accuracy', *(f'macro_{name}' for name in BINARY_SCORES))
 
@@ -99,6 +106,32 @@ class MultilabelMetric(ScoreMetric):
             for label in labels:
                 metrics[f'{name}/{label.name}'] = self._score(name, label)
         return metrics
+
+    def value(self, name: str, results: list[Case]) -> float:
+        """Computes one of ``items``, or of the scores of a label, alone."""
+        labels = labels_of(results, self.dataset_meta)
+        if name in self.items:
+            return self._item(name, [label for label in labels if label.is_known])
+        score, of_label = name.split('/', 1)
+        return next(self._score(score, x) for x in labels if x.name == of_label)
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> Bound | None:
+        """Returns a bound on one of ``items`` or on a score of a label."""
+        truth = truth_of_all(samples)
+        if truth is None or truth.ndim != 2 or rule != 'greater':
+            return None
+        known = (truth != MISSING).any(axis=0)
+        if name in self.items:
+            rate = None if name == 'accuracy' else name.removeprefix('macro_')
+            bound = LabelBound(truth, rate, None, self.threshold)
+            return bound if known.any() else None
+        score, _, of_label = name.partition('/')
+        label = number_of(of_label, self.dataset_meta, truth.shape[1])
+        if score not in self.per_label or label is None or not known[label]:
+            return None
+        return LabelBound(truth, score, label, self.threshold)
 
     def _item(self, item: str, known: Sequence[Label]) -> float:
         if item == 'accuracy':

@@ -78,6 +78,37 @@ def keep_case(sample: Mapping[str, Any]) -> Case:
     return _class_number(torch.as_tensor(sample['gt_label']), len(scores)), scores
 
 
+def truth_of_all(samples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+    """Returns the truth of data samples, as :meth:`ScoreMetric.process` takes it.
+
+    Args:
+        samples: Data samples as dicts; predictions need not be there.
+
+    Returns:
+        Class numbers of shape (cases,), or int8 of shape (cases, labels) with 1, 0 and
+        -1 (missing). None if there is no case, or if not all are of one kind.
+    """
+    if not samples or not all('gt_score' in sample for sample in samples):
+        several = any('gt_score' in sample for sample in samples)
+        return None if several else class_numbers(samples)
+    rows = [_copy(sample['gt_score']) for sample in samples]
+    one_shape = rows[0].ndim == 1 and len({row.shape for row in rows}) == 1
+    return np.stack(rows).astype(np.int8) if one_shape else None
+
+
+def class_numbers(samples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+    """Returns the true class number of each data sample, of shape (cases,).
+
+    Returns:
+        None if there is no case, or one that has no class or several.
+    """
+    labels = [torch.as_tensor(sample.get('gt_label', ())) for sample in samples]
+    if not labels or any(label.numel() != 1 for label in labels):
+        return None
+    numbers = np.array([int(label) for label in labels])
+    return numbers if numbers.min() >= 0 else None
+
+
 def _copy(values: Any) -> np.ndarray:
     # A copy: a row of the batch's tensor would keep the whole batch alive.
     tensor = torch.as_tensor(values).detach()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from mmpretrain.registry import METRICS
 from sklearn.metrics import log_loss
 
+from ff_mm.evaluation.bounds import CostBound
 from ff_mm.evaluation.label import known_elements
-from ff_mm.evaluation.score_metric import Case, ScoreMetric
+from ff_mm.evaluation.score_metric import Case, ScoreMetric, truth_of_all
+from ff_mm.missing import MISSING
+
+#: scikit-learn clips probabilities at this and at 1 less this.
+_LEAST = float(np.finfo(np.float64).eps)
 
 
 @METRICS.register_module()
@@ -60,3 +68,42 @@ class ValidationLoss(ScoreMetric):
         scores /= scores.sum(axis=1, keepdims=True)
         classes = range(scores.shape[1])
         return {'loss': float(log_loss(truth, scores, labels=classes))}
+
+    def value(self, name: str, results: list[Case]) -> float:
+        """Computes the loss."""
+        return self.compute_metrics(results)[name]
+
+    def bound(
+        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
+    ) -> CostBound | None:
+        """Returns a bound on the loss, if anything is known of any case."""
+        truth = truth_of_all(samples)
+        if truth is None or (name, rule) != ('loss', 'less'):
+            return None
+        known = (truth != MISSING).any()
+        return CostBound(truth, cross_entropy, -np.log(_LEAST)) if known else None
+
+
+def cross_entropy(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns the cross entropy of each case, in nats.
+
+    Args:
+        truth: As :func:`ff_mm.evaluation.label.stack` gives it.
+        scores: Likewise; probabilities, or of classes anything in proportion to them.
+
+    Returns:
+        Float64 of shape (cases,), over the known labels the sum; NaN where a score of
+        something known is no probability.
+    """
+    if truth.ndim == 1:
+        # A diverged model has sums of 0 or that are not finite: NaN, without a word.
+        with np.errstate(all='ignore'):
+            scores = scores / scores.sum(axis=1, keepdims=True)
+        right = scores[np.arange(len(truth)), truth][:, None]
+        known = np.ones_like(right, bool)
+    else:
+        right = np.where(truth == 1, scores, 1 - scores)
+        known = truth != MISSING
+    costs = -np.log(np.clip(right, _LEAST, 1 - _LEAST))
+    costs[~((right >= 0) & (right <= 1))] = np.nan
+    return np.where(known, costs, 0).sum(axis=1)
