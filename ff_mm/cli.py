@@ -58,6 +58,8 @@ def run(main: Callable[[], Any]) -> None:
     when interrupted.
     """
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    # With both set torch loads nothing at all.
+    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     try:
         main()
     except FFMMError as error:

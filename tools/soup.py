@@ -2,7 +2,8 @@
 
 python tools/soup.py configs/gog_ham10000_resnet50.py
 
-Several configs are carried out one after the other and compared in one table.
+Several configs are carried out one after the other and compared in one table. They
+share what they have in common: images are decoded once, no evaluation is made twice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from mmengine.registry import RUNNERS
 
 from ff_mm import cli
 from ff_mm.analysis.tables import soup_table
+from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.errors import ConfigError
 
 
@@ -40,7 +42,8 @@ def main() -> None:
                 f'{cfg.filename} is not a fusion config, it names no ingredients: '
                 f'python tools/train.py {cfg.filename}'
             )
-    reports = [RUNNERS.build(cfg).run() for cfg in configs]
+    with FusionSession() as session:
+        reports = [RUNNERS.build(cfg).run(session) for cfg in configs]
     if is_main_process():
         soup_table(reports)
         for cfg in configs:

@@ -20,6 +20,7 @@ from ff_mm.engine.class_numbering import check_class_numbering
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.files import write_json
 from ff_mm.merging import read_state_dict
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.models.head_check import check_head
 
 
@@ -43,7 +44,8 @@ def main() -> None:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
     evaluator.check(state_dict, args.checkpoint)
-    check_class_numbering(args.checkpoint, evaluator.dataset_meta.get('classes'))
+    classes = evaluator.dataset_meta.get('classes')
+    check_class_numbering(CheckpointFile(args.checkpoint), classes)
     check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)
     evaluator.load(state_dict)
     results = evaluator.evaluate_all()

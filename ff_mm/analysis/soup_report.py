@@ -30,7 +30,8 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f'Selected by {report["metric"]} on validation ({report["rule"]} is better) '
         f'from {report["pool_size"]} ingredients in {report["seconds"]:.1f} s, '
-        f'{report["evaluations"]["selection"]} validation passes for the selection.'
+        f'{report["evaluations"]["selection"]} validation passes for the selection, '
+        f'{report["evaluations"]["stopped"]} of them cut short.'
     )
     yield ''
     yield from _metrics_table(report)

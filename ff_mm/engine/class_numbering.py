@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ff_mm.merging.state_dict import CheckpointError, read_checkpoint
+from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.state_dict import CheckpointError
 
 
-def check_class_numbering(path: str | Path, classes: Sequence[Any] | None) -> bool:
+def check_class_numbering(
+    checkpoint: CheckpointFile, classes: Sequence[Any] | None
+) -> bool:
     """Compares the classes that a checkpoint was trained on with those of a data set.
 
     The same classes in another order give a model of the same shape, whose output 0 is
     then taken for another class.
 
     Args:
-        path: A checkpoint of MMEngine's or ff_mm's, which names the classes in its
-            meta; of any other nothing is known.
+        checkpoint: One of MMEngine's or ff_mm's, which names the classes in its meta;
+            of any other nothing is known.
         classes: Of the data set, in the order of their numbers; None: not known.
 
     Returns:
@@ -27,7 +29,7 @@ def check_class_numbering(path: str | Path, classes: Sequence[Any] | None) -> bo
     Raises:
         CheckpointError: A class that both name has two numbers.
     """
-    trained = [str(name) for name in _classes_of(path)]
+    trained = [str(name) for name in _classes_of(checkpoint.meta)]
     asked = [str(name) for name in classes or ()]
     if not trained or not asked or trained == asked:
         return True
@@ -35,15 +37,14 @@ def check_class_numbering(path: str | Path, classes: Sequence[Any] | None) -> bo
     moved = [name for name in both if trained.index(name) != asked.index(name)]
     if moved:
         raise CheckpointError(
-            f'{path}: was trained with the classes {trained}, the data set has them as '
-            f'{asked}: {moved[0]!r} is number {trained.index(moved[0])} there and '
-            f'{asked.index(moved[0])} here; give classes={trained}'
+            f'{checkpoint.path}: was trained with the classes {trained}, the data set '
+            f'has them as {asked}: {moved[0]!r} is number {trained.index(moved[0])} '
+            f'there and {asked.index(moved[0])} here; give classes={trained}'
         )
     return False
 
 
-def _classes_of(path: str | Path) -> Sequence[Any]:
-    meta = read_checkpoint(path).get('meta')
-    dataset = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+def _classes_of(meta: Mapping[str, Any]) -> Sequence[Any]:
+    dataset = meta.get('dataset_meta')
     classes = dataset.get('classes') if isinstance(dataset, Mapping) else None
     return classes if isinstance(classes, (list, tuple)) else ()

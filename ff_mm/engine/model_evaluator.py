@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.registry import LOOPS
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import (
-    ood_dataloaders,
-    resolve,
-    set_dataloader_defaults,
-    with_defaults,
-)
+from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.engine.batch_norm import reestimate_batch_norm
 from ff_mm.engine.distributed import init_distributed, model_wrapper
+from ff_mm.engine.passes.early_exit import Selection
+from ff_mm.engine.passes.evaluation_set import EvaluationSet
+from ff_mm.engine.passes.folding import BatchNormFolding
+from ff_mm.engine.passes.options import EvaluationOptions
 from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.validation import evaluation_fingerprint
 from ff_mm.engine.worker_errors import own_words
+from ff_mm.merging import NoBetterThan
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
     check_same_architecture,
+    copy_weights,
 )
 
 # An evaluation neither logs nor saves; all of MMEngine's default hooks are off.
@@ -36,32 +39,32 @@ _NO_HOOKS = dict.fromkeys(
 
 
 class ModelEvaluator:
-    """One MMEngine Runner, built once, whose loops run for any number of weights.
+    """One network, built once, and the sets that any weights of it are evaluated on.
 
     Args:
         cfg: A config with ``model``, ``val_dataloader`` and ``val_evaluator``;
             ``test_dataloader`` and ``ood_dataloaders`` (see
             :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator``, if
-            there are such sets. References are resolved.
-
-    Attributes:
-        passes: How many passes over each set have been made.
+            there are such sets; ``evaluation``, see
+            :class:`ff_mm.engine.passes.options.EvaluationOptions`. References are
+            resolved.
+        notify: Takes lines for the user.
     """
 
-    def __init__(self, cfg: Config) -> None:
+    def __init__(
+        self, cfg: Config, notify: Callable[[str], None] = lambda line: None
+    ) -> None:
         self.cfg = resolve(cfg)
-        set_dataloader_defaults(
-            self.cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
-        )
+        self.options = EvaluationOptions.from_config(self.cfg.get('evaluation'))
         init_distributed(self.cfg)
-        self.runner = QuietRunner.from_cfg(_evaluation_config(self.cfg))
+        self.runner = QuietRunner.from_cfg(_network_config(self.cfg))
         self.runner.call_hook('before_run')
-        self._loops = {'val': self.runner.val_loop}
-        if self.cfg.get('test_dataloader'):
-            self._loops['test'] = self.runner.test_loop
-        for name, loader in ood_dataloaders(self.cfg).items():
-            self._loops[f'ood/{name}'] = self._build_loop(loader)
-        self.passes = dict.fromkeys(self._loops, 0)
+        self._notify = notify
+        self._folding: BatchNormFolding | None = None
+        self.sets = {
+            name: self._build_set(name, loader, metrics)
+            for name, (loader, metrics) in _sets(self.cfg).items()
+        }
 
     @property
     def model(self) -> torch.nn.Module:
@@ -69,20 +72,51 @@ class ModelEvaluator:
         model = self.runner.model
         return model.module if is_model_wrapper(model) else model
 
+    @cached_property
+    def weights(self) -> StateDict:
+        """The network's own tensors, see :meth:`load_from`."""
+        return self.model.state_dict()
+
     @property
     def ood_names(self) -> list[str]:
         """Names of the out-of-distribution sets."""
-        return [name[4:] for name in self._loops if name.startswith('ood/')]
+        return [name[4:] for name in self.sets if name.startswith('ood/')]
 
     @property
     def dataset_meta(self) -> dict[str, Any]:
         """Meta information of the validation set, such as its classes."""
-        return self._loops['val'].dataloader.dataset.metainfo
+        return self.val_dataset.metainfo
 
     @property
     def val_dataset(self) -> Any:
         """The validation set."""
-        return self._loops['val'].dataloader.dataset
+        return self.sets['val'].dataset
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """How many passes over each set have been made."""
+        return {name: cases.count.passes for name, cases in self.sets.items()}
+
+    def key(self, split: str) -> str:
+        """Identifies what an evaluation on a set consists of, but for the weights.
+
+        Args:
+            split: Name of the set.
+
+        Returns:
+            A SHA-256 over images, labels, pipeline, preprocessing, network, metrics
+            and precision.
+        """
+        loader, metrics = _sets(self.cfg)[split]
+        parts = dict(
+            shown=evaluation_fingerprint(self.cfg, loader, self.sets[split].dataset),
+            classes=self.sets[split].dataset.metainfo.get('classes'),
+            model=self.cfg.model,
+            metrics=metrics,
+            dtype=self.options.dtype,
+        )
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def check(self, state_dict: StateDict, name: str) -> None:
         """Checks that weights are of the config's model.
@@ -95,20 +129,27 @@ class ModelEvaluator:
             CheckpointError: Keys, shapes or dtypes differ; names a few.
         """
         problems = check_same_architecture(
-            state_dict,
-            self.model.state_dict(),
-            name,
-            f'the model of {self.cfg.filename}',
+            state_dict, self.weights, name, f'the model of {self.cfg.filename}'
         )
         if problems:
             raise CheckpointError('; '.join(problems))
 
     def load(self, state_dict: StateDict) -> None:
         """Loads weights into the network; every key must fit."""
-        self.model.load_state_dict(state_dict, strict=True)
+        self.load_from(lambda out: copy_weights(state_dict, out, 'the weights'))
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        """Evaluates the loaded weights.
+    def load_from(self, load: Callable[[StateDict], Any]) -> None:
+        """Lets weights be written straight into the network's own tensors.
+
+        Args:
+            load: Fills the tensors that it is given.
+        """
+        if self._folding is not None:
+            self._folding.unfold()
+        load(self.weights)
+
+    def evaluate(self, split: str) -> dict[str, Any]:
+        """Evaluates the network with the weights that it has.
 
         Args:
             split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
@@ -116,24 +157,55 @@ class ModelEvaluator:
         Returns:
             The metrics of the split's evaluator.
         """
-        self.passes[split] += 1
         with own_words():
-            return dict(self._loops[split].run())
+            return self.sets[split].evaluate(self.runner.model)
 
-    def evaluate_all(self) -> dict[str, Any]:
-        """Evaluates the loaded weights on every set.
+    def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
+        """Evaluates one of many candidates on validation.
+
+        Args:
+            selection: What the score is to decide. The pass ends as soon as that is
+                clear.
+
+        Returns:
+            The metrics, or what the candidate could have reached at best.
+        """
+        val = self.sets['val']
+        with own_words():
+            val.keep()
+            if self.options.fold_batch_norm:
+                self.fold_batch_norm()
+            return val.evaluate(self.runner.model, selection)
+
+    def fold_batch_norm(self) -> None:
+        """Makes batch norm part of the convolutions, until weights are loaded anew."""
+        if self._folding is None:
+            val = self.sets['val']
+            self._folding = BatchNormFolding(
+                self.model, lambda: val.first_output(self.model)
+            )
+        self._folding.fold()
+
+    def evaluate_all(
+        self, evaluate: Callable[[str], dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Evaluates the network on every set.
+
+        Args:
+            evaluate: Gives the metrics of a set; by default :meth:`evaluate`.
 
         Returns:
             ``{'val': metrics, 'test': metrics or None, 'ood': {name: metrics}}``.
         """
+        evaluate = evaluate or self.evaluate
         return dict(
-            val=self.evaluate('val'),
-            test=self.evaluate('test') if 'test' in self._loops else None,
-            ood={name: self.evaluate(f'ood/{name}') for name in self.ood_names},
+            val=evaluate('val'),
+            test=evaluate('test') if 'test' in self.sets else None,
+            ood={name: evaluate(f'ood/{name}') for name in self.ood_names},
         )
 
     def reestimate_batch_norm(self, num_samples: int) -> int:
-        """Re-estimates batch-norm statistics of the loaded weights on training data.
+        """Re-estimates batch-norm statistics of the network's weights on training data.
 
         Args:
             num_samples: How many training images to use at most.
@@ -144,7 +216,7 @@ class ModelEvaluator:
         # The same images and augmentations whatever was evaluated before.
         set_random_seed(self.runner.seed)
         loader = self.runner.build_dataloader(
-            self.cfg.train_dataloader, seed=self.runner.seed
+            with_defaults(self.cfg.train_dataloader), seed=self.runner.seed
         )
         return reestimate_batch_norm(self.model, loader, num_samples)
 
@@ -152,27 +224,36 @@ class ModelEvaluator:
         """Releases the Runner's global instances."""
         self.runner.release()
 
-    def _build_loop(self, loader: Mapping[str, Any]) -> Any:
-        return LOOPS.build(
-            dict(type='TestLoop'),
-            default_args=dict(
-                runner=self.runner,
-                dataloader=with_defaults(loader),
-                evaluator=self.cfg.test_evaluator,
-            ),
+    def _build_set(self, name: str, loader: Any, metrics: Any) -> EvaluationSet:
+        # Workers that wait for a second pass, which hardly ever comes, are slow to end.
+        loader = dict(with_defaults(loader), persistent_workers=False)
+        return EvaluationSet(
+            name,
+            self.runner.build_dataloader(loader, seed=self.runner.seed),
+            self.runner.build_evaluator(metrics),
+            self.options,
+            folder=Path(self.cfg.work_dir),
+            notify=self._notify,
         )
 
 
-def _evaluation_config(cfg: Config) -> Config:
-    """The part of a config that evaluating needs."""
+def _sets(cfg: Config) -> dict[str, tuple[Mapping[str, Any], Any]]:
+    """Data loader and metrics of each set of a resolved config."""
+    sets = {'val': (cfg.val_dataloader, cfg.val_evaluator)}
+    if cfg.get('test_dataloader'):
+        sets['test'] = (cfg.test_dataloader, cfg.test_evaluator)
+    for name, loader in ood_dataloaders(cfg).items():
+        sets[f'ood/{name}'] = (loader, cfg.test_evaluator)
+    return sets
+
+
+def _network_config(cfg: Config) -> Config:
+    """The part of a config that building the network needs."""
     folder = hashlib.sha1(str(Path(cfg.work_dir).resolve()).encode()).hexdigest()
     kept = dict(
         model=cfg.model,
         work_dir=str(Path(cfg.work_dir) / 'log'),
         experiment_name=f'evaluation_{folder[:8]}',
-        val_dataloader=cfg.val_dataloader,
-        val_evaluator=cfg.val_evaluator,
-        val_cfg=dict(),
         default_hooks=dict(_NO_HOOKS),
         default_scope=cfg.get('default_scope', 'mmpretrain'),
         launcher=cfg.get('launcher', 'none'),
@@ -183,10 +264,4 @@ def _evaluation_config(cfg: Config) -> Config:
         kept['model_wrapper_cfg'] = wrapper
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
-    if cfg.get('test_dataloader'):
-        kept.update(
-            test_dataloader=cfg.test_dataloader,
-            test_evaluator=cfg.test_evaluator,
-            test_cfg=dict(),
-        )
     return Config(kept)

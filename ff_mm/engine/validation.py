@@ -1,9 +1,10 @@
-"""Whether two validation metrics were taken in the same way."""
+"""Whether two metrics were taken in the same way."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -12,11 +13,22 @@ from ff_mm.datasets.checks.check import fingerprint
 
 
 def validation_fingerprint(cfg: Config, dataset: Any) -> str:
-    """Identifies the validation of a config: images, labels, and how they are shown.
+    """Identifies the validation of a config, see :func:`evaluation_fingerprint`.
 
     Args:
         cfg: A resolved config.
         dataset: Its validation set.
+    """
+    return evaluation_fingerprint(cfg, cfg.val_dataloader, dataset)
+
+
+def evaluation_fingerprint(cfg: Config, loader: Mapping[str, Any], dataset: Any) -> str:
+    """Identifies what a model is shown: images, labels, and how they are shown.
+
+    Args:
+        cfg: A resolved config.
+        loader: A data loader of it.
+        dataset: That loader's data set.
 
     Returns:
         A SHA-256 over the cases (see
@@ -25,7 +37,7 @@ def validation_fingerprint(cfg: Config, dataset: Any) -> str:
     """
     shown = dict(
         cases=fingerprint(dataset),
-        pipeline=cfg.val_dataloader['dataset'].get('pipeline'),
+        pipeline=loader['dataset'].get('pipeline'),
         preprocessing=cfg.get('data_preprocessor'),
     )
     text = json.dumps(shown, sort_keys=True, default=str)

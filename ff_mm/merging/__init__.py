@@ -3,7 +3,14 @@
 from ff_mm.merging.hierarchical import Level, gog, gou, hierarchical, tree
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.mean import RunningMean
-from ff_mm.merging.soup import SOUPS, Scorer, Soup, Step, best, greedy, uniform
+from ff_mm.merging.scorer import (
+    Candidate,
+    NoBetterThan,
+    ScoreFunction,
+    Scorer,
+    Step,
+)
+from ff_mm.merging.soup import SOUPS, Soup, best, greedy, uniform
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -15,10 +22,13 @@ from ff_mm.merging.state_dict import (
 
 __all__ = [
     'SOUPS',
+    'Candidate',
     'CheckpointError',
     'Ingredient',
     'Level',
+    'NoBetterThan',
     'RunningMean',
+    'ScoreFunction',
     'Scorer',
     'Soup',
     'StateDict',

@@ -6,19 +6,17 @@ medical image analysis", MICCAI 2024 (arXiv 2403.13341).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import secrets
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
+from ff_mm.files import PathLike
 from ff_mm.merging.ingredient import hashable
-from ff_mm.merging.soup import (
-    SOUPS,
-    AnyIngredient,
-    Scorer,
-    Soup,
-    require_distinct_names,
-)
+from ff_mm.merging.scorer import Scorer
+from ff_mm.merging.soup import SOUPS, AnyIngredient, Soup, require_distinct_names
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,28 @@ def hierarchical(
     levels: Sequence[Level],
     scorer: Scorer,
     name: str = 'soup',
+    store: PathLike | None = None,
 ) -> Soup:
     """Make soups in groups, soups of these soups, and so on until one is left.
 
     The levels are tried out on the hyper-parameters before anything is scored, so that
     a mistake in them costs no time. Between the groups of a level nothing is kept but
-    the choices made; see :meth:`~ff_mm.merging.soup.Soup.load` for the memory.
+    the choices made, and what is in ``store``.
+
+    Memory, besides what scoring takes: with ``store``, one double precision sum (twice
+    a model of single precision) and one model, whatever the number of ingredients and
+    levels. Without it, a sum for each level of nested soups, and one model; and a soup
+    of the levels below is computed from its members each time it is needed. The soups
+    are bit for bit the same.
 
     Args:
         ingredients: Ingredients or soups, of distinct names.
         levels: From the bottom to the top. The last one must leave one soup.
         scorer: Scores and ranks on validation, at all levels.
         name: The name of the soup.
+        store: A folder for the weights of the soups below the top, a file a soup of
+            more than one member. They are needed as long as the soup is; who makes the
+            folder removes it.
 
     Returns:
         The soup at the top; its members, and what it rejected, are the soups below.
@@ -90,14 +98,20 @@ def hierarchical(
             score NaN.
     """
     _rehearse(ingredients, levels, name)
+    files = _files(store)
     current = list(ingredients)
-    for number, level in enumerate(levels, 1):
-        make = SOUPS[level.soup]
+    for number, level in enumerate(levels[:-1], 1):
         current = [
-            make(members, scorer, name if number == len(levels) else label)
+            SOUPS[level.soup](members, scorer, label, next(files))
             for label, members in _groups(current, level, number)
         ]
-    return current[0]
+    return SOUPS[levels[-1].soup](current, scorer, name, None)
+
+
+def _files(store: PathLike | None) -> Iterator[Path | None]:
+    """Yield names of files that no other soup has, in this or another call."""
+    while True:
+        yield None if store is None else Path(store) / f'{secrets.token_hex(16)}.pth'
 
 
 def _rehearse(

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ff_mm.files import PathLike
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
     check_same_architecture,
+    copy_weights,
     outline,
-    read_state_dict,
 )
 
 
@@ -25,23 +26,23 @@ class Ingredient:
 
     Attributes:
         name: Unique among the ingredients of a soup.
-        load: Returns the weights, the same at each call; they are not kept.
+        read: Returns the weights, the same at each call; they are not kept.
         hyper: Hyper-parameters by name, JSON-like values; levels group by them.
         score: The validation metric, if it is known: of the same metric, in the same
             unit as the :class:`~ff_mm.merging.soup.Scorer` returns it.
-        file: Where the weights come from, for messages.
+        checkpoint: The file that ``read`` reads, if it is one.
     """
 
     name: str
-    load: Callable[[], StateDict]
+    read: Callable[[], StateDict]
     hyper: Mapping[str, Any] = field(default_factory=dict)
     score: float | None = None
-    file: str | None = None
+    checkpoint: CheckpointFile | None = None
 
     @classmethod
     def from_file(
         cls,
-        path: PathLike,
+        path: PathLike | CheckpointFile,
         name: str | None = None,
         hyper: Mapping[str, Any] | None = None,
         score: float | None = None,
@@ -49,18 +50,71 @@ class Ingredient:
         """Make an ingredient of a checkpoint, which is opened only when needed.
 
         Args:
-            path: The checkpoint, see :func:`~ff_mm.merging.state_dict.read_state_dict`.
+            path: The checkpoint, see
+                :class:`~ff_mm.merging.checkpoint_file.CheckpointFile`; or one of these.
             name: Defaults to the name of the file without its suffix.
             hyper: Its hyper-parameters.
             score: Its validation metric, if known.
         """
+        checkpoint = path if isinstance(path, CheckpointFile) else CheckpointFile(path)
         return cls(
-            name=Path(path).stem if name is None else name,
-            load=partial(read_state_dict, path),
+            name=checkpoint.path.stem if name is None else name,
+            read=checkpoint.weights,
             hyper=dict(hyper or {}),
             score=score,
-            file=str(path),
+            checkpoint=checkpoint,
         )
+
+    @property
+    def file(self) -> str | None:
+        """Where the weights come from, for messages; None: they are in memory."""
+        return None if self.checkpoint is None else str(self.checkpoint.path)
+
+    def load(self, out: StateDict | None = None) -> StateDict:
+        """Return the weights.
+
+        Args:
+            out: Where to write them; of the same keys, shapes and dtypes, on any
+                device and of any strides.
+
+        Returns:
+            ``out``; without it what was read, such as a file mapped into memory.
+
+        Raises:
+            ValueError: If ``out`` does not fit; nothing has then been written.
+            CheckpointError: If they cannot be read.
+        """
+        weights = self.read()
+        return weights if out is None else copy_weights(weights, out, self.name)
+
+    def in_passing(self) -> Mapping[str, Tensor]:
+        """Return the weights for reading them once; of a file, hardly any is resident.
+
+        Raises:
+            CheckpointError: If they cannot be read.
+        """
+        if self.checkpoint is not None:
+            return self.checkpoint.in_passing()
+        return self.read()
+
+    def outline(self) -> StateDict:
+        """Return names, shapes and dtypes of the weights: tensors on ``meta``.
+
+        Raises:
+            CheckpointError: If they cannot be read.
+        """
+        if self.checkpoint is not None:
+            return self.checkpoint.outline()
+        return outline(self.read())
+
+    def prefetch(self) -> None:
+        """Ask the system to bring the weights into its cache, if they are in a file.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+        """
+        if self.checkpoint is not None:
+            self.checkpoint.prefetch()
 
     @property
     def recipe(self) -> dict[str, float]:
@@ -76,8 +130,9 @@ class Ingredient:
 def check_ingredients(ingredients: Iterable[Ingredient]) -> None:
     """Check that ingredients can be averaged, and report all problems at once.
 
-    They are opened one after the other and not kept. Names must be unique, and keys,
-    shapes and dtypes those of the first ingredient that can be read.
+    They are opened one after the other, and of files only the outline is read. Names
+    must be unique, and keys, shapes and dtypes those of the first ingredient that can
+    be read.
 
     Args:
         ingredients: The ingredients of one soup.
@@ -97,14 +152,14 @@ def check_ingredients(ingredients: Iterable[Ingredient]) -> None:
     reference: tuple[str, StateDict] | None = None
     for ingredient in ingredients:
         try:
-            state_dict = ingredient.load()
+            found = ingredient.outline()
         except (OSError, ValueError) as error:
             lines.append(f'{ingredient.name}: {error}')
             continue
-        reference = reference or (ingredient.name, outline(state_dict))
+        reference = reference or (ingredient.name, found)
         name, expected = reference
         label = f'{ingredient.name} ({ingredient.file or "in memory"})'
-        if problems := check_same_architecture(state_dict, expected, label, name):
+        if problems := check_same_architecture(found, expected, label, name):
             lines.append('; '.join(problems))
     if lines:
         raise CheckpointError('\n'.join(lines))

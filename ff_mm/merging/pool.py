@@ -9,17 +9,21 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json, sha256
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
-from ff_mm.merging.state_dict import CheckpointError, read_checkpoint
+from ff_mm.merging.state_dict import CheckpointError
 
 # Entries of an ingredient, besides its hyper-parameters, that levels can group by.
 _KEYS = ('stage', 'cycle', 'parent')
+
+_HASHERS = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class PoolEntry:
 
     Attributes:
         name: Unique in the pool.
-        file: The checkpoint.
+        checkpoint: The file; all that read it through this read its pickle once.
         hyper: What levels can group by: hyper-parameters, stage, cycle, parent.
         metrics: Validation metrics recorded at training, as fractions.
         digest: SHA-256 that the file must have; None: not known.
@@ -36,11 +40,16 @@ class PoolEntry:
     """
 
     name: str
-    file: Path
+    checkpoint: CheckpointFile
     hyper: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     digest: str | None = None
     validation: str | None = None
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint's path."""
+        return self.checkpoint.path
 
     def ingredient(self, metric: str, validation: str | None) -> Ingredient:
         """Makes the ingredient.
@@ -52,7 +61,7 @@ class PoolEntry:
         """
         same = validation is not None and self.validation == validation
         return Ingredient.from_file(
-            self.file,
+            self.checkpoint,
             name=self.name,
             hyper=self.hyper,
             score=self.metrics.get(metric) if same else None,
@@ -73,17 +82,23 @@ class Pool:
         Raises:
             CheckpointError: With a line for each file that is missing or another one.
         """
-        lines = []
-        for entry in self.entries:
-            if not entry.file.is_file():
-                lines.append(f'{entry.file}: no such file (ingredient {entry.name!r})')
-            elif entry.digest is not None and sha256(entry.file) != entry.digest:
-                lines.append(
-                    f'{entry.file}: is not the file that was recorded (sha256 differs);'
-                    ' copy it again, or train it again'
-                )
+        # hashlib lets other threads run, and a disk is faster with several readers.
+        with ThreadPoolExecutor(_HASHERS) as hashers:
+            lines = [line for line in hashers.map(_problem, self.entries) if line]
         if lines:
             raise CheckpointError('\n'.join(lines))
+
+
+def _problem(entry: PoolEntry) -> str | None:
+    """Says what is wrong with the file of an entry, if anything is."""
+    if not entry.file.is_file():
+        return f'{entry.file}: no such file (ingredient {entry.name!r})'
+    if entry.digest is not None and sha256(entry.file) != entry.digest:
+        return (
+            f'{entry.file}: is not the file that was recorded (sha256 differs);'
+            ' copy it again, or train it again'
+        )
+    return None
 
 
 Source = str | Mapping[str, Any] | Sequence[Any]
@@ -163,7 +178,7 @@ def _manifest_entry(
         )
     return PoolEntry(
         name=entry['name'],
-        file=manifest.parent / relative,
+        checkpoint=CheckpointFile(manifest.parent / relative),
         hyper=_grouping(entry),
         metrics=entry['metrics'],
         digest=entry['sha256'],
@@ -190,10 +205,10 @@ def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
 def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
     """An entry for a checkpoint; one of ff_mm's own knows its hyper-parameters."""
     name = given.pop('name', file.stem)
-    meta = read_checkpoint(file).get('meta')
-    own = meta.get('ingredient') if isinstance(meta, Mapping) else None
+    checkpoint = CheckpointFile(file)
+    own = checkpoint.meta.get('ingredient')
     known = _grouping(own) if isinstance(own, Mapping) else {}
-    return PoolEntry(name=name, file=file, hyper={**known, **given})
+    return PoolEntry(name=name, checkpoint=checkpoint, hyper={**known, **given})
 
 
 def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:

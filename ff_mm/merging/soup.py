@@ -8,32 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ff_mm.errors import ConfigError, FFMMError
+from torch import Tensor
+
+from ff_mm.errors import FFMMError
+from ff_mm.files import PathLike
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient, hashable
 from ff_mm.merging.mean import RunningMean
-from ff_mm.merging.state_dict import StateDict
-
-
-@dataclass(frozen=True)
-class Step:
-    """One decision on the way to a soup.
-
-    Attributes:
-        candidate: The name of what was considered.
-        score: What the soup would score with it; None if that was not needed.
-        best: The best score so far; None at the start.
-        accepted: Whether it went in.
-        reason: Why, in a few words.
-    """
-
-    candidate: str
-    score: float | None
-    best: float | None
-    accepted: bool
-    reason: str
+from ff_mm.merging.scorer import Candidate, NoBetterThan, Scorer, Step
+from ff_mm.merging.state_dict import StateDict, copy_weights, write_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +33,8 @@ class Soup:
         score: Its validation metric.
         steps: The decisions that led to it.
         rejected: What was considered and left out.
+        checkpoint: A file of its weights, if they have been written; see
+            :meth:`written`.
     """
 
     name: str
@@ -55,21 +43,72 @@ class Soup:
     score: float | None = None
     steps: tuple[Step, ...] = ()
     rejected: tuple[Ingredient | Soup, ...] = ()
+    checkpoint: CheckpointFile | None = None
 
-    def load(self) -> StateDict:
-        """Compute the weights by reading the members one after the other.
+    def load(self, out: StateDict | None = None) -> StateDict:
+        """Return the weights: from their file, or of members read one after the other.
 
-        Nothing is kept between calls. Memory: a double precision accumulator a level
-        of nesting (see :class:`~ff_mm.merging.mean.RunningMean`) and the weights of
-        one member, however many members there are. Integer entries are those of the
-        first member.
+        Nothing is kept between calls. Memory: a double precision sum a level of soups
+        that are not in files (see :class:`~ff_mm.merging.mean.RunningMean`) and the
+        result, however many members there are. Integer entries are those of the first
+        member.
+
+        Args:
+            out: Where to write the weights, of the same keys, shapes and dtypes, on any
+                device and of any strides.
+
+        Returns:
+            ``out``, or new tensors.
+
+        Raises:
+            ValueError: If the members, or ``out``, are not of one architecture.
+            CheckpointError: If a file cannot be read.
         """
+        if self.checkpoint is not None:
+            weights = self.checkpoint.weights()
+            return weights if out is None else copy_weights(weights, out, self.name)
         if len(self.members) == 1:
-            return self.members[0].load()
+            return self.members[0].load(out)
         mean = RunningMean()
-        for member in self.members:
-            mean.add(member.load())
-        return mean.pop()
+        for member in ahead(self.members):
+            mean.add(member.in_passing())
+        return mean.pop(out)
+
+    def in_passing(self) -> Mapping[str, Tensor]:
+        """Return the weights for reading them once; of a file, hardly any is resident.
+
+        Raises:
+            CheckpointError: If a file cannot be read.
+        """
+        if self.checkpoint is not None:
+            return self.checkpoint.in_passing()
+        return self.members[0].in_passing() if len(self.members) == 1 else self.load()
+
+    def prefetch(self) -> None:
+        """Ask the system to bring what is read first into its cache.
+
+        Raises:
+            CheckpointError: If a file cannot be read.
+        """
+        if self.checkpoint is not None:
+            self.checkpoint.prefetch()
+        else:
+            self.members[0].prefetch()
+
+    def written(self, file: PathLike | None, mean: RunningMean | None = None) -> Soup:
+        """Return this soup with its weights in a file, which is then all that it reads.
+
+        A soup of one member is returned as it is: reading that is as good.
+
+        Args:
+            file: Where to write them, atomically; None leaves the soup as it is.
+            mean: The mean of the members, if it is at hand; it is used up.
+        """
+        if file is None or len(self.members) == 1:
+            return self
+        weights = self.load() if mean is None else mean.pop()
+        write_checkpoint({'state_dict': weights}, file)
+        return replace(self, checkpoint=CheckpointFile(file))
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -98,6 +137,16 @@ class Soup:
 AnyIngredient = Ingredient | Soup
 
 
+def ahead(ingredients: Sequence[AnyIngredient]) -> Iterator[AnyIngredient]:
+    """Go through ingredients, having the next one's file read while one is at work."""
+    for i, ingredient in enumerate(ingredients):
+        if i == 0:
+            ingredient.prefetch()
+        if i + 1 < len(ingredients):
+            ingredients[i + 1].prefetch()
+        yield ingredient
+
+
 def _mixed(members: Sequence[AnyIngredient]) -> dict[str, float]:
     """The recipe of members that weigh equally; what they share adds up."""
     recipe: dict[str, float] = {}
@@ -107,94 +156,19 @@ def _mixed(members: Sequence[AnyIngredient]) -> dict[str, float]:
     return recipe
 
 
-class Scorer:
-    """Scores soups on validation, each at most once, and says which one is better.
-
-    Equal recipes are equal soups, so use one scorer for one set of ingredients: across
-    several soups of them it then saves every evaluation that they have in common.
-
-    Args:
-        score: The validation metric of some weights.
-        rule: Whether a ``'greater'`` or a ``'less'`` score is better.
-        accept_ties: Whether an equal score is good enough to keep a candidate: True in
-            the text of Wortsman et al. 2022, False in their code and that of
-            FissionFusion.
-        on_step: Called with each :class:`Step` as it happens, to show progress.
-
-    Raises:
-        ConfigError: If the rule is neither of the two.
-    """
-
-    def __init__(
-        self,
-        score: Callable[[StateDict], float],
-        rule: Literal['greater', 'less'] = 'greater',
-        accept_ties: bool = False,
-        on_step: Callable[[Step], None] | None = None,
-    ) -> None:
-        if rule not in ('greater', 'less'):
-            raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
-        self.rule = rule
-        self.accept_ties = accept_ties
-        self.evaluations = 0
-        self._score = score
-        self._on_step = on_step
-        self._known: dict[frozenset[tuple[str, float]], float] = {}
-
-    def score(self, ingredient: AnyIngredient) -> float:
-        """Return the score of an ingredient or soup: known, remembered or evaluated."""
-        if ingredient.score is not None:
-            return float(ingredient.score)
-        return self.evaluate(ingredient.recipe, ingredient.load)
-
-    def evaluate(
-        self, recipe: Mapping[str, float], load: Callable[[], StateDict]
-    ) -> float:
-        """Return the score of a recipe, evaluating it if it is new.
-
-        Args:
-            recipe: Weight by ingredient name.
-            load: Makes the weights; called only if the recipe is new.
-        """
-        # Rounded, since equal weights can come about by sums in different orders.
-        key = frozenset((name, round(weight, 12)) for name, weight in recipe.items())
-        if key not in self._known:
-            self.evaluations += 1
-            self._known[key] = float(self._score(load()))
-        return self._known[key]
-
-    def improves(self, new: float, old: float) -> bool:
-        """Say whether a score is good enough to replace another; NaN never is."""
-        if math.isnan(new) or math.isnan(old):
-            return not math.isnan(new)
-        if new == old:
-            return self.accept_ties
-        return (new > old) == (self.rule == 'greater')
-
-    def order(self, ingredients: Sequence[AnyIngredient]) -> list[AnyIngredient]:
-        """Sort by score, best first and NaN last; equal ones keep their order."""
-        sign = -1.0 if self.rule == 'greater' else 1.0
-
-        def rank(ingredient: AnyIngredient) -> tuple[bool, float]:
-            score = self.score(ingredient)
-            return (True, 0.0) if math.isnan(score) else (False, sign * score)
-
-        return sorted(ingredients, key=rank)
-
-    def report(self, step: Step) -> Step:
-        """Pass a step on to ``on_step``, and return it."""
-        if self._on_step is not None:
-            self._on_step(step)
-        return step
-
-
-def uniform(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> Soup:
+def uniform(
+    ingredients: Sequence[AnyIngredient],
+    scorer: Scorer,
+    name: str,
+    file: PathLike | None = None,
+) -> Soup:
     """Make the uniform soup: the mean of all ingredients.
 
     Args:
         ingredients: Ingredients or soups.
         scorer: Scores the soup, once, and not at all if a lone ingredient's is known.
         name: The name of the soup.
+        file: Where to keep its weights, see :meth:`Soup.written`.
 
     Returns:
         The soup. Its score may be NaN.
@@ -203,17 +177,18 @@ def uniform(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> 
         FFMMError: If there are no ingredients, or two different ones share a name.
     """
     require_distinct_names(ingredients, name)
-    members = tuple(ingredients)
-    score = (
-        scorer.score(members[0])
-        if len(members) == 1
-        else scorer.score(Soup(name, 'uniform', members))
-    )
-    step = Step(name, score, None, True, f'mean of all {len(members)}')
-    return Soup(name, 'uniform', members, score, (scorer.report(step),))
+    soup = Soup(name, 'uniform', tuple(ingredients)).written(file)
+    score = scorer.score(ingredients[0] if len(ingredients) == 1 else soup)
+    step = Step(name, score, None, True, f'mean of all {len(ingredients)}')
+    return replace(soup, score=score, steps=(scorer.report(step),))
 
 
-def greedy(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> Soup:
+def greedy(
+    ingredients: Sequence[AnyIngredient],
+    scorer: Scorer,
+    name: str,
+    file: PathLike | None = None,
+) -> Soup:
     """Make the greedy soup (Wortsman et al. 2022, recipe 1).
 
     Starting from the best, candidates are taken in the order of their scores, and kept
@@ -223,6 +198,7 @@ def greedy(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> S
         ingredients: Ingredients or soups.
         scorer: Ranks the ingredients and scores the means.
         name: The name of the soup.
+        file: Where to keep its weights, see :meth:`Soup.written`.
 
     Returns:
         The soup; its weights are bit for bit those that were scored.
@@ -237,8 +213,8 @@ def greedy(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> S
     steps = [scorer.report(Step(first.name, best, None, True, 'the best one alone'))]
     mean = RunningMean()
     if candidates:
-        mean.add(first.load())
-    for candidate in candidates:
+        mean.add(first.in_passing())
+    for candidate in ahead(candidates):
         step = _try(candidate, kept, mean, best, scorer)
         steps.append(scorer.report(step))
         if not step.accepted:
@@ -247,8 +223,9 @@ def greedy(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> S
         best = step.score
         kept.append(candidate)
         # Loaded once more rather than held in memory while it is scored.
-        mean.add(candidate.load())
-    return Soup(name, 'greedy', tuple(kept), best, tuple(steps), tuple(rejected))
+        mean.add(candidate.in_passing())
+    soup = Soup(name, 'greedy', tuple(kept), best, tuple(steps), tuple(rejected))
+    return soup.written(file, mean)
 
 
 def _try(
@@ -261,9 +238,15 @@ def _try(
     """Score the mean of ``kept`` (which is ``mean``) and the candidate, and decide."""
     if math.isnan(scorer.score(candidate)):
         return Step(candidate.name, None, best, False, 'its own score is NaN')
-    score = scorer.evaluate(
-        _mixed([*kept, candidate]), lambda: mean.mean_with(candidate.load())
+    mixed = Candidate(
+        candidate.name,
+        _mixed([*kept, candidate]),
+        lambda out=None: mean.mean_with(candidate.in_passing(), out=out),
     )
+    score = scorer.evaluate(mixed, to_beat=best)
+    if isinstance(score, NoBetterThan):
+        reason = 'cannot be better'
+        return Step(candidate.name, None, best, False, reason, bound=score.value)
     accepted = scorer.improves(score, best)
     return Step(candidate.name, score, best, accepted, _reason(score, best, accepted))
 
@@ -276,13 +259,19 @@ def _reason(score: float, best: float, accepted: bool) -> str:
     return 'better' if accepted else 'worse'
 
 
-def best(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> Soup:
+def best(
+    ingredients: Sequence[AnyIngredient],
+    scorer: Scorer,
+    name: str,
+    file: PathLike | None = None,
+) -> Soup:
     """Take the best single ingredient, as grid search does.
 
     Args:
         ingredients: Ingredients or soups; of equal ones the first is taken.
         scorer: Ranks them.
         name: The name of the soup.
+        file: Not needed, since a lone ingredient is read as easily.
 
     Returns:
         A soup of one member.
@@ -301,7 +290,7 @@ def best(ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str) -> Sou
     return Soup(name, 'best', (first,), top, tuple(steps), tuple(others))
 
 
-SoupMethod = Callable[[Sequence[AnyIngredient], Scorer, str], Soup]
+SoupMethod = Callable[[Sequence[AnyIngredient], Scorer, str, PathLike | None], Soup]
 
 SOUPS: dict[str, SoupMethod] = dict(uniform=uniform, greedy=greedy, best=best)
 

@@ -95,8 +95,10 @@ def _stand_ins_only() -> Iterator[None]:
             add_safe_globals(others)
 
 
-def read_checkpoint(path: PathLike, mmap: bool = True) -> dict[str, Any]:
-    """Read a checkpoint to the CPU without running its code.
+def read_checkpoint(
+    path: PathLike, mmap: bool = True, device: str = 'cpu'
+) -> dict[str, Any]:
+    """Read a checkpoint without running its code.
 
     Training checkpoints of stock MMEngine are read too: the logged values and NumPy
     objects in their ``message_hub`` come back as inert stand-ins, all else as saved.
@@ -105,6 +107,7 @@ def read_checkpoint(path: PathLike, mmap: bool = True) -> dict[str, Any]:
         path: A file written by ``torch.save``, in today's or in the legacy format
             (which cannot be mapped and is read whole).
         mmap: Whether to map the file into memory rather than read it whole.
+        device: Where the tensors go; on ``'meta'`` they have no values.
 
     Returns:
         The dict that was saved.
@@ -113,12 +116,12 @@ def read_checkpoint(path: PathLike, mmap: bool = True) -> dict[str, Any]:
         CheckpointError: If the file is missing, empty, truncated or no checkpoint,
             holds no dict, or needs Python objects other than tensors and plain data.
     """
-    zipped = _is_zip(path)
+    zipped = is_zip(path)
     try:
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
-                map_location='cpu',
+                map_location=device,
                 weights_only=True,
                 mmap=mmap and zipped,
             )
@@ -131,7 +134,12 @@ def read_checkpoint(path: PathLike, mmap: bool = True) -> dict[str, Any]:
     return checkpoint
 
 
-def _is_zip(path: PathLike) -> bool:
+def is_zip(path: PathLike) -> bool:
+    """Say whether a file is in today's format, which can be mapped into memory.
+
+    Raises:
+        CheckpointError: If it cannot be opened.
+    """
     try:
         with open(path, 'rb') as file:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
@@ -177,7 +185,19 @@ def read_state_dict(path: PathLike) -> StateDict:
         CheckpointError: If the file cannot be read, has no weights, or holds
             anything but tensors among them.
     """
-    checkpoint = read_checkpoint(path)
+    return weights_of(read_checkpoint(path), path)
+
+
+def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
+    """Return the weights of a checkpoint that was read, as :func:`read_state_dict`.
+
+    Args:
+        checkpoint: What :func:`read_checkpoint` returned.
+        path: Its file, for messages.
+
+    Raises:
+        CheckpointError: If it has no weights, or anything but tensors among them.
+    """
     state_dict = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state_dict, dict) or not state_dict:
         raise CheckpointError(f'{path}: has no weights, or an empty state dict')
@@ -241,6 +261,28 @@ def check_same_architecture(
         for what, which in found.items()
         if which
     ]
+
+
+@torch.no_grad()
+def copy_weights(source: Mapping[str, Tensor], out: StateDict, name: str) -> StateDict:
+    """Write the weights of one model into the tensors of another.
+
+    Args:
+        source: The model to copy.
+        out: Where to; tensors on any device and of any strides.
+        name: How to call the source if the two do not fit.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: If keys, shapes or dtypes differ; nothing has then been written.
+    """
+    if problems := check_same_architecture(out, source, 'out', name):
+        raise ValueError('; '.join(problems))
+    for key, tensor in source.items():
+        out[key].copy_(tensor)
+    return out
 
 
 def _shape(tensor: Tensor) -> str:

@@ -5,6 +5,7 @@ import torch
 
 from ff_mm.engine.class_numbering import check_class_numbering
 from ff_mm.merging import CheckpointError
+from ff_mm.merging.checkpoint_file import CheckpointFile
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def trained(tmp_path):
         path = tmp_path / 'model.pth'
         meta = dict(meta, dataset_meta=dict(classes=classes))
         torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=meta), path)
-        return path
+        return CheckpointFile(path)
 
     return write
 
@@ -37,5 +38,5 @@ def test_other_names_may_mean_the_same(trained, classes):
 @pytest.mark.parametrize('meta', [{}, dict(meta=None), dict(meta=dict(epoch=3))])
 def test_where_no_names_are_known_nothing_is_compared(tmp_path, trained, meta):
     torch.save(dict(state_dict=dict(w=torch.ones(1)), **meta), tmp_path / 'other.pth')
-    assert check_class_numbering(tmp_path / 'other.pth', ['a', 'b'])
+    assert check_class_numbering(CheckpointFile(tmp_path / 'other.pth'), ['a', 'b'])
     assert check_class_numbering(trained(['a', 'b']), None)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ff_mm.merging import checkpoint_file
 from ff_mm.merging.ingredient import Ingredient, check_ingredients, hashable
 from ff_mm.merging.state_dict import CheckpointError
 
@@ -21,6 +22,63 @@ def test_from_file_reads_when_asked_and_not_before(tmp_path):
     assert (ingredient.hyper, ingredient.score) == ({'lr': 1e-3}, 0.5)
     assert ingredient.recipe == {'lr1e-3': 1.0}
     assert Ingredient.from_file(path, name='x').recipe == {'x': 1.0}
+
+
+def test_any_function_without_arguments_makes_an_ingredient():
+    weights = {'w': torch.arange(3.0), 'n': torch.tensor(2)}
+    ingredient = Ingredient('a', lambda: weights)
+    assert ingredient.load() is weights
+    assert dict(ingredient.in_passing()) == weights
+    assert ingredient.file is None
+    assert ingredient.outline()['w'].device.type == 'meta'
+    ingredient.prefetch()
+    out = {key: torch.zeros_like(tensor) for key, tensor in weights.items()}
+    assert ingredient.load(out) is out
+    assert torch.equal(out['w'], weights['w']) and out['n'] == 2
+
+
+def test_a_file_fills_what_it_is_given(tmp_path):
+    weights = {'w': torch.randn(2, 3, 4, 4), 'n': torch.tensor(3)}
+    ingredient = save(tmp_path / 'a.pth', **weights)
+    assert ingredient.file == str(tmp_path / 'a.pth')
+    last = torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    out = {'n': torch.tensor(0), 'w': torch.nn.Parameter(last)}
+    assert ingredient.load(out) is out
+    assert torch.equal(out['w'], weights['w']) and out['n'] == 3
+    assert out['w'].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    'out',
+    [
+        {'w': torch.zeros(3)},
+        {'w': torch.zeros(2), 'b': torch.zeros(1)},
+        {'w': torch.zeros(2).half()},
+        {},
+    ],
+)
+def test_what_does_not_fit_is_not_filled(tmp_path, out):
+    ingredient = save(tmp_path / 'a.pth', w=torch.ones(2))
+    with pytest.raises(ValueError, match=r'out .*compared with a'):
+        ingredient.load(out)
+    assert not any(tensor.any() for tensor in out.values())
+
+
+def test_checking_a_file_reads_its_pickle_once_and_no_weights(tmp_path, monkeypatch):
+    read = []
+    real = checkpoint_file.read_checkpoint
+
+    def spy(path, **options):
+        read.append(options)
+        return real(path, **options)
+
+    monkeypatch.setattr(checkpoint_file, 'read_checkpoint', spy)
+    ingredients = [save(tmp_path / f'{i}.pth', w=torch.ones(2)) for i in range(3)]
+    check_ingredients(ingredients)
+    check_ingredients(ingredients)
+    for ingredient in ingredients:
+        ingredient.load()
+    assert read == [{'device': 'meta'}] * 3
 
 
 def test_ingredients_that_fit_pass(tmp_path):

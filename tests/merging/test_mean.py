@@ -7,7 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ff_mm.merging import block_sum
 from ff_mm.merging.mean import RunningMean
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -30,10 +32,15 @@ def mean_of(models, weights=None):
     return mean.mean()
 
 
+def as_bytes(tensor):
+    return tensor.detach().contiguous().view(-1).view(torch.uint8)
+
+
 def same_bits(a, b):
     return list(a) == list(b) and all(
         a[key].dtype == b[key].dtype
-        and a[key].numpy(force=True).tobytes() == b[key].numpy(force=True).tobytes()
+        and a[key].shape == b[key].shape
+        and torch.equal(as_bytes(a[key]), as_bytes(b[key]))
         for key in a
     )
 
@@ -55,8 +62,7 @@ def test_the_mean_of_48_equal_models_is_that_model(dtype):
     m['w'] = m['w'].to(dtype)
     mean = mean_of([m] * 48)
     assert mean['w'].dtype == dtype
-    integers = torch.int16 if dtype.itemsize == 2 else torch.int32
-    assert torch.equal(mean['w'].view(integers), m['w'].view(integers))
+    assert same_bits(mean, m)
 
 
 @settings(max_examples=30, deadline=None)
@@ -182,3 +188,177 @@ def test_a_model_that_differs_is_refused_and_changes_nothing(other, match, metho
     assert torch.equal(mean.mean()['w'], torch.ones(2))
     mean.add({'w': torch.zeros(2), 'b': torch.ones(1)})
     assert torch.equal(mean.mean()['w'], torch.full((2,), 0.5))
+
+
+def test_infinities_and_zeros_keep_their_sign():
+    values = [math.inf, -math.inf, 0.0, -0.0, 1.0]
+    models = [{'w': torch.tensor(values)}, {'w': torch.tensor([*values[:4], math.inf])}]
+    for weights in ([1.0, 1.0], [0.3, 7.0]):
+        mean = mean_of(models, weights)['w']
+        assert mean.tolist() == [math.inf, -math.inf, 0.0, 0.0, math.inf]
+        assert [math.copysign(1, x) for x in mean[2:4].tolist()] == [1, -1]
+    opposite = mean_of([{'w': torch.tensor([x])} for x in (math.inf, -math.inf)])
+    assert opposite['w'].isnan().item()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
+def test_sums_beyond_the_range_of_the_dtype(dtype):
+    info = torch.finfo(dtype)
+    values = [info.max, -info.max, info.tiny, info.tiny / 4]
+    m = {'w': torch.tensor(values, dtype=dtype)}
+    for weights in ([1.0] * 100, [1e-90, 1e90, 3.0], [1e-100, 1e100]):
+        assert same_bits(mean_of([m] * len(weights), weights), m)
+
+
+@pytest.mark.parametrize('weight', [1e-101, 1e101, 5e-324])
+def test_weights_so_extreme_that_sums_would_not_be_exact(weight):
+    with pytest.raises(ValueError, match='between 1e-100 and 1e\\+100'):
+        RunningMean().add(model(0), weight)
+
+
+# Blocks
+
+
+def shapes():
+    """Shapes that need to be cut, or put together, in every way that there is."""
+    return st.lists(st.lists(st.integers(0, 7), max_size=4), min_size=1, max_size=8)
+
+
+def random_model(shapes, generator, dtype, channels_last=False):
+    found = {}
+    for i, shape in enumerate(shapes):
+        tensor = torch.randn(shape, generator=generator).to(dtype)
+        if channels_last and len(shape) == 4:
+            tensor = tensor.to(memory_format=torch.channels_last)
+        elif channels_last and len(shape) == 2:
+            tensor = tensor.t().contiguous().t()
+        found[str(i)] = tensor
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    shapes(),
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    st.integers(1, 60),
+    st.booleans(),
+)
+def test_blocks_of_any_size_and_strides_make_the_same_mean(shapes, dtype, size, last):
+    generator = torch.Generator().manual_seed(0)
+    models = [random_model(shapes, generator, dtype) for _ in range(3)]
+    expected = {
+        key: ((models[0][key].double() + models[1][key].double() * 2) / 3).to(dtype)
+        for key in models[0]
+    }
+    whole = RunningMean()
+    whole.add(models[0])
+    whole.add(models[1], 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block_sum, '_BLOCK', size)
+        patch.setattr(block_sum, '_SLAB', 3 * size)
+        generator = torch.Generator().manual_seed(0)
+        strided = [random_model(shapes, generator, dtype, last) for _ in range(3)]
+        mean = RunningMean()
+        mean.add(strided[0])
+        mean.add(strided[1], 2)
+        torch.testing.assert_close(mean.mean(), expected, rtol=0.01, atol=1e-6)
+        assert same_bits(mean.mean(), whole.mean())
+        out = random_model(shapes, generator, dtype, last)
+        strides = {key: tensor.stride() for key, tensor in out.items()}
+        assert mean.mean_with(strided[2], 0.7, out=out) is out
+        assert same_bits(out, whole.mean_with(models[2], 0.7))
+        mean.add(strided[2], 0.7)
+        assert same_bits(out, mean.mean(out=random_model(shapes, generator, dtype)))
+        again = random_model(shapes, generator, dtype, last)
+        assert mean.pop(out=again) is again
+        assert same_bits(out, again)
+        assert strides == {key: tensor.stride() for key, tensor in again.items()}
+
+
+def mixed_model(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return model(seed) | {
+        'half': torch.randn(4, generator=generator).half(),
+        'double': torch.randn(4, generator=generator, dtype=torch.float64),
+        'complex': torch.randn(2, generator=generator, dtype=torch.complex64),
+        'parameter': torch.nn.Parameter(torch.randn(2, generator=generator)),
+    }
+
+
+@pytest.mark.parametrize('count', [0, 1, 4])
+def test_out_is_filled_and_all_ways_agree(count):
+    models = [mixed_model(seed) for seed in range(count + 1)]
+    mean = RunningMean()
+    for m in models[:-1]:
+        mean.add(m)
+    outs = [mixed_model(99) for _ in range(3)]
+    assert mean.mean_with(models[-1], 1.5, out=outs[0]) is outs[0]
+    fresh = mean.mean_with(models[-1], 1.5)
+    mean.add(models[-1], 1.5)
+    assert mean.mean(out=outs[1]) is outs[1]
+    assert mean.pop(out=outs[2]) is outs[2]
+    for out in outs:
+        assert same_bits(out, fresh)
+        assert out['parameter'].requires_grad
+    assert outs[0]['n'] == models[0]['n']
+
+
+@pytest.mark.parametrize('take', ['mean', 'pop', 'mean_with'])
+@pytest.mark.parametrize('count', [0, 2])
+def test_out_that_does_not_fit_is_refused_and_nothing_is_lost(take, count):
+    mean = RunningMean()
+    for _ in range(count):
+        mean.add(model(1))
+    arguments = [model(1)] if take == 'mean_with' else []
+    for out in ({'w': torch.zeros(3, 4)}, model(7, torch.float16)):
+        before = {key: tensor.clone() for key, tensor in out.items()}
+        with pytest.raises(ValueError, match=r'out |no models'):
+            getattr(mean, take)(*arguments, out=out)
+        assert same_bits(out, before)
+    if count:
+        assert same_bits(mean.mean(), model(1))
+
+
+def test_other_orders_of_keys_are_the_same_model():
+    a, b = model(1), model(2)
+    mean = RunningMean()
+    mean.add(a)
+    mean.add(dict(reversed(b.items())))
+    out = dict(reversed(model(3).items()))
+    mean.mean(out=out)
+    assert same_bits({key: out[key] for key in a}, mean_of([a, b]))
+
+
+class Allocations(TorchDispatchMode):
+    """The number of elements of the largest new tensor."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        known = {id(t) for t in args} | {id(t) for t in (kwargs or {}).values()}
+        views = any(r.alias_info is not None for r in func._schema.returns)
+        if isinstance(result, torch.Tensor) and not views and id(result) not in known:
+            self.largest = max(self.largest, result.numel())
+        return result
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_nothing_larger_than_a_block_is_allocated(monkeypatch, channels_last):
+    monkeypatch.setattr(block_sum, '_BLOCK', 100)
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(40, 30, 3, 3), (500, 70), (9,)]
+    models = [
+        random_model(shapes, generator, torch.float32, channels_last) for _ in range(3)
+    ]
+    mean = RunningMean()
+    mean.add(models[0])
+    with Allocations() as allocations:
+        mean.add(models[1])
+        mean.mean_with(models[2], 0.3, out=models[0])
+        mean.mean(out=models[0])
+        mean.pop(out=models[0])
+    assert allocations.largest <= 100
+    with Allocations() as allocations:  # else this says nothing
+        mean.add(models[0])
+    assert allocations.largest > 100

@@ -8,7 +8,7 @@ import torch
 
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.generation.ingredient_file import write_ingredient
-from ff_mm.merging import CheckpointError, check_ingredients
+from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
 from ff_mm.merging.pool import read_pool
 
 
@@ -83,6 +83,41 @@ def test_a_changed_and_a_missing_file_are_both_named(manifest):
     first, second = str(caught.value).splitlines()
     assert 'a.pth: no such file' in first
     assert 'b.pth: is not the file that was recorded' in second
+
+
+def test_all_wrong_files_of_many_are_named_in_order(tmp_path):
+    entries = [ingredient(tmp_path / f'{i:02}.pth', i, name=str(i)) for i in range(30)]
+    content = dict(validation=dict(fingerprint='f00'), ingredients=entries)
+    (tmp_path / 'ingredients.json').write_text(json.dumps(content))
+    pool = read_pool(str(tmp_path / 'ingredients.json'))
+    pool.check_files()
+    wrong = [3, 17, 18, 29]
+    for i in wrong:
+        ingredient(tmp_path / f'{i:02}.pth', 99, name=str(i))
+    with pytest.raises(CheckpointError) as caught:
+        pool.check_files()
+    lines = str(caught.value).splitlines()
+    assert [f'{i:02}.pth' in line for i, line in zip(wrong, lines, strict=True)]
+    assert all('sha256 differs' in line for line in lines)
+
+
+def test_files_that_are_named_one_by_one_are_unpickled_once(checkpoints, monkeypatch):
+    read = []
+    real = checkpoint_file.read_checkpoint
+
+    def spy(path, **options):
+        read.append(path.name)
+        return real(path, **options)
+
+    monkeypatch.setattr(checkpoint_file, 'read_checkpoint', spy)
+    pool = read_pool([str(checkpoints / '**' / '*.pth')])
+    ingredients = [entry.ingredient('accuracy', None) for entry in pool.entries]
+    check_ingredients(ingredients)
+    for made, entry in zip(ingredients, pool.entries, strict=True):
+        assert made.load()['weight'].shape == (2,)
+        assert made.file == str(entry.file)
+        assert entry.checkpoint.meta == {}
+    assert sorted(read) == ['best.pth', 'last.pth', 'last.pth']
 
 
 @pytest.mark.parametrize('file', ['../x.pth', 'ingredients/../../x.pth'])

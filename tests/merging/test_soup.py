@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.errors import FFMMError
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
 from ff_mm.merging.mean import RunningMean
-from ff_mm.merging.soup import SOUPS, Scorer, Soup, best, greedy, uniform
+from ff_mm.merging.scorer import Candidate, Scorer
+from ff_mm.merging.soup import SOUPS, Soup, best, greedy, uniform
 
 SIZE = 5
 
@@ -35,6 +37,11 @@ def random_ingredients(seed, count, spread=1.0):
 def quadratic(state_dict):
     """Minus the loss; the best model is 0, so means of good ones are often better."""
     return -float((state_dict['w'].double() ** 2).sum())
+
+
+def make_scorer(score, **options):
+    """A scorer by a function of the weights alone."""
+    return Scorer(lambda candidate, _: score(candidate.load()), **options)
 
 
 def arrays(ingredients):
@@ -60,7 +67,7 @@ def greedy_by_hand(models, score, accept):
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_greedy_is_the_greedy_soup_by_hand(seed, count):
     ingredients = random_ingredients(seed, count)
-    soup = greedy(ingredients, Scorer(quadratic), 'soup')
+    soup = greedy(ingredients, make_scorer(quadratic), 'soup')
     kept, top = greedy_by_hand(
         arrays(ingredients), lambda w: -(w**2).sum(), lambda new, old: new > old
     )
@@ -71,7 +78,7 @@ def test_greedy_is_the_greedy_soup_by_hand(seed, count):
 def test_the_choice_by_hand_is_no_trivial_one():
     """Else the test above would pass with a greedy soup that keeps one, or all."""
     sizes = Counter(
-        len(greedy(random_ingredients(seed, 6), Scorer(quadratic), 's').members)
+        len(greedy(random_ingredients(seed, 6), make_scorer(quadratic), 's').members)
         for seed in range(40)
     )
     assert len(sizes) >= 4
@@ -82,12 +89,12 @@ def test_the_choice_by_hand_is_no_trivial_one():
 def test_uniform_and_best_by_hand(seed, count):
     ingredients = random_ingredients(seed, count)
     models = arrays(ingredients)
-    soup = uniform(ingredients, Scorer(quadratic), 'soup')
+    soup = uniform(ingredients, make_scorer(quadratic), 'soup')
     np.testing.assert_allclose(
         soup.load()['w'], np.mean(models, axis=0), rtol=1e-6, atol=1e-7
     )
     assert soup.score == quadratic(soup.load())
-    single = best(ingredients, Scorer(quadratic), 'soup')
+    single = best(ingredients, make_scorer(quadratic), 'soup')
     (winner,) = single.members
     assert winner.name == f'm{np.argmin([(w**2).sum() for w in models])}'
     assert single.score == quadratic(single.load())
@@ -117,7 +124,7 @@ def test_networks_with_batch_norm():
         net.load_state_dict(state_dict)
         return nn.functional.cross_entropy(net.eval()(inputs), targets).item()
 
-    scorer = Scorer(loss, rule='less')
+    scorer = make_scorer(loss, rule='less')
     soup = greedy(ingredients, scorer, 'soup')
     singles = [loss(i.load()) for i in ingredients]
     first = soup.members[0]
@@ -143,7 +150,7 @@ def test_greedy_returns_the_very_weights_that_were_scored(seed, count):
         scored.append((quadratic(state_dict), state_dict))
         return scored[-1][0]
 
-    soup = greedy(random_ingredients(seed, count, 2.0), Scorer(score), 'soup')
+    soup = greedy(random_ingredients(seed, count, 2.0), make_scorer(score), 'soup')
     assert any(
         value == soup.score and torch.equal(weights['w'], soup.load()['w'])
         for value, weights in scored
@@ -185,7 +192,7 @@ def test_a_shared_ingredient_weighs_the_sum():
 def test_48_equal_models_make_that_model():
     values = torch.randn(50)
     models = [ingredient(f'm{i}', values) for i in range(48)]
-    scorer = Scorer(quadratic, accept_ties=True)
+    scorer = make_scorer(quadratic, accept_ties=True)
     for make in (uniform, greedy):
         soup = make(models, scorer, 's')
         assert len(soup.members) == 48
@@ -212,6 +219,80 @@ def test_loading_holds_one_member_at_a_time():
     assert max(most) == 1
 
 
+def test_a_soup_fills_what_it_is_given():
+    a, b = ingredient('a', [1.0, 2.0]), ingredient('b', [5.0, 8.0])
+    for soup in (Soup('s', 'uniform', (a, b)), Soup('t', 'uniform', (a,))):
+        out = {'w': torch.zeros(2, 2)[:, 0]}
+        assert soup.load(out) is out
+        assert torch.equal(out['w'], soup.load()['w'])
+        assert torch.equal(soup.in_passing()['w'], soup.load()['w'])
+        with pytest.raises(ValueError, match='out differs in shape'):
+            soup.load({'w': torch.zeros(3)})
+
+
+def test_the_next_file_is_asked_for_while_one_is_at_work(tmp_path, monkeypatch):
+    told = []
+
+    def note(self, what):
+        told.append((what, self.path.stem))
+
+    for what in ('prefetch', 'in_passing'):
+        real = getattr(CheckpointFile, what)
+        monkeypatch.setattr(
+            CheckpointFile,
+            what,
+            lambda self, what=what, real=real: (note(self, what), real(self))[1],
+        )
+    members = []
+    for name in 'abc':
+        torch.save({'w': torch.ones(2)}, tmp_path / f'{name}.pth')
+        members.append(Ingredient.from_file(tmp_path / f'{name}.pth'))
+    Soup('s', 'uniform', tuple(members)).load()
+    assert [f'{what[0]}{name}' for what, name in told] == [
+        'pa',
+        'pb',
+        'ia',
+        'pc',
+        'ib',
+        'ic',
+    ]
+
+
+def test_a_written_soup_is_read_from_its_file(tmp_path):
+    models = random_ingredients(0, 4)
+    soup = Soup('s', 'uniform', tuple(models))
+    written = soup.written(tmp_path / 'x.pth')
+    assert (written.name, written.members) == (soup.name, soup.members)
+    assert soup.checkpoint is None
+    assert torch.equal(written.load()['w'], soup.load()['w'])
+    assert torch.equal(written.in_passing()['w'], soup.load()['w'])
+    out = {'w': torch.zeros(SIZE)}
+    assert written.load(out) is out and torch.equal(out['w'], soup.load()['w'])
+    written.prefetch()
+    torch.save({'state_dict': {'w': torch.ones(1)}}, tmp_path / 'x.pth')
+    assert written.load()['w'] == 1  # it is the file that counts
+    assert soup.written(None) is soup
+    alone = Soup('t', 'uniform', (models[0],))
+    assert alone.written(tmp_path / 'y.pth') is alone
+    assert not (tmp_path / 'y.pth').exists()
+
+
+@pytest.mark.parametrize('seed', range(6))
+@pytest.mark.parametrize('method', SOUPS)
+def test_a_file_changes_nothing_in_a_soup(tmp_path, method, seed):
+    models = random_ingredients(seed, 5)
+    plain = SOUPS[method](models, make_scorer(quadratic), 's')
+    kept = SOUPS[method](models, make_scorer(quadratic), 's', tmp_path / 'x.pth')
+    assert (plain.recipe, plain.score, plain.steps) == (
+        kept.recipe,
+        kept.score,
+        kept.steps,
+    )
+    assert torch.equal(plain.load()['w'], kept.load()['w'])
+    assert (kept.checkpoint is not None) is (len(kept.members) > 1)
+    assert (tmp_path / 'x.pth').exists() is (len(kept.members) > 1)
+
+
 def test_members_agree_on_their_hyper_parameters():
     a = ingredient('a', [1], lr=1e-3, seed=0, size=[1, 2], flag=True)
     b = ingredient('b', [1], lr=0.001, seed=1, size=(1, 2), flag=1)
@@ -226,9 +307,9 @@ def test_members_agree_on_their_hyper_parameters():
 def test_equal_candidates_keep_their_order():
     models = [ingredient(f'm{i}', [i], score=0.5) for i in (3, 1, 2)]
     models.insert(1, ingredient('top', [0], score=0.9))
-    scorer = Scorer(lambda _: 0.0)
+    scorer = make_scorer(lambda _: 0.0)
     assert [i.name for i in scorer.order(models)] == ['top', 'm3', 'm1', 'm2']
-    less = Scorer(lambda _: 0.0, rule='less')
+    less = make_scorer(lambda _: 0.0, rule='less')
     assert [i.name for i in less.order(models)] == ['m3', 'm1', 'm2', 'top']
     steps = greedy(models, scorer, 's').steps
     assert [step.candidate for step in steps] == ['top', 'm3', 'm1', 'm2']
@@ -237,7 +318,7 @@ def test_equal_candidates_keep_their_order():
 @pytest.mark.parametrize(('accept', 'kept'), [(False, 1), (True, 3)])
 def test_ties(accept, kept):
     models = [ingredient(f'm{i}', [i], score=0.5) for i in range(3)]
-    soup = greedy(models, Scorer(lambda _: 0.5, accept_ties=accept), 's')
+    soup = greedy(models, make_scorer(lambda _: 0.5, accept_ties=accept), 's')
     assert len(soup.members) == kept
     assert len(soup.rejected) == 3 - kept
     reason = 'a tie, accepted' if accept else 'a tie, not better'
@@ -247,7 +328,7 @@ def test_ties(accept, kept):
 @pytest.mark.parametrize('accept', [False, True])
 @pytest.mark.parametrize('rule', ['greater', 'less'])
 def test_what_improves(rule, accept):
-    scorer = Scorer(quadratic, rule=rule, accept_ties=accept)
+    scorer = make_scorer(quadratic, rule=rule, accept_ties=accept)
     assert scorer.improves(2, 1) is (rule == 'greater')
     assert scorer.improves(1, 2) is (rule == 'less')
     assert scorer.improves(1, 1) is accept
@@ -260,8 +341,8 @@ def test_what_improves(rule, accept):
 @given(st.integers(0, 10**6))
 def test_less_is_greater_of_the_negative(seed):
     models = random_ingredients(seed, 6)
-    a = greedy(models, Scorer(quadratic), 's')
-    b = greedy(models, Scorer(lambda w: -quadratic(w), rule='less'), 's')
+    a = greedy(models, make_scorer(quadratic), 's')
+    b = greedy(models, make_scorer(lambda w: -quadratic(w), rule='less'), 's')
     assert a.recipe == b.recipe
     assert a.score == -b.score
 
@@ -277,7 +358,7 @@ def test_nan_is_last_and_never_accepted(rule):
         ingredient('a', [4]),
         ingredient('b', [6]),
     ]
-    scorer = Scorer(score, rule=rule, accept_ties=True)
+    scorer = make_scorer(score, rule=rule, accept_ties=True)
     assert scorer.order(models)[-1].name == 'nan'
     soup = greedy(models, scorer, 's')
     assert soup.recipe == ({'b': 1.0} if rule == 'greater' else {'a': 1.0})
@@ -292,13 +373,13 @@ def test_nan_is_last_and_never_accepted(rule):
 def test_nothing_but_nan_is_an_error_that_names_them(make):
     models = [ingredient(name, [1], score=math.nan) for name in ('one', 'two')]
     with pytest.raises(FFMMError, match=r"'lr=1'.* NaN: one, two"):
-        make(models, Scorer(quadratic), 'lr=1')
+        make(models, make_scorer(quadratic), 'lr=1')
 
 
 def test_a_uniform_soup_may_score_nan():
     """So that one diverged group does not end a hierarchical soup."""
     models = [ingredient('a', [1]), ingredient('b', [math.nan])]
-    assert math.isnan(uniform(models, Scorer(quadratic), 's').score)
+    assert math.isnan(uniform(models, make_scorer(quadratic), 's').score)
 
 
 # Evaluations
@@ -306,7 +387,7 @@ def test_a_uniform_soup_may_score_nan():
 
 def test_known_scores_are_not_evaluated_and_equal_recipes_once():
     models = [ingredient(f'm{i}', [i - 2.5], score=-abs(i - 2.5)) for i in range(6)]
-    scorer = Scorer(lambda w: -abs(w['w'].item()))
+    scorer = make_scorer(lambda w: -abs(w['w'].item()))
     first = greedy(models, scorer, 'a')
     assert scorer.evaluations == 5
     again = greedy(models, scorer, 'b')
@@ -324,7 +405,7 @@ def test_known_scores_are_not_evaluated_and_equal_recipes_once():
 
 def test_unknown_scores_are_evaluated_once_each():
     models = random_ingredients(1, 4)
-    scorer = Scorer(quadratic)
+    scorer = make_scorer(quadratic)
     best(models, scorer, 's')
     assert scorer.evaluations == 4
     greedy(models, scorer, 's')
@@ -333,7 +414,7 @@ def test_unknown_scores_are_evaluated_once_each():
 
 def test_different_weights_are_different_recipes():
     a, b = ingredient('a', [0]), ingredient('b', [1])
-    scorer = Scorer(lambda w: w['w'].item())
+    scorer = make_scorer(lambda w: w['w'].item())
     half = Soup('s', 'uniform', (a, b))
     assert scorer.score(half) == 0.5
     assert scorer.score(Soup('t', 'uniform', (half, a))) == 0.25
@@ -345,7 +426,7 @@ def test_a_group_of_one_is_that_ingredient_and_costs_nothing(method):
         raise AssertionError('was loaded')
 
     lone = Ingredient('lone', load, {'lr': 1}, score=0.25)
-    scorer = Scorer(quadratic)
+    scorer = make_scorer(quadratic)
     soup = SOUPS[method]([lone], scorer, 's')
     assert scorer.evaluations == 0
     assert soup.members == (lone,)
@@ -357,7 +438,7 @@ def test_a_group_of_one_is_that_ingredient_and_costs_nothing(method):
 def test_steps_are_told_as_they_happen(method):
     told = []
     soup = SOUPS[method](
-        random_ingredients(3, 4), Scorer(quadratic, on_step=told.append), 's'
+        random_ingredients(3, 4), make_scorer(quadratic, on_step=told.append), 's'
     )
     assert tuple(told) == soup.steps
     assert soup.steps[0].accepted
@@ -376,7 +457,7 @@ def test_a_step_is_told_before_the_next_evaluation():
         return quadratic(state_dict)
 
     models = [ingredient(f'm{i}', [i], score=-float(i)) for i in range(3)]
-    greedy(models, Scorer(score, on_step=lambda step: order.append('step')), 's')
+    greedy(models, make_scorer(score, on_step=lambda step: order.append('step')), 's')
     assert order == ['step', 'evaluation', 'step', 'evaluation', 'step']
 
 
@@ -385,7 +466,7 @@ def test_a_step_is_told_before_the_next_evaluation():
 
 @pytest.mark.parametrize('method', SOUPS)
 def test_no_ingredients_and_names_that_are_not_unique(method):
-    scorer = Scorer(quadratic)
+    scorer = make_scorer(quadratic)
     with pytest.raises(FFMMError, match='no ingredients'):
         SOUPS[method]([], scorer, 's')
     twins = [ingredient('a', [1]), Soup('g', 'uniform', (ingredient('a', [2]),))]
@@ -394,17 +475,12 @@ def test_no_ingredients_and_names_that_are_not_unique(method):
     assert scorer.evaluations == 0
 
 
-def test_the_rule_is_one_of_two():
-    with pytest.raises(ConfigError, match="got 'max'"):
-        Scorer(quadratic, rule='max')
-
-
 @pytest.mark.parametrize('method', ['uniform', 'greedy'])
 def test_two_architectures_do_not_mix(method):
     a = ingredient('a', [1, 2], score=0.1)
     b = ingredient('b', [1, 2, 3], score=0.2)
     with pytest.raises(ValueError, match=r'w \('):
-        SOUPS[method]([a, b], Scorer(quadratic), 's')
+        SOUPS[method]([a, b], make_scorer(quadratic), 's')
 
 
 def test_greedy_needs_no_more_than_its_mean(monkeypatch):
@@ -413,15 +489,16 @@ def test_greedy_needs_no_more_than_its_mean(monkeypatch):
     monkeypatch.setattr(
         'ff_mm.merging.soup.RunningMean', lambda: made.append(1) or RunningMean()
     )
-    greedy(random_ingredients(0, 8), Scorer(quadratic), 's')
+    greedy(random_ingredients(0, 8), make_scorer(quadratic), 's')
     assert len(made) == 1
 
 
 def test_recipes_are_equal_up_to_rounding_and_no_further():
-    scorer = Scorer(lambda w: w['w'].item())
+    scorer = make_scorer(lambda w: w['w'].item())
 
     def score(a, b):
-        return scorer.evaluate({'a': a, 'b': b}, lambda: {'w': torch.tensor(b)})
+        load = partial(dict, w=torch.tensor(b))
+        return scorer.evaluate(Candidate('ab', {'a': a, 'b': b}, load))
 
     assert 0.1 + 0.2 != 0.3
     score(0.3, 0.7)

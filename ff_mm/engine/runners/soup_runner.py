@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import init_default_scope
 
 from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
-from ff_mm.config import ood_dataloaders, resolve
-from ff_mm.datasets.checks.check import check_datasets
-from ff_mm.datasets.errors import DatasetError
+from ff_mm.config import resolve
+from ff_mm.engine.candidate_evaluator import CandidateEvaluator
 from ff_mm.engine.class_numbering import check_class_numbering
 from ff_mm.engine.deployment import deployment_config
 from ff_mm.engine.distributed import init_distributed
-from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.engine.fusion_session import FusionSession
+from ff_mm.engine.passes.early_exit import Selection
+from ff_mm.engine.passes.memo import MEMO
 from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.rehearsal import rehearse
+from ff_mm.evaluation.rehearsal import Rehearsal
 from ff_mm.merging import (
+    Candidate,
     Ingredient,
     Level,
     Scorer,
     Soup,
     StateDict,
     Step,
-    check_ingredients,
     hierarchical,
     tree,
     write_checkpoint,
 )
-from ff_mm.merging.pool import Pool, read_pool
-from ff_mm.models.head_check import check_head
+from ff_mm.merging.pool import Pool
+from ff_mm.merging.state_dict import copy_weights
 from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
@@ -55,7 +57,8 @@ class SoupRunner(ABC):
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
       ``dict(num_samples=...)``), and what the subclass takes.
     - ``model``, ``val_dataloader``, ``val_evaluator``, ``test_*``,
-      ``ood_dataloaders``: see :class:`ff_mm.engine.model_evaluator.ModelEvaluator`.
+      ``ood_dataloaders``, ``evaluation``: see
+      :class:`ff_mm.engine.model_evaluator.ModelEvaluator`.
 
     Args:
         cfg: The config, references not yet resolved.
@@ -86,8 +89,14 @@ class SoupRunner(ABC):
     def build_levels(self) -> list[Level]:
         """Returns the levels of the soup, from the bottom to the top."""
 
-    def run(self) -> dict[str, Any]:
+    def run(self, session: FusionSession | None = None) -> dict[str, Any]:
         """Makes the soup, writes it and its report.
+
+        Passes that an interrupted run has made are not made again: they stand in
+        ``evaluations.jsonl`` of the work directory.
+
+        Args:
+            session: What several fusions share; None: this is the only one.
 
         Returns:
             The report, as written to ``report.json``.
@@ -96,17 +105,27 @@ class SoupRunner(ABC):
             DatasetError: All that is wrong with the data.
             CheckpointError: All that is wrong with the ingredients.
         """
+        if session is None:
+            with FusionSession() as session:
+                return self.run(session)
         init_distributed(self.cfg)
         start = time.perf_counter()
-        pool = read_pool(self.cfg.ingredients)
-        pool.check_files()
-        self._check_data()
-        self.evaluator = ModelEvaluator(self.cfg)
-        try:
-            ingredients = self._ingredients(pool)
-            report = self._finish(self._make(ingredients))
-        finally:
-            self.evaluator.close()
+        pool = session.pool(self.cfg.ingredients)
+        bench = session.bench(self.cfg, self._line)
+        self.evaluator = bench.evaluator
+        if bench.rehearsal is not None:
+            rule = self.cfg.selection['rule']
+            bench.rehearsal.check(self.metric, rule, 'selection.metric')
+        self.candidates = CandidateEvaluator(
+            self.evaluator,
+            session.memo(self.work_dir / MEMO),
+            session.digests(pool),
+            Selection(self.metric, self.cfg.selection['rule']),
+        )
+        ingredients = self._ingredients(pool, bench.rehearsal)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.work_dir, prefix='.soups') as store:
+            report = self._finish(self._make(ingredients, Path(store)))
         report.update(
             pool_size=len(ingredients),
             generation_cost=pool.cost,
@@ -152,36 +171,15 @@ class SoupRunner(ABC):
                 f'one batch of {batch}'
             )
 
-    def _check_data(self) -> None:
-        init_default_scope(self.cfg.get('default_scope', 'mmpretrain'))
-        loaders = {
-            name: self.cfg.get(f'{name}_dataloader')
-            for name in ('train', 'val', 'test')
-        }
-        ood = ood_dataloaders(self.cfg)
-        loaders.update(ood)
-        try:
-            datasets = check_datasets(
-                {k: v['dataset'] for k, v in loaders.items() if v}
-            )
-        except DatasetError as error:
-            raise _with_hint(error, ood) from None
-        head = self.cfg.model.get('head') or {}
-        check_head(head, datasets['val'])
-        rehearsal = rehearse(
-            self.cfg.val_evaluator, datasets['val'], head.get('num_classes')
-        )
-        if rehearsal is not None:
-            rule = self.cfg.selection['rule']
-            rehearsal.check(self.metric, rule, 'selection.metric')
-
-    def _ingredients(self, pool: Pool) -> list[Ingredient]:
+    def _ingredients(self, pool: Pool, rehearsal: Rehearsal | None) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
-        validation = validation_fingerprint(self.cfg, self.evaluator.val_dataset)
+        validation = validation_fingerprint(
+            self.evaluator.cfg, self.evaluator.val_dataset
+        )
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        check_ingredients(ingredients)
         self.evaluator.check(ingredients[0].load(), ingredients[0].file)
         self._check_classes(pool)
+        self._recall(pool, validation, rehearsal)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
         self._line(
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
@@ -196,12 +194,22 @@ class SoupRunner(ABC):
             self._line('note: the generation is not finished, the pool not complete')
         return ingredients
 
+    def _recall(self, pool: Pool, validation: str, rehearsal: Rehearsal | None) -> None:
+        """Takes over recorded metrics where none of the config's is missing."""
+        if rehearsal is None:
+            return
+        for entry in pool.entries:
+            if entry.validation == validation and not (
+                set(rehearsal.perfect) - set(entry.metrics)
+            ):
+                self.candidates.recall(entry.name, entry.metrics)
+
     def _check_classes(self, pool: Pool) -> None:
         classes = self.evaluator.dataset_meta.get('classes')
         other = [
             entry.name
             for entry in pool.entries
-            if not check_class_numbering(entry.file, classes)
+            if not check_class_numbering(entry.checkpoint, classes)
         ]
         if other:
             self._line(
@@ -209,32 +217,26 @@ class SoupRunner(ABC):
                 f'other names than {list(classes)}; make sure they mean the same'
             )
 
-    def _make(self, ingredients: Sequence[Ingredient]) -> Soup:
+    def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Soup:
         """Makes the soup; its weights are computed again when they are loaded."""
         scorer = Scorer(
-            self._score,
+            lambda candidate, to_beat: self.candidates.score(
+                candidate, _hopeless(scorer, to_beat)
+            ),
             rule=self.cfg.selection['rule'],
             accept_ties=self.options.get('accept_ties', False),
             on_step=self._show,
         )
-        return hierarchical(ingredients, self.levels, scorer, name=self.method)
-
-    def _score(self, state_dict: StateDict) -> float:
-        self.evaluator.load(state_dict)
-        metrics = self.evaluator.evaluate('val')
-        if self.metric not in metrics:
-            raise ConfigError(
-                f'selection.metric={self.metric!r} is not among the validation metrics '
-                f'{sorted(metrics)}: change it, or add it to val_evaluator'
-            )
-        return metrics[self.metric]
+        return hierarchical(
+            ingredients, self.levels, scorer, name=self.method, store=store
+        )
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
         """Evaluates the finished soup, writes it, and gathers the report."""
-        selection = self.evaluator.passes['val']
         state_dict = soup.load()
-        self.evaluator.load(state_dict)
-        results = self.evaluator.evaluate_all()
+        results = self.candidates.evaluate_all(
+            Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
+        )
         results, state_dict, bn = self._reestimate(results, state_dict)
         contents = dict(
             method=self.method,
@@ -254,7 +256,7 @@ class SoupRunner(ABC):
             ],
             tree=tree(soup),
             bn_reestimation=bn,
-            evaluations=dict(self.evaluator.passes, selection=selection),
+            evaluations=self.candidates.cost(),
         )
 
     def _reestimate(
@@ -264,10 +266,11 @@ class SoupRunner(ABC):
         wanted = self.options.get('bn_reestimation')
         if not wanted:
             return results, state_dict, None
+        self.evaluator.load(state_dict)
         used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
         state_dict = {
             key: value.detach().cpu().clone()
-            for key, value in self.evaluator.model.state_dict().items()
+            for key, value in self.evaluator.weights.items()
         }
         after = self.evaluator.evaluate_all()
         return after, state_dict, dict(num_samples=used, before=results)
@@ -290,6 +293,9 @@ class SoupRunner(ABC):
 
     def _show(self, step: Step) -> None:
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'
+        if step.bound is not None:
+            limit = 'at most' if self.cfg.selection['rule'] == 'greater' else 'at least'
+            score = f' {self.metric} {limit} {step.bound:.4f}'
         verdict = 'kept' if step.accepted else 'left out'
         self._line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
 
@@ -297,16 +303,12 @@ class SoupRunner(ABC):
         say(text, self.console)
 
 
-def _with_hint(error: DatasetError, ood: Mapping[str, Any]) -> DatasetError:
-    """Adds to what is wrong with data sets how to go on without the optional ones."""
-    absent = [
-        f'ood_dataloaders.{name}=None'
-        for name in ood
-        if any(
-            name in problem.split(' in ')[0].split(', ') for problem in error.problems
-        )
-    ]
-    if not absent:
-        return error
-    hint = f'To do without: --cfg-options {" ".join(absent)}'
-    return DatasetError(error.subject, (*error.problems, hint))
+def _hopeless(scorer: Scorer, to_beat: float | None) -> Callable[[float], bool] | None:
+    """Says of the best attainable score whether it would not be good enough."""
+    if to_beat is None:
+        return None
+    return lambda bound: not scorer.improves(bound, to_beat)
+
+
+def _copy(state_dict: StateDict, out: StateDict) -> StateDict:
+    return copy_weights(state_dict, out, 'soup')

@@ -1,0 +1,13 @@
+# How candidates are evaluated. None of it changes what is chosen, but dtype may.
+evaluation = dict(
+    # Images that go through the network at a time: on a GPU take more.
+    batch_size=32,
+    # Bytes of memory for the decoded images of one set; more are kept in a file.
+    cache_memory=4e9,
+    # Ends a pass once its candidate can no longer win.
+    early_exit=True,
+    # Makes batch norm part of the convolutions before it; the same to rounding.
+    fold_batch_norm=True,
+    # None (float32), 'bfloat16' or 'float16'.
+    dtype=None,
+)

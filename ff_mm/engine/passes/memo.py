@@ -1,0 +1,101 @@
+"""What earlier passes found, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+
+from ff_mm.merging import NoBetterThan
+from ff_mm.plain import to_plain
+
+MEMO = 'evaluations.jsonl'
+
+
+class EvaluationMemo:
+    """Metrics by what went into them: weights, cases, pipeline, network, metrics.
+
+    A pass that has been made is never made again, be it for another soup or after an
+    interruption. Each finding is a line of ``evaluations.jsonl``, on disk before
+    anything goes on; a line that was cut short by a crash does not count.
+
+    Args:
+        known: Findings that several memos of one process share.
+    """
+
+    def __init__(self, known: dict[str, Any] | None = None) -> None:
+        self._known = {} if known is None else known
+        self._path: Path | None = None
+
+    def open(self, path: Path) -> None:
+        """Reads what there is in a file, and goes on with it."""
+        self._path = path
+        if path.is_file():
+            for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
+                self._read(line)
+
+    def metrics(self, key: str) -> dict[str, Any] | None:
+        """Returns the metrics of a full pass, if there was one."""
+        return self._known.get(key)
+
+    def bound(self, key: str, metric: str, rule: str) -> NoBetterThan | None:
+        """Returns what a pass that was cut short has shown, if there was one."""
+        value = self._known.get(_bound_key(key, metric, rule))
+        return None if value is None else NoBetterThan(value)
+
+    def add_metrics(self, key: str, metrics: Mapping[str, Any]) -> None:
+        """Keeps the metrics of a full pass."""
+        self._add(key, to_plain(dict(metrics), 'metrics'))
+
+    def share(self, key: str, metrics: Mapping[str, Any]) -> None:
+        """Takes over metrics that are on disk elsewhere."""
+        self._known.setdefault(key, dict(metrics))
+
+    def add_bound(self, key: str, metric: str, rule: str, bound: NoBetterThan) -> None:
+        """Keeps what a pass that was cut short has shown."""
+        self._add(_bound_key(key, metric, rule), bound.value)
+
+    def _add(self, key: str, value: Any) -> None:
+        self._known[key] = value
+        if self._path is None or not is_main_process():
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # The line break comes first: a line that was cut short stays alone.
+        with open(self._path, 'a', encoding='utf-8') as file:
+            file.write('\n' + json.dumps(dict(key=key, value=value)))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+            key, value = entry['key'], entry['value']
+        except (ValueError, KeyError, TypeError):
+            return
+        if isinstance(key, str) and isinstance(value, (dict, float)):
+            self._known[key] = value
+
+
+def evaluation_key(evaluation: str, recipe: Mapping[str, float]) -> str:
+    """Identifies one evaluation.
+
+    Args:
+        evaluation: What identifies the set, the network and the metrics.
+        recipe: Weight by digest of the ingredients' files.
+
+    Returns:
+        A SHA-256.
+    """
+    # Rounded, since equal weights can come about by sums in different orders.
+    parts = sorted((digest, round(weight, 12)) for digest, weight in recipe.items())
+    text = json.dumps([evaluation, parts])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _bound_key(key: str, metric: str, rule: str) -> str:
+    return f'{key}/{rule}/{metric}'

@@ -1,0 +1,81 @@
+"""How passes over evaluation sets are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from ff_mm.errors import ConfigError
+
+_DTYPES = {
+    None: None,
+    'float32': None,
+    'bfloat16': torch.bfloat16,
+    'float16': torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """The values of a config's ``evaluation``. Only ``dtype`` can change a decision.
+
+    Attributes:
+        batch_size: Images that go through the network at a time. On a CPU, few of them
+            fit into its caches; on a GPU take more.
+        cache_memory: Bytes of memory for the images of one set that several models
+            pass over. What is more is kept in a file.
+        early_exit: Whether a pass ends once its candidate can no longer win.
+        fold_batch_norm: Whether batch norm becomes part of the convolutions before it
+            while candidates are compared; outputs are the same to rounding.
+        dtype: ``'bfloat16'`` or ``'float16'`` for automatic mixed precision; None is
+            float32.
+        channels_last: The memory format of images. None: that which is faster, which is
+            channels last on a CPU, and on a GPU in mixed precision.
+    """
+
+    batch_size: int = 32
+    cache_memory: int = 4 * 10**9
+    early_exit: bool = True
+    fold_batch_norm: bool = True
+    dtype: Any = None
+    channels_last: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check('batch_size', self.batch_size, at_least=1)
+        _check('cache_memory', self.cache_memory, at_least=0)
+        if self.dtype not in _DTYPES:
+            raise ConfigError(
+                f'evaluation.dtype={self.dtype!r}: expected one of {list(_DTYPES)}'
+            )
+        object.__setattr__(self, 'dtype', _DTYPES[self.dtype])
+        if self.channels_last is None:
+            faster = not torch.cuda.is_available() or self.dtype is not None
+            object.__setattr__(self, 'channels_last', faster)
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any] | None) -> EvaluationOptions:
+        """Reads a config's ``evaluation``.
+
+        Raises:
+            ConfigError: An unknown key, or a value out of its range.
+        """
+        values = dict(values or {})
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(
+                f'evaluation: unknown key {unknown[0]!r}, there are {known}'
+            )
+        return cls(**values)
+
+
+def _check(name: str, value: Any, at_least: int) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and value >= at_least and value == int(value)):
+        raise ConfigError(
+            f'evaluation.{name}={value!r}: expected a whole number of at least '
+            f'{at_least}'
+        )
