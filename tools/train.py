@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from ff_mm.errors import ConfigError
+from ff_mm.generation.trial import check_mixed_precision
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +37,11 @@ def parse_args() -> argparse.Namespace:
         'work directory; plans always go on where they stopped',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision training'
+        '--amp',
+        action='store_true',
+        help='automatic mixed precision training: float16 on a GPU; on a CPU bfloat16, '
+        'which pays only where the CPU has instructions for it (lscpu: avx512_bf16, '
+        'amx_bf16)',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='single runs: do not validate'
@@ -68,8 +75,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg = resolve(cfg)  # the test set may refer to what goes here
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        use_mixed_precision(cfg)
     if args.resume is not None:
         if is_plan and args.resume != 'auto':
             raise ConfigError(
@@ -86,6 +92,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         if cfg.get(field) and args.no_persistent_workers:
             cfg[field]['persistent_workers'] = False
     return cfg
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Changes the optimizer's wrapper to the one for the device that there is."""
+    if get_device() != 'cpu':
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        return
+    cfg.optim_wrapper.type = Bfloat16OptimWrapper.__name__
+    for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's
+        cfg.optim_wrapper.pop(key, None)
 
 
 def main() -> None:
@@ -108,11 +125,12 @@ def main() -> None:
     set_dataloader_defaults(
         cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
     )
+    check_mixed_precision(cfg)
     # Else the run could not be resumed from its own checkpoints.
-    cfg.custom_hooks = [
-        *(cfg.get('custom_hooks') or []),
-        dict(type='SafeCheckpointHook'),
-    ]
+    hooks = [dict(type='SafeCheckpointHook')]
+    if cfg.get('channels_last'):
+        hooks.append(dict(type='ChannelsLastHook'))
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
     Runner.from_cfg(cfg).train()
 
 

@@ -65,6 +65,7 @@ class PlanProgress:
     def start_trial(self, trial_id: str, epoch: int, epochs: int) -> None:
         """A trial begins, or goes on after ``epoch`` epochs."""
         self._trial, self._epoch, self._epochs = trial_id, epoch, epochs
+        self._last = ''
         self._done += epoch
         # Epochs of an earlier session say nothing about the speed of this one.
         self._began_at += epoch
@@ -74,15 +75,16 @@ class PlanProgress:
             self._line(f'{trial_id}: going on after epoch {epoch}')
 
     def end_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An epoch has been trained and validated."""
+        """An epoch has been trained, and validated unless ``metrics`` is empty."""
         self._done += epoch - self._epoch
         self._epoch = epoch
-        self._last = '  '.join(f'{k} {shown(metrics[k])}' for k in overall(metrics))
+        text = '  '.join(f'{k} {shown(metrics[k])}' for k in overall(metrics))
+        self._last = text or self._last
         self._bar.update(self._task, completed=self._done)
         if self._bar.disable:
             self._line(
                 f'[{self._done}/{self._total} epochs, {self._left()} left] '
-                f'{self._trial} epoch {epoch}/{self._epochs}: {self._last}'
+                f'{self._trial} epoch {epoch}/{self._epochs}' + (text and f': {text}')
             )
 
     def end_trial(self) -> None:
@@ -91,7 +93,8 @@ class PlanProgress:
         self._trials_done += 1
         self._bar.update(self._task, total=self._total)
         if not self._bar.disable:
-            self._line(f'{self._trial}: {self._epoch} epochs, {self._last}')
+            last = self._last and f', {self._last}'
+            self._line(f'{self._trial}: {self._epoch} epochs{last}')
 
     def _left(self) -> str:
         done = self._done - self._began_at

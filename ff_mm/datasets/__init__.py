@@ -13,6 +13,8 @@ from ff_mm.datasets.eyepacs import EyePACS
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.folders import FolderDataset
 from ff_mm.datasets.ham10000 import HAM10000
+from ff_mm.datasets.image_cache.load_cached_image import LoadCachedImage
+from ff_mm.datasets.image_cache.shrink_image import ShrinkImage
 from ff_mm.datasets.medmnist import MedMNIST
 from ff_mm.datasets.messidor import Messidor
 from ff_mm.datasets.messidor2 import Messidor2
@@ -32,11 +34,13 @@ __all__ = [
     'Digits',
     'EyePACS',
     'FolderDataset',
+    'LoadCachedImage',
     'LoadDICOM',
     'MedMNIST',
     'Messidor',
     'Messidor2',
     'RSNAPneumonia',
+    'ShrinkImage',
     'SplitCIFAR10',
     'SplitCIFAR100',
     'SplitDataset',

@@ -8,15 +8,36 @@ from typing import Any
 
 import torch
 from mmengine.model import is_model_wrapper
+from torch import Tensor
 
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
 from ff_mm.plain import to_plain
 
 
 def model_weights(model: torch.nn.Module) -> StateDict:
-    """Returns a model's weights and buffers on the CPU, without a wrapper's prefix."""
+    """Returns a model's weights and buffers as files hold them.
+
+    They are on the CPU, in torch's own order of values whatever the model computes in
+    (channels_last), and without a wrapper's prefix.
+    """
     module = model.module if is_model_wrapper(model) else model
-    return {key: value.detach().cpu() for key, value in module.state_dict().items()}
+    return {
+        key: in_default_layout(value.detach().cpu())
+        for key, value in module.state_dict().items()
+    }
+
+
+def in_default_layout(tensor: Tensor) -> Tensor:
+    """Returns a tensor with the strides of a new one: itself, or else a copy.
+
+    ``contiguous()`` does not see to that: where a side is 1 it leaves the strides of
+    channels_last as they are, and they would get into the file.
+    """
+    if tensor.layout != torch.strided:
+        return tensor
+    if tensor.stride() == torch.empty(tensor.shape, device='meta').stride():
+        return tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def write_ingredient(

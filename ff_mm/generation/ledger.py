@@ -38,6 +38,8 @@ _IRRELEVANT = {
     'test_dataloader',
     'test_evaluator',
 }
+# Left off they are as good as absent: a plan begun before they existed goes on.
+_OPTIONS = {'channels_last', 'compile'}
 
 
 class Ledger:
@@ -162,7 +164,15 @@ def describe_environment() -> dict[str, Any]:
 
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the part of a config that decides what comes out, as JSON has it."""
-    kept = {key: value for key, value in config.items() if key not in _IRRELEVANT}
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in _IRRELEVANT and (value or key not in _OPTIONS)
+    }
+    # A cache gives the images as they are, unless they are made smaller for it.
+    cached = kept.pop('cache_images', None)
+    if isinstance(cached, Mapping) and cached.get('short_side'):
+        kept['cache_images'] = dict(short_side=cached['short_side'])
     return json.loads(json.dumps(kept, default=str))
 
 

@@ -142,6 +142,7 @@ class FGGPlan(Plan):
                 **stage.overrides,
             },
             yields='snapshots',
+            validates=stage.validate,
         )
         hook = dict(
             type='SnapshotHook',

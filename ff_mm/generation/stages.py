@@ -87,6 +87,10 @@ class FissionStage(Stage):
     ``cycle`` is in epochs, ``phase`` a fraction of a cycle (see
     :class:`ff_mm.generation.cycle.Cycle`); ``max_lr`` and ``min_lr`` are α1 and α2, the
     same for every base.
+
+    ``validate='snapshots'`` validates the epochs with a snapshot, the only ones whose
+    metrics decide anything; ``'every_epoch'`` all of them, to look at the trajectory.
+    The snapshots are the same, bit for bit.
     """
 
     epochs: int = 17
@@ -94,9 +98,14 @@ class FissionStage(Stage):
     phase: float = 0.25
     max_lr: float = 1e-5
     min_lr: float = 1e-8
+    validate: str = 'snapshots'
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.validate not in ('snapshots', 'every_epoch'):
+            raise ConfigError(
+                f"validate={self.validate!r}: expected 'snapshots' or 'every_epoch'"
+            )
         _check(self, 'cycle', (int, float), at_least=1)
         for name in ('phase', 'max_lr', 'min_lr'):
             _check(self, name, (int, float), at_least=0)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from ff_mm.config import resolve, set_dataloader_defaults, without_pretrained
+from ff_mm.errors import ConfigError
 
 # Keys of a generation config that a single training run has no use for.
-_PLAN_KEYS = ('plan', 'runner_type', 'selection', 'ood_dataloaders')
+_PLAN_KEYS = ('plan', 'runner_type', 'selection', 'ood_dataloaders', 'cache_images')
 # Likewise, but other values may refer to them. MMEngine wants all three or none.
 _TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
 
@@ -35,6 +37,8 @@ class Trial:
         yields: Which ingredients come out of it: ``'best'``, the checkpoint of the
             best epoch; ``'snapshots'``, one at each minimum of the schedule;
             ``'start'``, none, it is only what others start from.
+        validates: ``'every_epoch'``, or ``'snapshots'``: those epochs alone at whose
+            ends :class:`ff_mm.engine.SnapshotHook` saves.
     """
 
     id: str
@@ -46,6 +50,7 @@ class Trial:
     inherit_optimizer: bool = False
     hooks: tuple[Mapping[str, Any], ...] = ()
     yields: str = 'best'
+    validates: str = 'every_epoch'
 
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""
@@ -96,8 +101,34 @@ def trial_config(
         cfg.custom_hooks.append(
             dict(type='WarmStartHook', optimizer=trial.inherit_optimizer)
         )
+    val_cfg = cfg.get('val_cfg')
+    # A loop of the user's own stays, and validates when it does.
+    plain = val_cfg is not None and val_cfg.get('type') in (None, 'ValLoop')
+    if trial.validates == 'snapshots' and plain:
+        val_cfg.type = 'SnapshotValLoop'
+    if cfg.pop('channels_last', False):
+        cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
+    check_mixed_precision(cfg)
     _make_resumable(cfg, state_interval)
     return cfg
+
+
+def check_mixed_precision(cfg: Config) -> None:
+    """Refuses, before training, mixed precision that the machine does not have.
+
+    Args:
+        cfg: The config of a training run.
+
+    Raises:
+        ConfigError: MMEngine's ``AmpOptimWrapper``, which is for GPUs, without one.
+    """
+    wrapper = (cfg.get('optim_wrapper') or {}).get('type')
+    if wrapper == 'AmpOptimWrapper' and get_device() == 'cpu':
+        raise ConfigError(
+            "optim_wrapper.type='AmpOptimWrapper' is for GPUs, and there is none; on "
+            "a CPU use optim_wrapper.type='Bfloat16OptimWrapper' without loss_scale "
+            'and dtype'
+        )
 
 
 def _make_resumable(cfg: Config, state_interval: int) -> None:
@@ -113,6 +144,3 @@ def _make_resumable(cfg: Config, state_interval: int) -> None:
         # DDP keeps batch-norm statistics apart, and rank 0's alone would be saved.
         cfg.custom_hooks.append(dict(type='SyncBuffersHook'))
     set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader')
-    if cfg.get('train_dataloader'):
-        cfg.train_dataloader.worker_init_fn = dict(type='seed_worker')
-        cfg.train_dataloader.persistent_workers = False

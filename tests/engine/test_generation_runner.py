@@ -8,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import RUNNERS
 
 from ff_mm.datasets import DatasetError
@@ -125,7 +128,7 @@ def test_states_two_epochs_apart_and_many_interruptions(
     tmp_path, generation_config, unbroken, interrupt
 ):
     moments = [('probe', 1, 'validated'), (BASE, 2, 'validated'), (BASE, 3, 'training')]
-    moments += [(FISSION, 2, 'validation'), (FISSION, 3, 'trained')]
+    moments += [(FISSION, 2, 'training'), (FISSION, 3, 'trained')]
     for moment in moments:
         interrupt.moment = moment
         with pytest.raises(KeyboardInterrupt):
@@ -318,3 +321,146 @@ def test_a_model_with_other_classes_than_the_data(tmp_path, generation_config):
     cfg = generation_config(tmp_path, data_preprocessor__num_classes=7)
     with pytest.raises(DatasetError, match='7 outputs, the data set 10 classes'):
         train(cfg)
+
+
+@pytest.fixture(scope='module')
+def files_config(tmp_path_factory, generation_config):
+    """A function that gives the config of a plan on image files."""
+    root = tmp_path_factory.mktemp('images')
+    draw = np.random.default_rng(0)
+    for number in range(80):
+        height, width = draw.integers(8, 16, 2)
+        path = root / f'digit{number % 10}' / f'{number}.png'
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), draw.integers(0, 256, (height, width, 3), np.uint8))
+    load = dict(type='LoadImageFromFile')
+    resize = dict(type='Resize', scale='${image_size}', backend='pillow')
+
+    def dataset(name, split):
+        folders = dict(type='FolderDataset', data_root=str(root), split=split)
+        folders |= dict(pipeline=f'${{{name}_pipeline}}', shares=(3, 1, 0))
+        return dict(folders, _delete_=True)
+
+    def config(work_dir, **options):
+        return generation_config(
+            work_dir,
+            **SHORT | options,
+            train_pipeline=[
+                load,
+                '${augmentations.${augmentation}}',
+                dict(type='PackInputs'),
+            ],
+            test_pipeline=[load, resize, dict(type='PackInputs')],
+            train_dataloader__dataset=dataset('train', 'train'),
+            val_dataloader__dataset=dataset('test', 'val'),
+            test_dataloader=None,
+        )
+
+    return config
+
+
+@pytest.fixture(scope='module')
+def decoded_in_each_epoch(tmp_path_factory, files_config):
+    """The work directory of a plan on image files without a cache."""
+    work_dir = tmp_path_factory.mktemp('decoded')
+    train(files_config(work_dir))
+    return work_dir
+
+
+@pytest.fixture
+def decodings(monkeypatch):
+    """Paths of all images that this process decodes."""
+    paths = []
+    load = LoadImageFromFile.transform
+
+    def transform(self, results):
+        paths.append(results['img_path'])
+        return load(self, results)
+
+    monkeypatch.setattr(LoadImageFromFile, 'transform', transform)
+    return paths
+
+
+def test_from_cached_images_come_the_same_ingredients(
+    tmp_path, files_config, decoded_in_each_epoch, decodings, capsys
+):
+    train(files_config(tmp_path, cache_images=True))
+    assert digests(tmp_path) == digests(decoded_in_each_epoch)
+    # Once to estimate the room that is needed, once to decode.
+    assert max(decodings.count(path) for path in decodings) == 2
+    assert 'cache_images: 80 images, 0 MB in' in capsys.readouterr().out
+    assert not (tmp_path / 'image_cache').exists()
+    manifests = [f / 'ingredients.json' for f in (tmp_path, decoded_in_each_epoch)]
+    first, second = (read_json(path)['validation'] for path in manifests)
+    assert first == second
+
+
+def test_data_workers_share_cached_images(tmp_path, files_config):
+    workers = {f'{n}_dataloader__num_workers': 2 for n in ('train', 'val')}
+    workers |= dict(plan__probe=None, plan__fission=None)
+    workers |= dict(plan__base=dict(epochs=1, _delete_=True))
+    train(files_config(tmp_path / 'decoded', **workers))
+    train(files_config(tmp_path / 'cached', **workers, cache_images=True))
+    assert digests(tmp_path / 'cached') == digests(tmp_path / 'decoded')
+
+
+def test_an_interrupted_plan_goes_on_with_its_cached_images(
+    tmp_path, files_config, decoded_in_each_epoch, interrupt, decodings
+):
+    option = dict(dir=str(tmp_path / 'fast'))
+    interrupt.moment = (BASE, 2, 'training')
+    with pytest.raises(KeyboardInterrupt):
+        train(files_config(tmp_path / 'run', cache_images=option))
+    assert list((tmp_path / 'fast').glob('*/*.npy'))
+    decodings.clear()
+    train(files_config(tmp_path / 'run', cache_images=option))
+    assert digests(tmp_path / 'run') == digests(decoded_in_each_epoch)
+    assert not decodings
+    assert not list((tmp_path / 'fast').iterdir())
+
+
+def test_caching_may_be_switched_on_and_off_between_runs(
+    tmp_path, files_config, decoded_in_each_epoch, interrupt
+):
+    options = [{}, dict(cache_images=True), dict(cache_images=dict(dir=str(tmp_path)))]
+    moments = [
+        ('probe', 1, 'training'),
+        (BASE, 2, 'training'),
+        (FISSION, 2, 'training'),
+    ]
+    for option, moment in zip(options, moments, strict=True):
+        interrupt.moment = moment
+        with pytest.raises(KeyboardInterrupt):
+            train(files_config(tmp_path / 'run', **option))
+    train(files_config(tmp_path / 'run', cache_images=False))
+    assert digests(tmp_path / 'run') == digests(decoded_in_each_epoch)
+    assert not (tmp_path / 'run' / 'image_cache').exists()
+
+
+def test_shrunk_images_are_another_plan(
+    tmp_path, files_config, decoded_in_each_epoch, interrupt
+):
+    small = dict(cache_images=dict(short_side=6))
+    interrupt.moment = (FISSION, 1, 'training')
+    with pytest.raises(KeyboardInterrupt):
+        train(files_config(tmp_path, **small))
+    with pytest.raises(LedgerError, match='cache_images'):
+        train(files_config(tmp_path))
+    with pytest.raises(LedgerError, match='short_side: 6 -> 7'):
+        train(files_config(tmp_path, cache_images=dict(short_side=7)))
+    train(files_config(tmp_path, **small))
+    assert digests(tmp_path) != digests(decoded_in_each_epoch)
+
+
+def test_a_finished_plan_caches_nothing(decoded_in_each_epoch, files_config, decodings):
+    train(files_config(decoded_in_each_epoch, cache_images=True))
+    assert not decodings
+    assert not (decoded_in_each_epoch / 'image_cache').exists()
+
+
+def test_an_option_that_cannot_be_meant_is_found_before_training(
+    tmp_path, generation_config
+):
+    with pytest.raises(ConfigError, match="cache_images: unknown key 'size'"):
+        train(generation_config(tmp_path, cache_images=dict(size=6)))
+    assert not (tmp_path / 'ledger.json').exists()

@@ -75,6 +75,15 @@ def test_what_decides_nothing_may_change(tmp_path):
     assert again.entry('probe')['state'] == 'running'
 
 
+def test_an_option_that_is_off_is_as_good_as_absent(tmp_path):
+    Ledger(tmp_path / 'ledger.json', CONFIG, TRIALS).start('probe')
+    off = dict(channels_last=False, compile=False)
+    again = Ledger(tmp_path / 'ledger.json', CONFIG | off, TRIALS)
+    assert again.entry('probe')['state'] == 'running'
+    with pytest.raises(LedgerError, match=r'channels_last: \(absent\) -> true'):
+        Ledger(tmp_path / 'ledger.json', CONFIG | dict(channels_last=True), TRIALS)
+
+
 @pytest.mark.parametrize('content', ['', '[1, 2', 'null', '[]', '{"format": 1}'])
 def test_a_damaged_ledger_is_one_clear_error(tmp_path, content):
     path = tmp_path / 'ledger.json'

@@ -183,3 +183,16 @@ def test_what_would_fail_after_days_of_training_is_refused_at_once(arguments):
 def test_learning_rates_too_close_to_be_told_apart_do_not_share_a_folder():
     with suppress(ConfigError):  # to refuse them will do as well
         assert len(by_id([1e-3, 1.0000001e-3])) == 5
+
+
+def test_a_fission_validates_its_snapshots_only_unless_told_otherwise():
+    def validates(**fission):
+        return {t.stage: t.validates for t in FGGPlan([1e-3], fission=fission).trials()}
+
+    other = dict(probe='every_epoch', base='every_epoch')
+    assert validates() == dict(other, fission='snapshots')
+    assert validates(validate='every_epoch') == dict(other, fission='every_epoch')
+    with pytest.raises(
+        ConfigError, match=r"plan\.fission: validate='never'.*'snapshots'"
+    ):
+        validates(validate='never')

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ff_mm.errors import ConfigError
 from ff_mm.generation import FGGPlan, Trial, trial_config
 
 
@@ -92,8 +93,6 @@ def test_a_state_wins_over_the_parent_whose_optimizer_came_along_before(
 
 
 def test_what_makes_a_trial_resumable_is_in_it(base_config, tmp_path):
-    base_config.train_dataloader.num_workers = 2
-    base_config.train_dataloader.persistent_workers = True
     base_config.custom_hooks = [dict(type='Interrupt')]
     cfg = trial_config(base_config, trial(hooks=(dict(type='X'),)), tmp_path)
     assert hooks(cfg) == [
@@ -104,8 +103,16 @@ def test_what_makes_a_trial_resumable_is_in_it(base_config, tmp_path):
         'ResumeStateHook',
     ]
     assert cfg.default_hooks.checkpoint is None
+
+
+def test_training_workers_persist_unless_told_not_to(base_config, tmp_path):
+    base_config.train_dataloader.num_workers = 2
+    base_config.train_dataloader.pop('persistent_workers', None)
+    cfg = trial_config(base_config, trial(), tmp_path)
+    assert cfg.train_dataloader.persistent_workers is True
+    base_config.train_dataloader.persistent_workers = False
+    cfg = trial_config(base_config, trial(), tmp_path)
     assert cfg.train_dataloader.persistent_workers is False
-    assert cfg.train_dataloader.worker_init_fn == dict(type='seed_worker')
 
 
 def test_a_trials_config_holds_nothing_of_the_plan(base_config, tmp_path):
@@ -126,3 +133,45 @@ def test_a_trial_without_parent_starts_from_the_configs_own_weights(
     assert (first.load_from, first.resume) == ('mine.pth', False)
     assert (child.load_from, child.resume) == ('best.pth', False)
     assert (state.load_from, state.resume) == ('state.pth', True)
+
+
+def test_channels_last_is_a_hook_and_no_key_of_a_trial(base_config, tmp_path):
+    plain = trial_config(base_config, trial(), tmp_path / 'a')
+    base_config.channels_last = True
+    cfg = trial_config(base_config, trial(), tmp_path / 'b')
+    assert 'ChannelsLastHook' in hooks(cfg)
+    assert 'ChannelsLastHook' not in hooks(plain)
+    assert 'channels_last' not in cfg and 'channels_last' not in plain
+
+
+@pytest.mark.parametrize('given', [{}, dict(type='ValLoop'), dict(fp16=True)])
+def test_a_fission_validates_only_its_snapshots_unless_told_to(
+    base_config, tmp_path, given
+):
+    base_config.val_cfg = dict(given)
+
+    def loop(**fission):
+        trials = FGGPlan([1e-3], fission=fission).trials()
+        loops = [trial_config(base_config, t, tmp_path).val_cfg for t in trials]
+        assert loops[:2] == [given, given]  # probe and base
+        return loops[2]
+
+    assert loop() == dict(given, type='SnapshotValLoop')
+    assert loop(validate='every_epoch') == given
+
+
+def test_a_validation_loop_of_ones_own_is_kept(base_config, tmp_path):
+    base_config.val_cfg = dict(type='MyValLoop')
+    cfg = trial_config(base_config, trial(validates='snapshots'), tmp_path)
+    assert cfg.val_cfg == dict(type='MyValLoop')
+
+
+def test_mixed_precision_for_gpus_is_refused_where_there_is_none(
+    base_config, tmp_path, monkeypatch
+):
+    base_config.optim_wrapper.type = 'AmpOptimWrapper'
+    monkeypatch.setattr('ff_mm.generation.trial.get_device', lambda: 'cpu')
+    with pytest.raises(ConfigError, match='Bfloat16OptimWrapper'):
+        trial_config(base_config, trial(), tmp_path)
+    monkeypatch.setattr('ff_mm.generation.trial.get_device', lambda: 'cuda')
+    assert trial_config(base_config, trial(), tmp_path)

@@ -115,3 +115,31 @@ def test_weights_go_back_and_forth_between_it_and_the_plain_classifier(cfg):
     one, two = probe.extract_feat(IMAGES), plain.extract_feat(IMAGES)
     assert torch.equal(one[0], two[0])
     assert all(p.requires_grad for p in plain.parameters())
+
+
+@pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
+def test_nothing_of_the_frozen_part_is_kept_for_or_seen_by_the_backward_pass(cfg):
+    def kept(kind):
+        """Values that a training step keeps for the backward pass, and gradients."""
+        model = build(cfg, kind)
+        model.train()
+        saved, passed = [], []
+        features = {}
+        model.backbone.register_full_backward_hook(lambda *_: passed.append('back'))
+        model.backbone.register_forward_hook(
+            lambda _, __, outs: features.update(out=outs[-1])
+        )
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: saved.append(t.numel()) or t, lambda t: t
+        ):
+            loss = model.loss(IMAGES, SAMPLES)['loss']
+        loss.backward()
+        return sum(saved), passed, features['out'].requires_grad
+
+    values, passed, graph = kept('LinearProbingClassifier')
+    # The features, the head's weights and what the loss needs: nothing of the images'
+    # size.
+    assert values < 6 * 3 * 16
+    assert not passed and not graph
+    values, passed, graph = kept('ImageClassifier')
+    assert values > 6 * 3 * 16 * 16 and passed and graph  # the test could have told

@@ -29,8 +29,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=128,
     num_workers=4,
-    # Workers are seeded anew in every epoch, so they must start anew.
-    persistent_workers=False,
+    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(split='train', pipeline='${train_pipeline}'),
 )

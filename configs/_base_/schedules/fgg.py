@@ -13,12 +13,24 @@ plan = dict(
     # monitor='macro_recall', rule='greater'.
     base=dict(epochs=50, monitor='loss', rule='less', patience=8, min_delta=1e-3),
     # Cyclical learning rate from each base: minima at the ends of epochs 1, 5, 9, 13
-    # and 17. phase=0 is the schedule as printed in Garipov et al. 2018.
+    # and 17. phase=0 is the schedule as printed in Garipov et al. 2018. Only those five
+    # epochs are validated; validate='every_epoch' shows the others too.
     fission=dict(epochs=17, cycle=4, phase=0.25, max_lr=1e-5, min_lr=1e-8),
 )
 
 # Epochs between two states from which a killed trial goes on.
 state_interval = 1
+
+# Decode images once for all trials and data workers: cache_images=True. With options:
+# cache_images.short_side=256 shrinks training images once, cache_images.dir=/dev/shm is
+# another place than the work directory.
+cache_images = dict()
+# Speed, by option. Results differ in rounding, so one plan keeps to one choice.
+# The order in which convolutions compute fastest: on CPUs, and on GPUs with --amp.
+channels_last = False
+# torch.compile, or its arguments as a dict: for GPUs; on CPUs it was no gain. An
+# interrupted run then ends like an unbroken one only up to rounding.
+compile = False
 
 # The plan sets the learning rate and the schedule of each trial.
 optim_wrapper = dict(

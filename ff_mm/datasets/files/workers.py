@@ -53,6 +53,7 @@ def track(
     workers: int,
     title: str,
     console: Console | None = None,
+    batch: int = _BATCH,
 ) -> Iterator[R]:
     """Applies a function to many images and shows how far it is.
 
@@ -67,6 +68,9 @@ def track(
         workers: Number of processes; with 0 or 1 all is done in this one.
         title: What is being done.
         console: Where to draw; standard output by default.
+        batch: At most so many tasks are handed to a worker at a time, at least one.
+            Fewer where results are large: four times as many for each worker wait in
+            memory.
 
     Yields:
         The results, in the order of the tasks.
@@ -76,7 +80,9 @@ def track(
     """
     console = console or make_console()
     with _pool(workers) as pool, ImageProgress(title, total, console) as progress:
-        for result in _apply(function, iter(tasks), pool, _AHEAD * workers):
+        for result in _apply(
+            function, iter(tasks), pool, _AHEAD * workers, max(1, min(batch, _BATCH))
+        ):
             progress.advance()
             yield result
 
@@ -106,12 +112,13 @@ def _apply(
     tasks: Iterator[T],
     pool: ProcessPoolExecutor | None,
     ahead: int,
+    size: int,
 ) -> Iterator[R]:
     if pool is None:
         yield from map(function, tasks)
         return
     pending = deque()
-    while batch := list(islice(tasks, _BATCH)):
+    while batch := list(islice(tasks, size)):
         pending.append(pool.submit(_apply_to_batch, function, batch))
         if len(pending) >= ahead:
             yield from pending.popleft().result()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import FUNCTIONS, HOOKS
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner, set_random_seed
+from torch.utils.data import DataLoader, get_worker_info
 
 
 @HOOKS.register_module()
@@ -18,30 +21,73 @@ class EpochSeedHook(Hook):
 
     The seed is derived from the run's seed, the epoch and the rank. With it an epoch
     depends on nothing that happened in earlier epochs, so no generator state has to be
-    saved, and augmentation differs from epoch to epoch. For data loading in workers
-    set ``worker_init_fn=dict(type='seed_worker')`` and ``persistent_workers=False`` on
-    the training data loader: MMEngine's own function gives workers the same seeds in
-    every epoch, and workers that persist are not seeded again.
+    saved, and augmentation differs from epoch to epoch. Data workers are seeded with
+    the first batch that they load in an epoch, each in its own way, whether they
+    persist or start anew: MMEngine's own function gives workers that start anew the
+    same seeds in every epoch, and workers that persist are not seeded again.
+
+    A transform that keeps a generator of its own is out of reach of this.
     """
 
     priority = 'VERY_HIGH'
 
+    def before_train(self, runner: Runner) -> None:
+        """Prepares the data workers, before any is started."""
+        loader = runner.train_dataloader
+        self._workers = SeededLoading(loader) if loader.num_workers else None
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds for the epoch that starts."""
         sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
-        set_random_seed(int(sequence.generate_state(1)[0]))
+        seed = int(sequence.generate_state(1)[0])
+        if self._workers is not None:
+            self._workers.announce(runner.epoch, seed)
+        set_random_seed(seed)
 
 
-@FUNCTIONS.register_module()
-def seed_worker(worker_id: int) -> None:
-    """Seeds Python and NumPy in a data worker from the seed torch gave the worker.
+class SeededLoading:
+    """How data workers load the cases of a batch, seeded by epoch.
 
-    Torch draws that seed from its own generator each time the workers start, so it is
-    another one in every epoch, and the same one when the epoch is run again.
+    It puts itself in the data set as ``__getitems__``, which torch's workers call for a
+    batch. What is to be the seed reaches them through shared memory.
 
     Args:
-        worker_id: Given by the data loader; not needed, the worker's seed holds it.
+        loader: Of which no iterator has been made yet.
     """
-    seed = torch.utils.data.get_worker_info().seed
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.dataset = loader.dataset
+        self._load = getattr(loader.dataset, '__getitems__', None)
+        # Epoch and seed, as the main process says, and as this process is seeded.
+        self._announced = torch.full((2,), -1, dtype=torch.int64).share_memory_()
+        self._seeded: list[int] = []
+        loader.dataset.__getitems__ = self
+        # A worker that starts draws a seed in the main process: in a run's first epoch
+        # and not in the next. It must not come from where dropout draws.
+        loader.generator = torch.Generator()
+
+    def announce(self, epoch: int, seed: int) -> None:
+        """Says with what to seed, while no worker is at work.
+
+        Args:
+            epoch: The epoch that is about to start.
+            seed: The main process's own.
+        """
+        self._announced.copy_(torch.tensor([epoch, seed]))
+
+    def __call__(self, indices: Sequence[int]) -> list[Any]:
+        """Loads the cases of one batch, in a worker."""
+        announced = self._announced.tolist()
+        if announced != self._seeded:
+            self._seeded = announced
+            _seed_worker(announced[1], get_worker_info().id)
+        if self._load is not None:
+            return self._load(indices)
+        return [self.dataset[index] for index in indices]
+
+
+def _seed_worker(seed: int, worker: int) -> None:
+    seeds = np.random.SeedSequence([seed, worker]).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    torch.manual_seed(int(seeds[2]))

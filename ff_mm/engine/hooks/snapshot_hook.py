@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ff_mm.engine.hooks.snapshot_val_loop import SnapshotValLoop
 from ff_mm.engine.schedulers import CyclicalParamScheduler
 from ff_mm.errors import ConfigError
 from ff_mm.generation.ingredient_file import model_weights, write_ingredient
@@ -75,6 +76,8 @@ class SnapshotHook(Hook):
                 f'epochs {unseen or epochs} end a cycle but are not validated: '
                 'set train_cfg.val_interval=1'
             )
+        if isinstance(runner.val_loop, SnapshotValLoop):
+            runner.val_loop.epochs = epochs
 
     def snapshot_epochs(self, runner: Runner) -> list[int]:
         """The epochs, from 1, at whose ends the run takes a snapshot."""

@@ -15,6 +15,7 @@ from ff_mm.analysis.progress import PlanProgress, make_console, say
 from ff_mm.analysis.tables import generation_table
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
+from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.splits.split_file import keep_split_file
 from ff_mm.engine.distributed import init_distributed, model_wrapper
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
@@ -22,6 +23,7 @@ from ff_mm.engine.hooks.progress_hook import ProgressHook, seconds_spent
 from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
 from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.shared_datasets import forget_datasets, keep_dataset
 from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.engine.worker_errors import own_words
 from ff_mm.errors import ConfigError, TrialError
@@ -48,7 +50,8 @@ class GenerationRunner:
     training run in ``trials/<id>/`` of the work directory. Whatever stopped an earlier
     run, the same command goes on where it was: finished trials are not run again, and
     what comes out is, on CPU and with as many threads, bit for bit what an unbroken run
-    gives.
+    gives. With ``cache_images`` images are decoded once for all trials, see
+    :class:`ff_mm.datasets.image_cache.image_cache.ImageCache`.
 
     Args:
         cfg: The generation config, references not yet resolved.
@@ -94,7 +97,9 @@ class GenerationRunner:
             TrialError: A trial that yielded nothing to go on with.
         """
         init_distributed(self.cfg)
-        self._rehearse()
+        option = resolve(self.cfg).get('cache_images')
+        self.images = ImageCache(option, self.work_dir, self.console)
+        configs = self._rehearse()
         datasets = self._check_data()
         self._check_metrics(datasets['val'])
         validation = dict(
@@ -108,7 +113,12 @@ class GenerationRunner:
         self.ledger = Ledger(self.work_dir / LEDGER, self.cfg.to_dict(), self.trials)
         if is_main_process():
             keep_split_file(self.work_dir / SPLITS, datasets)
-        del datasets
+        if not self.ledger.complete:
+            self.images.fill(datasets, configs)
+        for name in ('train', 'val'):
+            loader = resolve(self.cfg)[f'{name}_dataloader']
+            keep_dataset(loader.dataset, datasets[name])
+        del datasets, configs
         for change in self.ledger.drift:
             text = (
                 f'note: begun with another environment, last bits may differ: {change}'
@@ -124,10 +134,13 @@ class GenerationRunner:
         manifest = write_manifest(self.work_dir, self.ledger, validation)
         if is_main_process():
             generation_table(self.ledger.entries, manifest, self.work_dir, self.console)
+        self.images.remove()
+        forget_datasets()
         return manifest
 
-    def _rehearse(self) -> None:
+    def _rehearse(self) -> list[Config]:
         """Builds every trial's config, to find before training what is wrong there."""
+        configs = []
         for trial in self.trials:
             try:
                 cfg = trial_config(self.cfg, trial, self._folder(trial.id))
@@ -143,6 +156,8 @@ class GenerationRunner:
                     'val_dataloader and val_evaluator, and train_cfg.val_interval=1 '
                     f'(it is {interval})'
                 )
+            configs.append(cfg)
+        return configs
 
     def _check_data(self) -> dict[str, BaseDataset]:
         """Builds all data sets and checks that they fit together and the model."""
@@ -193,6 +208,7 @@ class GenerationRunner:
         )
         if wrapper := model_wrapper(cfg):
             cfg.setdefault('model_wrapper_cfg', wrapper)
+        self.images.use_in(cfg)
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 from itertools import chain
 
@@ -24,27 +25,51 @@ class DrawnData(Dataset):
 
     def __getitem__(self, index):
         draws = [random.random(), np.random.rand(), torch.rand(()).item()]
+        draws.append(os.getpid())
         return dict(inputs=torch.tensor(draws[:2]), labels=index % 2, draws=draws)
 
 
+@DATASETS.register_module()
+class DrawnBatches(DrawnData):
+    """The same, with a method of its own for a whole batch."""
+
+    def __getitems__(self, indices):
+        return [dict(self[index], batch=True) for index in indices]
+
+
 class Recorder(Hook):
+    """What is drawn in each epoch: in the data set, and in the main process."""
+
     def __init__(self):
-        self.seen = {}
+        self.seen, self.main, self.processes = {}, {}, {}
+        self.batches = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        draws = torch.stack(data_batch.pop('draws')).T.flatten().tolist()
-        self.seen.setdefault(runner.epoch, []).extend(draws)
+        *draws, processes = data_batch.pop('draws')
+        drawn = torch.stack(draws).T.flatten().tolist()
+        self.seen.setdefault(runner.epoch, []).extend(drawn)
+        self.main.setdefault(runner.epoch, []).append(torch.rand(()).item())
+        self.processes.setdefault(runner.epoch, set()).update(processes.tolist())
+        self.batches.append('batch' in data_batch)
+        data_batch.pop('batch', None)
 
 
-def record(toy_runner, name, workers, interrupt=None, **changes):
+def record(
+    toy_runner,
+    name,
+    workers,
+    interrupt=None,
+    persist=False,
+    dataset='DrawnData',
+    **changes,
+):
     loader = dict(
         batch_size=2,
         num_workers=workers,
-        persistent_workers=False,
-        dataset=dict(type='DrawnData'),
+        persistent_workers=persist,
+        dataset=dict(type=dataset),
         sampler=dict(type='DefaultSampler', shuffle=True),
         collate_fn=dict(type='default_collate'),
-        worker_init_fn=dict(type='seed_worker'),
     )
     hooks = [dict(type=t) for t in ('EpochSeedHook', 'SafeCheckpointHook')]
     hooks += [dict(type='ResumeStateHook'), dict(type='Interrupt')]
@@ -59,25 +84,44 @@ def record(toy_runner, name, workers, interrupt=None, **changes):
         interrupt.moment = (name, 3, 'training')
         with pytest.raises(KeyboardInterrupt):
             runner.train()
-    return recorder.seen
+    return recorder
 
 
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize(('workers', 'persist'), [(0, False), (2, False), (2, True)])
 def test_epochs_draw_anew_and_the_same_when_run_again(
-    toy_runner, tmp_path, workers, interrupt
+    toy_runner, tmp_path, workers, persist, interrupt
 ):
-    whole = record(toy_runner, 'whole', workers)
-    draws = [value for epoch in whole.values() for value in epoch]
+    whole = record(toy_runner, 'whole', workers, persist=persist)
+    draws = [value for epoch in whole.seen.values() for value in epoch]
     assert len(draws) == 3 * 8 * 3
     assert len(set(draws)) == len(draws)
 
-    record(toy_runner, 'broken', workers, interrupt)
-    state = find_state(tmp_path / 'broken')
-    resumed = record(toy_runner, 'resumed', workers, resume=True, load_from=str(state))
-    assert resumed == {2: whole[2]}
+    record(toy_runner, 'broken', workers, interrupt, persist)
+    state = str(find_state(tmp_path / 'broken'))
+    options = dict(persist=persist, resume=True, load_from=state)
+    resumed = record(toy_runner, 'resumed', workers, **options)
+    assert resumed.seen == {2: whole.seen[2]}
+    # Nor does what the workers draw when they start change what dropout draws.
+    assert resumed.main == {2: whole.main[2]}
+
+
+def test_workers_that_persist_draw_what_those_draw_that_start_anew(toy_runner):
+    anew = record(toy_runner, 'anew', 2)
+    persisting = record(toy_runner, 'persisting', 2, persist=True)
+    assert persisting.seen == anew.seen
+    assert persisting.main == anew.main
+    assert len(set().union(*persisting.processes.values())) == 2
+    assert len(set().union(*anew.processes.values())) == 6
+
+
+def test_a_data_set_that_loads_whole_batches_goes_on_doing_so(toy_runner):
+    single = record(toy_runner, 'single', 2, persist=True)
+    batches = record(toy_runner, 'batches', 2, persist=True, dataset='DrawnBatches')
+    assert batches.seen == single.seen
+    assert all(batches.batches) and not any(single.batches)
 
 
 def test_another_seed_draws_something_else(toy_runner):
     one = record(toy_runner, 'one', 0)
     two = record(toy_runner, 'two', 0, randomness=dict(seed=1))
-    assert not set(chain(*one.values())) & set(chain(*two.values()))
+    assert not set(chain(*one.seen.values())) & set(chain(*two.seen.values()))

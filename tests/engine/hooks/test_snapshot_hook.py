@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.files import sha256
@@ -16,6 +18,22 @@ def snapshot_run(toy_runner, scheduler=ITERATIONS, epochs=17, **changes):
     hook = dict(type='SnapshotHook', name='fission', meta=dict(hyper=dict(lr=0.01)))
     options = dict(param_scheduler=scheduler, custom_hooks=[hook])
     return toy_runner(epochs=epochs, **{**options, **changes})
+
+
+@HOOKS.register_module()
+class Validated(Hook):
+    """Notes the epochs that are validated."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.epochs.append(runner.epoch)
+
+
+def validated(runner):
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, Validated))
+    return hook.epochs
 
 
 def saved(runner):
@@ -115,3 +133,81 @@ def test_what_would_lose_a_snapshot_is_said_before_training(
     with pytest.raises(ValueError, match=message):
         runner.train()
     assert runner.iter == 0
+
+
+SPARSE = [dict(type='SnapshotHook', name='fission'), dict(type='Validated')]
+
+
+@pytest.mark.parametrize(
+    'scheduler', [ITERATIONS, dict(CYCLE, cycle=4), dict(CYCLE, cycle=12, by_epoch=0)]
+)
+def test_only_epochs_with_a_snapshot_are_validated(toy_runner, scheduler):
+    values = [i / 100 for i in range(18)]
+    runner = snapshot_run(
+        toy_runner,
+        scheduler,
+        epochs=18,  # the last has no snapshot
+        val_cfg=dict(type='SnapshotValLoop'),
+        val_evaluator=dict(type='ScriptedMetric', values=values),
+        custom_hooks=SPARSE,
+    )
+    runner.train()
+    assert validated(runner) == [1, 5, 9, 13, 17]
+    for record in snapshots(runner):
+        assert record['metrics'] == {'score': values[record['epoch'] - 1]}
+
+
+def test_it_changes_nothing_about_the_snapshots(toy_runner):
+    def train(name, loop):
+        runner = snapshot_run(
+            toy_runner,
+            name=name,
+            val_cfg=loop,
+            val_evaluator=dict(type='ScriptedMetric', values=[0.5] * 17),
+            custom_hooks=[*SPARSE, dict(type='EpochSeedHook')],
+        )
+        runner.train()
+        return len(validated(runner)), snapshots(runner)
+
+    every, sparse = train('a', dict()), train('b', dict(type='SnapshotValLoop'))
+    assert (every[0], sparse[0]) == (17, 5)
+    assert every[1] == sparse[1]  # the hash sums too
+
+
+def test_a_resumed_run_validates_the_same_epochs(toy_runner, interrupt):
+    def build(**changes):
+        hooks = ['SafeCheckpointHook', 'ResumeStateHook', 'EpochSeedHook', 'Interrupt']
+        return snapshot_run(
+            toy_runner,
+            val_cfg=dict(type='SnapshotValLoop'),
+            custom_hooks=[*SPARSE, *(dict(type=name) for name in hooks)],
+            **changes,
+        )
+
+    interrupt.moment = ('toy', 8, 'training')
+    runner = build()
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert validated(runner) == [1, 5]
+    runner.release()
+    # The state is there though the epoch before was not validated.
+    runner = build(resume=True, load_from=f'{runner.work_dir}/state_epoch_7.pth')
+    runner.train()
+    assert validated(runner) == [9, 13, 17]
+    assert [record['epoch'] for record in snapshots(runner)] == [1, 5, 9, 13, 17]
+
+
+def test_without_training_the_loop_validates_when_it_is_run(toy_runner):
+    runner = toy_runner(val_cfg=dict(type='SnapshotValLoop'))
+    runner.message_hub.update_info('epoch', 0)
+    assert runner.val() == dict(score=0.0)
+
+
+def test_an_interval_that_would_lose_a_snapshot_is_refused_all_the_same(toy_runner):
+    runner = snapshot_run(
+        toy_runner,
+        val_cfg=dict(type='SnapshotValLoop'),
+        train_cfg=dict(by_epoch=True, max_epochs=17, val_interval=2),
+    )
+    with pytest.raises(ValueError, match=r'epochs \[1, 5, 9, 13\] end a cycle'):
+        runner.train()

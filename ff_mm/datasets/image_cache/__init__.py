@@ -1,0 +1,1 @@
+"""Images that are decoded once for all trials, epochs and data workers."""

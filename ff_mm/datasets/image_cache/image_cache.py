@@ -1,0 +1,255 @@
+"""The cache of a run's images: made before training, used by all, then removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.dist import is_main_process
+from rich.console import Console
+
+from ff_mm.analysis.progress import duration, say
+from ff_mm.datasets.checks.check import data_infos
+from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.files.workers import track
+from ff_mm.datasets.image_cache.one_process import on_main_process
+from ff_mm.datasets.image_cache.options import read_options
+from ff_mm.datasets.image_cache.part import Part
+from ff_mm.datasets.image_cache.pipelines import fixed_steps, inner_datasets, name_of
+from ff_mm.datasets.image_cache.record_file import Record, RecordFile, write_records
+
+_FOLDER = 'image_cache'
+_LOADERS = ('train', 'val')
+# Part of what is free that may be taken: the run writes checkpoints, too, and memory
+# holds more than images.
+_SHARE = 0.9
+# Images that are worth a process of their own.
+_A_PROCESS = 64
+# Bytes that a process hands over at a time; what is in flight is in memory.
+_HANDED_OVER = 16e6
+
+
+class ImageCache:
+    """Decodes every image of train and val once, for all trials and data workers.
+
+    What a pipeline does with an image before chance comes in is done once: loading,
+    and resizing where that comes right after it, as in validation. The pixels lie in
+    files that are mapped into memory, which all processes of a machine share, and which
+    the system drops from memory and reads again as it sees fit. Training is bit for bit
+    what it is without the cache. Images that lie in arrays are not touched.
+
+    With ``short_side`` training images are shrunk on the way, see
+    :class:`ff_mm.datasets.image_cache.shrink_image.ShrinkImage`, as if that step stood
+    in the pipeline. Validation images are not, so that its metrics mean the same.
+
+    Args:
+        option: The key ``cache_images`` of a config, see
+            :func:`ff_mm.datasets.image_cache.options.read_options`.
+        work_dir: Of the run.
+        console: Where to say what is done.
+
+    Raises:
+        ConfigError: The option is none.
+    """
+
+    def __init__(self, option: Any, work_dir: str | Path, console: Console) -> None:
+        self.options = read_options(option)
+        self.console = console
+        self.folder = self._in_work_dir = Path(work_dir) / _FOLDER
+        if self.options and self.options.dir:
+            # Runs that share a disk must not remove each other's.
+            run = hashlib.sha256(str(Path(work_dir).resolve()).encode()).hexdigest()
+            parent = Path(os.path.expanduser(self.options.dir))
+            self.folder = parent / f'{_FOLDER}_{run[:8]}'
+        self._files: dict[str, str] = {}
+
+    def fill(
+        self, datasets: Mapping[str, BaseDataset], configs: Iterable[Config]
+    ) -> None:
+        """Decodes the images, or finds those of an earlier run of the same images.
+
+        In a distributed run the main process does it and the others wait.
+
+        Args:
+            datasets: ``train`` and ``val``, as the generation's config has them.
+            configs: Those of all trials, resolved.
+
+        Raises:
+            DatasetError: Images that cannot be read, all of them; or there is no room.
+            ConfigError: Images that cannot be cached, or not be shrunk.
+        """
+        if self.options is not None:
+            self._files = on_main_process(
+                lambda: self._fill(self._parts(datasets, configs))
+            )
+
+    def use_in(self, cfg: Config) -> None:
+        """Lets the data sets of a trial take their images out of the cache.
+
+        Args:
+            cfg: The trial's config, resolved; changed in place.
+        """
+        if self.options is None:
+            return
+        for name in _LOADERS:
+            for dataset in inner_datasets(cfg[f'{name}_dataloader'].dataset):
+                steps, others = self._cut(name, dataset.get('pipeline', []))
+                file = self._files.get(name_of(steps))
+                if file is not None:
+                    steps = [dict(type='LoadCachedImage', steps=steps, cache=file)]
+                if steps:
+                    dataset.pipeline = [*steps, *others]
+
+    def remove(self) -> None:
+        """Removes the cache of this run, also one that is no longer asked for."""
+        if is_main_process():
+            shutil.rmtree(self._in_work_dir, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _cut(self, name: str, pipeline: Sequence[dict]) -> tuple[list, list]:
+        """Cuts a pipeline into the steps that the cache stands for and the others."""
+        steps = fixed_steps(pipeline)
+        others = list(pipeline[len(steps) :])
+        if steps and name == 'train' and self.options.short_side:
+            shrink = dict(type='ShrinkImage', short_side=self.options.short_side)
+            steps.insert(1, shrink)
+        return steps, others
+
+    def _parts(
+        self, datasets: Mapping[str, BaseDataset], configs: Iterable[Config]
+    ) -> dict[str, Part]:
+        """Gives what is to be cached, by the name of the steps."""
+        images = {
+            name: [_paths(each) for each in inner_datasets(datasets[name])]
+            for name in _LOADERS
+        }
+        parts: dict[str, Part] = {}
+        for cfg in configs:
+            for name in _LOADERS:
+                inner = inner_datasets(cfg[f'{name}_dataloader'].dataset)
+                # A stage may have other data; what is not cached is loaded as ever.
+                for dataset, paths in zip(inner, images[name], strict=False):
+                    steps, _ = self._cut(name, dataset.get('pipeline', []))
+                    if steps and paths:
+                        part = parts.setdefault(name_of(steps), Part(steps))
+                        part.paths.update(paths)
+        return parts
+
+    def _fill(self, parts: dict[str, Part]) -> dict[str, str]:
+        """Makes what is not there yet; gives the files by the name of the steps."""
+        if not parts:
+            say(
+                'cache_images: no images of train and val are loaded from files by the '
+                'first step of their pipeline, so there is nothing to cache',
+                self.console,
+            )
+            return {}
+        began = time.perf_counter()
+        try:
+            files, made = self._make(parts)
+        except OSError as error:
+            raise DatasetError(
+                f'{self.folder}: images cannot be cached there: '
+                f'{error.strerror or error}. {_remedy("another disk")}'
+            ) from error
+        seconds = duration(time.perf_counter() - began)
+        self._say_what(parts, files, f'{"made" if made else "found"} in {seconds}')
+        return {name: str(file) for name, file in files.items()}
+
+    def _make(self, parts: dict[str, Part]) -> tuple[dict[str, Path], bool]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files = {n: self.folder / f'{p.fingerprint}.npy' for n, p in parts.items()}
+        absent = {n: f for n, f in files.items() if RecordFile(f).size is None}
+        self._clean(keep={f.stem for n, f in files.items() if n not in absent})
+        self._check_space([parts[name] for name in absent])
+        for name, file in absent.items():
+            write_records(file, self._records(parts[name]))
+        return files, bool(absent)
+
+    def _clean(self, keep: set[str]) -> None:
+        """Removes caches of other images, and what a killed run has left."""
+        for path in self.folder.iterdir():
+            if path.stem not in keep:
+                path.unlink()
+
+    def _check_space(self, parts: list[Part]) -> None:
+        needed = sum(len(part.paths) * part.average_size for part in parts)
+        free = shutil.disk_usage(self.folder).free
+        if needed > _SHARE * free:
+            count = sum(len(part.paths) for part in parts)
+            raise DatasetError(
+                f'{self.folder}: {count} images take about {_shown(needed)}, but only '
+                f'{_shown(free)} are free there. {_remedy("a larger disk")}'
+            )
+
+    def _records(self, part: Part) -> Iterator[Record]:
+        """Decodes images; which of them cannot be read, it says after the last one."""
+        unreadable = []
+        total = len(part.paths)
+        outcomes = track(
+            part.decode,
+            part.paths,
+            total,
+            min(os.cpu_count() or 1, total // _A_PROCESS),
+            'decoding images',
+            self.console,
+            batch=int(_HANDED_OVER / (part.average_size + 1)),
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, Record):
+                yield outcome
+            elif outcome is not None:
+                unreadable.append(outcome)
+        problems = Problems('cache_images')
+        problems.found(
+            'images that cannot be read',
+            unreadable,
+            'Download them again, or leave the rows out of the table.',
+        )
+        problems.raise_if_any()
+
+    def _say_what(
+        self, parts: Mapping[str, Part], files: Mapping[str, Path], how: str
+    ) -> None:
+        size = sum(RecordFile(file).size for file in files.values())
+        count = sum(len(part.paths) for part in parts.values())
+        side = self.options.short_side
+        shrunk = f', those of train shrunk to {side} pixels' if side else ''
+        text = f'{count} images{shrunk}, {_shown(size)} in {self.folder}, {how}'
+        say(f'cache_images: {text}', self.console)
+        if size > _SHARE * _memory():
+            say(
+                f'note: with {_shown(_memory())} of memory every epoch reads images '
+                f'from disk. {_remedy("a fast disk")}',
+                self.console,
+            )
+
+
+def _paths(dataset: BaseDataset) -> dict[str, None]:
+    paths = (info.get('img_path') for info in data_infos(dataset))
+    return dict.fromkeys(path for path in paths if path)
+
+
+def _memory() -> float:
+    """Gives the bytes of memory of this machine, where it says."""
+    if not hasattr(os, 'sysconf'):  # Windows
+        return float('inf')
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+def _remedy(place: str) -> str:
+    return (
+        'Give cache_images.short_side, to which training images are shrunk, or '
+        f'cache_images.dir on {place}, or do without cache_images'
+    )
+
+
+def _shown(size: float) -> str:
+    return f'{size / 1e6:,.0f} MB'
