@@ -1,0 +1,8 @@
+_base_ = [
+    './ham10000.py',
+    '../../../configs/_base_/models/resnet18.py',
+    '../../../configs/_base_/soups/gog.py',
+    '../../../configs/_base_/default_runtime.py',
+]
+
+ingredients = 'work_dirs/pool_resnet18/ingredients.json'
