@@ -44,9 +44,14 @@ def reestimate_batch_norm(
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return 0
+    statistics = [(layer.running_mean, layer.running_var) for layer in layers]
     for layer in layers:
         layer.train()
     update_bn_stats(model, loader, num_samples, logger='silent')
+    # MMPretrain puts new tensors in their place, of which others would not know.
+    for layer, (mean, variance) in zip(layers, statistics, strict=True):
+        layer.running_mean = mean.copy_(layer.running_mean)
+        layer.running_var = variance.copy_(layer.running_var)
     if is_main_process():
         print()  # MMPretrain's progress bar leaves its line open
     model.eval()

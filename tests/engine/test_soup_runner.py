@@ -11,6 +11,7 @@ import torch
 from mmengine.registry import RUNNERS
 
 from ff_mm.engine.fusion_session import FusionSession
+from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.passes.evaluation_set import EvaluationSet
 from ff_mm.errors import FFMMError
 from ff_mm.files import read_json
@@ -326,6 +327,34 @@ def test_batch_norm_reestimation_changes_statistics_only_and_reports_both(
     assert all(k in statistics or 'num_batches' in k for k in changed)
     again = run(cfg)
     assert again['val'] == report['val']
+
+
+def test_the_written_soup_has_the_reestimated_statistics(generation, tmp_path):
+    bn = dict(num_samples=40)
+    cfg = soup_config(generation, tmp_path, 'uniform', soup__bn_reestimation=bn)
+    report = run(cfg)
+    evaluator = ModelEvaluator(cfg)
+    try:
+        evaluator.load(read_state_dict(f'{cfg.work_dir}/soup.pth'))
+        for split in ('val', 'test'):
+            assert evaluator.evaluate(split) == pytest.approx(report[split])
+    finally:
+        evaluator.close()
+
+
+def test_reestimation_does_not_reach_the_next_soup_of_a_session(
+    soups, generation, tmp_path
+):
+    bn = dict(soup__bn_reestimation=dict(num_samples=40))
+    with FusionSession() as session:
+        for method, changes in (('uniform', bn), ('greedy', {})):
+            cfg = soup_config(generation, tmp_path / method, method, **changes)
+            report = RUNNERS.build(cfg).run(session)
+    usual_cfg, usual = soups['greedy']
+    assert report['test'] == pytest.approx(usual['test'])
+    weights = read_state_dict(f'{cfg.work_dir}/soup.pth')
+    for key, value in read_state_dict(f'{usual_cfg.work_dir}/soup.pth').items():
+        assert torch.equal(weights[key], value), key
 
 
 @pytest.mark.parametrize(
