@@ -11,8 +11,9 @@ from typing import Any
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS, DefaultScope
 
-# Of a plan's trials: train and val.
-_KEPT_AT_MOST = 2
+# Enough for all sets of a run, out-of-distribution ones included; the runners forget
+# them when they are done.
+_KEPT_AT_MOST = 8
 _kept: OrderedDict[tuple, BaseDataset] = OrderedDict()
 
 
@@ -22,7 +23,7 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     The runs of a plan differ in augmentation but read the same tables and folders,
     which for large data sets takes longer than starting the run. Two data sets have
     their cases in common if their configs differ in nothing but ``pipeline``; each has
-    a pipeline of its own. The last two are kept, so memory does not grow with the runs.
+    a pipeline of its own. The last few are kept, so memory does not grow with the runs.
 
     Args:
         config: Of any data set, as MMEngine's registry takes it.

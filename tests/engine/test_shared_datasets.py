@@ -139,7 +139,8 @@ def test_images_may_be_written_to():
     assert (second.get_data_info(3)['img'] == 3).all()
 
 
-def test_only_the_last_two_are_kept():
+def test_only_the_last_ones_are_kept(monkeypatch):
+    monkeypatch.setattr(shared_datasets, '_KEPT_AT_MOST', 2)
     for indices in (1, 2, 3, 4):
         build_dataset(config(indices=indices))
     assert len(shared_datasets._kept) == 2
@@ -157,6 +158,13 @@ def test_train_and_val_of_many_runs_are_read_once_each():
         build_dataset(config([dict(CROP, crop_size=size)]))
         build_dataset(config(test_mode=True))
     assert Numbered.scans == 2
+
+
+def test_all_sets_of_a_run_are_kept():
+    for _ in range(2):
+        for indices in range(1, 6):  # val, test and three out-of-distribution ones
+            build_dataset(config(indices=indices))
+    assert Numbered.scans == 5
 
 
 def test_a_data_set_that_was_built_elsewhere_can_be_handed_over():
