@@ -132,10 +132,6 @@ class AttainableScore:
         """
         return self._bound.errors(self._metric.results if results is None else results)
 
-    def results_seen(self) -> int:
-        """Returns how many cases the metric has processed."""
-        return len(self._metric.results)
-
     def _catch_up(self, results: list[Any]) -> None:
         """Adds to the bound what came since; anew if the metric was cleared."""
         # The last one is held, so no new object can be taken for it.
