@@ -34,7 +34,6 @@ class CandidateEvaluator:
         self.remembered = 0
         self._memo = memo
         self._digests = digests
-        self._keys = {name: evaluator.key(name) for name in evaluator.sets}
         self._before = {name: vars(s.count).copy() for name, s in _sets(evaluator)}
         self._scored = 0
 
@@ -121,7 +120,7 @@ class CandidateEvaluator:
         for name, weight in recipe.items():
             digest = self._digests[name]
             by_content[digest] = by_content.get(digest, 0.0) + weight
-        return evaluation_key(self._keys[split], by_content)
+        return evaluation_key(self.evaluator.keys[split], by_content)
 
     def _value(self, metrics: Mapping[str, Any]) -> float:
         if self.selection.metric not in metrics:

@@ -22,7 +22,7 @@ from ff_mm.engine.passes.evaluation_set import EvaluationSet
 from ff_mm.engine.passes.folding import BatchNormFolding
 from ff_mm.engine.passes.options import EvaluationOptions
 from ff_mm.engine.runners.quiet_runner import QuietRunner
-from ff_mm.engine.validation import evaluation_fingerprint
+from ff_mm.engine.validation import evaluation_fingerprint, validation_fingerprint
 from ff_mm.engine.worker_errors import own_words
 from ff_mm.merging import NoBetterThan
 from ff_mm.merging.state_dict import (
@@ -92,31 +92,19 @@ class ModelEvaluator:
         """The validation set."""
         return self.sets['val'].dataset
 
-    @property
-    def passes(self) -> dict[str, int]:
-        """How many passes over each set have been made."""
-        return {name: cases.count.passes for name, cases in self.sets.items()}
+    @cached_property
+    def validation(self) -> str:
+        """Fingerprint of validation, as generations record it."""
+        return validation_fingerprint(self.cfg, self.val_dataset)
 
-    def key(self, split: str) -> str:
-        """Identifies what an evaluation on a set consists of, but for the weights.
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """What an evaluation on each set consists of, but for the weights.
 
-        Args:
-            split: Name of the set.
-
-        Returns:
-            A SHA-256 over images, labels, pipeline, preprocessing, network, metrics
-            and precision.
+        A SHA-256 over images, labels, pipeline, preprocessing, network, metrics and
+        precision, by the name of the set.
         """
-        loader, metrics = _sets(self.cfg)[split]
-        parts = dict(
-            shown=evaluation_fingerprint(self.cfg, loader, self.sets[split].dataset),
-            classes=self.sets[split].dataset.metainfo.get('classes'),
-            model=self.cfg.model,
-            metrics=metrics,
-            dtype=self.options.dtype,
-        )
-        text = json.dumps(parts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return {name: self._key(name) for name in self.sets}
 
     def check(self, state_dict: StateDict, name: str) -> None:
         """Checks that weights are of the config's model.
@@ -223,6 +211,19 @@ class ModelEvaluator:
     def close(self) -> None:
         """Releases the Runner's global instances."""
         self.runner.release()
+
+    def _key(self, split: str) -> str:
+        loader, metrics = _sets(self.cfg)[split]
+        dataset = self.sets[split].dataset
+        parts = dict(
+            shown=evaluation_fingerprint(self.cfg, loader, dataset),
+            classes=dataset.metainfo.get('classes'),
+            model=self.cfg.model,
+            metrics=metrics,
+            dtype=self.options.dtype,
+        )
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _build_set(self, name: str, loader: Any, metrics: Any) -> EvaluationSet:
         # Workers that wait for a second pass, which hardly ever comes, are slow to end.

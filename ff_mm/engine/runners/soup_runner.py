@@ -23,7 +23,6 @@ from ff_mm.engine.distributed import init_distributed
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.memo import MEMO
-from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.rehearsal import Rehearsal
 from ff_mm.merging import (
@@ -173,9 +172,7 @@ class SoupRunner(ABC):
 
     def _ingredients(self, pool: Pool, rehearsal: Rehearsal | None) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
-        validation = validation_fingerprint(
-            self.evaluator.cfg, self.evaluator.val_dataset
-        )
+        validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
         self.evaluator.check(ingredients[0].load(), ingredients[0].file)
         self._check_classes(pool)
