@@ -1,6 +1,5 @@
 """Hooks for fission: what is kept, when, and how a run can be taken up again."""
 
-from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
@@ -11,12 +10,10 @@ from ff_mm.engine.hooks.resumable_early_stopping_hook import (
 from ff_mm.engine.hooks.resume_state_hook import ResumeStateHook
 from ff_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotHook
-from ff_mm.engine.hooks.snapshot_val_loop import SnapshotValLoop
 from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 
 __all__ = [
     'BestCheckpointHook',
-    'Bfloat16OptimWrapper',
     'ChannelsLastHook',
     'EpochSeedHook',
     'LabelWeightsHook',
@@ -24,6 +21,5 @@ __all__ = [
     'ResumeStateHook',
     'SafeCheckpointHook',
     'SnapshotHook',
-    'SnapshotValLoop',
     'WarmStartHook',
 ]

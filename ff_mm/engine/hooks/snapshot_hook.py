@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ff_mm.engine.hooks.snapshot_val_loop import SnapshotValLoop
 from ff_mm.engine.schedulers import CyclicalParamScheduler
+from ff_mm.engine.snapshot_val_loop import SnapshotValLoop
 from ff_mm.errors import ConfigError
 from ff_mm.generation.ingredient_file import model_weights, write_ingredient
 
