@@ -1,6 +1,7 @@
 """Merging alone: the uniform mean of many checkpoints with optimizer state.
 
     python tools/benchmarks/merge.py --networks resnet50 deit_base --count 48
+    python tools/benchmarks/merge.py --networks resnet50 --weights-only
 
 It is measured against the plain way (torch.load of all, then torch.stack and sum in
 float32) and against just reading the needed bytes, which are the weights: a third of a
@@ -61,6 +62,11 @@ def parse_args() -> argparse.Namespace:
         help='those of configs/uniform_ham10000_<network>.py',
     )
     parser.add_argument('--count', type=int, default=48, help='how many checkpoints')
+    parser.add_argument(
+        '--weights-only',
+        action='store_true',
+        help="without the optimizer's state, as fission saves ingredients",
+    )
     parser.add_argument('--repetitions', type=int, default=3)
     parser.add_argument('--out', default='merge.json', help='json to write')
     parser.add_argument(
@@ -78,13 +84,16 @@ def main() -> None:
     for network in args.networks:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(args.keep or temporary) / network
-            files = make_checkpoints(network, folder, args.count)
+            folder = folder / ('weights' if args.weights_only else 'checkpoints')
+            files = make_checkpoints(network, folder, args.count, args.weights_only)
             networks[network] = measure(files, args.repetitions)
         show_network(network, networks[network])
         write(dict(machine=machine(), networks=networks), args.out)
 
 
-def make_checkpoints(network: str, folder: Path, count: int) -> list[Path]:
+def make_checkpoints(
+    network: str, folder: Path, count: int, weights_only: bool
+) -> list[Path]:
     """Saves what MMEngine saves while training, of weights around a common start."""
     torch.manual_seed(0)
     model = build(network)
@@ -94,19 +103,17 @@ def make_checkpoints(network: str, folder: Path, count: int) -> list[Path]:
     optimizer.step()
     files = [folder / f'{i:03}.pth' for i in range(count)]
     missing = [file for file in files if not file.is_file()]
-    check_disk(folder, 3.1 * len(missing) * size_of(model.state_dict()))
+    parts = 1 if weights_only else 3
+    check_disk(folder, 1.03 * parts * len(missing) * size_of(model.state_dict()))
     for file in missing:
         weights = {
             key: value + 0.01 * torch.randn_like(value) if value.is_floating_point()
             else value.clone()
             for key, value in model.state_dict().items()
         }  # fmt: skip
-        checkpoint = dict(
-            meta=dict(epoch=1),
-            state_dict=weights,
-            message_hub={},
-            optimizer=optimizer.state_dict(),
-        )
+        checkpoint = dict(meta=dict(epoch=1), state_dict=weights, message_hub={})
+        if not weights_only:
+            checkpoint['optimizer'] = optimizer.state_dict()
         with atomic_write(file) as opened:
             torch.save(checkpoint, opened)
     return files
