@@ -108,20 +108,26 @@ class Ledger:
 
         Args:
             trial_id: The trial.
-            result: ``epochs``, ``seconds``, ``best_epoch``, ``metrics`` and
-                ``ingredients``.
+            result: ``epochs``, ``seconds``, ``images`` (trained on, all epochs
+                together), ``best_epoch``, ``metrics`` and ``ingredients``.
         """
         self._entries[trial_id].update(result, state='done')
         self._write()
 
     def cost(self) -> dict[str, float]:
-        """Epochs and seconds of all finished trials."""
+        """Epochs, seconds and training images of all finished trials.
+
+        Images are left out if a trial was finished before they were counted.
+        """
         done = [entry for entry in self.entries if entry['state'] == 'done']
-        return dict(
+        cost = dict(
             trials=len(done),
             epochs=sum(entry['epochs'] for entry in done),
             seconds=round(sum(entry['seconds'] for entry in done), 1),
         )
+        if all('images' in entry for entry in done):
+            cost['images'] = sum(entry['images'] for entry in done)
+        return cost
 
     def _read(self) -> dict[str, Any]:
         try:

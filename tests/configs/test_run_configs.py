@@ -127,7 +127,7 @@ def test_a_plan_and_its_soup(run, data, tmp_path):
 
 @pytest.mark.parametrize('run', RUNS)
 def test_references_lead_somewhere(run):
-    for kind in ('fgg', 'gog'):
+    for kind in ('fgg', 'gs', 'gog'):
         cfg = resolve(load(f'{kind}_{run}'))
         assert '${' not in str(cfg.to_dict())
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
@@ -140,6 +140,27 @@ def test_plans_are_the_published_one(run):
     for trial in trials:
         epochs[trial.stage] += trial.epochs
     assert epochs == dict(probe=10, base=8 * 50, fission=8 * 17)
+
+
+@pytest.mark.parametrize('run', [run for run in RUNS if 'digits' not in run])
+def test_grid_searches_are_the_published_one(run):
+    probe, *models = RUNNERS.build(load(f'gs_{run}')).trials
+    assert (probe.epochs, len(models)) == (10, 48)
+    assert sum(trial.epochs for trial in models) == 2400
+
+
+@pytest.mark.parametrize('run', RUNS)
+def test_a_grid_search_differs_from_fission_in_nothing_but_the_plan(run):
+    fgg, gs = (load(f'{kind}_{run}').to_dict() for kind in ('fgg', 'gs'))
+    plans = fgg.pop('plan'), gs.pop('plan')
+    for cfg in (fgg, gs):
+        cfg.pop('work_dir')
+    assert fgg == gs
+    for key in ('lrs', 'probe', 'base'):
+        assert plans[0][key] == plans[1][key]
+    # The probe of both is trained alike.
+    assert plans[0]['seeds'][0] == plans[1]['seeds'][0]
+    assert fgg['augmentation'] == plans[1]['augmentations'][0]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +208,8 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 
 def test_every_config_belongs_to_a_run():
-    expected = {f'{kind}_{run}' for kind in ('fgg', *SOUPS) for run in RUNS}
+    kinds = ('fgg', 'gs', *SOUPS)
+    expected = {f'{kind}_{run}' for kind in kinds for run in RUNS}
     assert {path.stem for path in CONFIGS.glob('*.py')} == expected | set(ALIASES)
 
 

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from ff_mm.errors import ConfigError
-from ff_mm.generation import FGGPlan
+from ff_mm.generation import FGGPlan, GridSearchPlan
 
-SCHEDULE = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules' / 'fgg.py'
+SCHEDULES = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules'
 PUBLISHED = [1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 1e-7]
 
 
@@ -35,11 +36,45 @@ def test_the_published_plan_has_its_trials_epochs_and_order():
 
 
 def test_the_shipped_schedule_is_the_published_plan():
-    cfg = Config.fromfile(SCHEDULE)
+    cfg = Config.fromfile(SCHEDULES / 'fgg.py')
     plan = dict(cfg.plan.to_dict())
     assert plan.pop('type') == 'FGGPlan'
     shipped = [trial.__dict__ for trial in FGGPlan(**plan).trials()]
     assert shipped == [trial.__dict__ for trial in FGGPlan(PUBLISHED).trials()]
+
+
+def test_the_shipped_grid_search_is_the_published_one():
+    plan = Config.fromfile(SCHEDULES / 'gs.py').plan.to_dict()
+    assert plan.pop('type') == 'GridSearchPlan'
+    probe, *models = GridSearchPlan(**plan).trials()
+    assert (len(models), sum(trial.epochs for trial in models)) == (48, 2400)
+    assert {trial.yields for trial in models} == {'best'}
+    assert {trial.hyper['lr'] for trial in models} == set(PUBLISHED)
+    assert len({(t.hyper['seed'], t.hyper['augmentation']) for t in models}) == 6
+    assert len({trial.id for trial in models}) == 48
+    assert probe.stage == 'probe'
+
+
+def test_a_grid_search_holds_the_bases_of_the_generation_with_its_augmentation():
+    points = dict(lrs=[1e-3, 1e-4], base=dict(epochs=3), probe=dict(epochs=2))
+    generation = by_id(**points, augmentations=['heavy'])
+    search = {
+        trial.id: trial
+        for trial in GridSearchPlan(
+            **points, seeds=[0, 1], augmentations=['heavy', 'minimal']
+        ).trials()
+    }
+    assert search['probe'] == generation['probe']
+    for lr in ('0.001', '0.0001'):
+        one = search[f'base_lr{lr}_seed0_heavy']
+        assert replace(one, id=f'base_lr{lr}') == generation[f'base_lr{lr}']
+
+
+@pytest.mark.parametrize('missing', ['seeds', 'augmentations'])
+def test_a_grid_search_names_its_axes(missing):
+    axes = dict(lrs=[1e-3], seeds=[0], augmentations=['heavy'])
+    with pytest.raises(TypeError, match=missing):
+        GridSearchPlan(**{key: v for key, v in axes.items() if key != missing})
 
 
 def test_each_starts_from_its_own_and_only_fission_takes_the_optimizer():

@@ -1,41 +1,13 @@
 # Fission: fast geometric generation as published (FissionFusion, section 3.1), 8 groups
-# of 6 ingredients. Every value can be overridden: --cfg-options plan.base.epochs=20
-runner_type = 'GenerationRunner'
+# of 6 ingredients.
+_base_ = './fine_tuning.py'
 
 plan = dict(
     type='FGGPlan',
-    lrs=[1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 1e-7],
+    # One base per learning rate.
     seeds=[0],
-    # Linear probing, common to all bases; probe=None leaves it out.
-    probe=dict(epochs=10, lr=1e-3),
-    # Full fine-tuning, one base per learning rate. The best epoch and early stopping
-    # go by `monitor`: the validation loss, as in the authors' code, or for example
-    # monitor='macro_recall', rule='greater'.
-    base=dict(epochs=50, monitor='loss', rule='less', patience=8, min_delta=1e-3),
     # Cyclical learning rate from each base: minima at the ends of epochs 1, 5, 9, 13
     # and 17. phase=0 is the schedule as printed in Garipov et al. 2018. Only those five
     # epochs are validated; validate='every_epoch' shows the others too.
     fission=dict(epochs=17, cycle=4, phase=0.25, max_lr=1e-5, min_lr=1e-8),
 )
-
-# Epochs between two states from which a killed trial goes on.
-state_interval = 1
-
-# Decode images once for all trials and data workers: cache_images=True. With options:
-# cache_images.short_side=256 shrinks training images once, cache_images.dir=/dev/shm is
-# another place than the work directory.
-cache_images = dict()
-# Speed, by option. Results differ in rounding, so one plan keeps to one choice.
-# The order in which convolutions compute fastest: on CPUs, and on GPUs with --amp.
-channels_last = False
-# torch.compile, or its arguments as a dict: for GPUs; on CPUs it was no gain. An
-# interrupted run then ends like an unbroken one only up to rounding.
-compile = False
-
-# The plan sets the learning rate and the schedule of each trial.
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='AdamW', weight_decay=1e-2)
-)
-# --auto-scale-lr goes from this batch size.
-auto_scale_lr = dict(enable=False, base_batch_size=128)
-train_cfg = dict(by_epoch=True, val_interval=1)

@@ -239,7 +239,10 @@ class GenerationRunner:
 
     def _result(self, trial: Trial, runner: QuietRunner) -> dict[str, Any]:
         result = dict(
-            epochs=runner.epoch, seconds=round(seconds_spent(runner), 2), ingredients=[]
+            epochs=runner.epoch,
+            seconds=round(seconds_spent(runner), 2),
+            images=runner.epoch * len(runner.train_dataloader.dataset),
+            ingredients=[],
         )
         if trial.yields == 'snapshots':
             records = snapshots(runner)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
-
-from mmengine.registry import TASK_UTILS
+from typing import Any, NamedTuple, TypeVar
 
 from ff_mm.errors import ConfigError
 from ff_mm.generation.stages import (
     BaseStage,
-    FissionStage,
     ProbeStage,
     build_stage,
     check_learning_rate,
@@ -31,24 +27,33 @@ class Plan(ABC):
         """Returns the trials in the order of training, parents before children."""
 
 
-@TASK_UTILS.register_module()
-class FGGPlan(Plan):
-    """Fast geometric generation: probe, one base per learning rate, one fission each.
+class Point(NamedTuple):
+    """One combination of hyper-parameters; the augmentation is None if it has none."""
 
-    With the defaults of all stages and 8 learning rates it is the published plan:
-    10 + 8·50 + 8·17 epochs, 8 bases and 40 snapshots (FissionFusion, section 3.1).
-    Going further than the paper, several seeds and augmentations may be given: there
-    is then a base and a fission for every combination; the probe remains one.
+    lr: float
+    seed: int
+    augmentation: str | None
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The hyper-parameters by which its ingredients can be grouped."""
+        hyper = self._asdict()
+        if self.augmentation is None:
+            del hyper['augmentation']
+        return hyper
+
+
+class FineTuningPlan(Plan):
+    """A probe, and a base fine-tuned from it at each combination of hyper-parameters.
 
     Args:
         lrs: Learning rates of the bases.
         seeds: Seeds of the bases; the probe takes the first.
-        augmentations: Names in the config's ``augmentations``; by default the one that
-            the config's ``augmentation`` names.
-        probe: Values of :class:`ProbeStage`; None: no linear probing, bases start from
-            the model's own weights.
-        base: Values of :class:`BaseStage`.
-        fission: Values of :class:`FissionStage`; None: bases only.
+        augmentations: Names in the config's ``augmentations``, likewise; by default the
+            one that the config's ``augmentation`` names.
+        probe: Values of :class:`ff_mm.generation.stages.ProbeStage`; None: no linear
+            probing, bases start from the model's own weights.
+        base: Values of :class:`ff_mm.generation.stages.BaseStage`.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -61,7 +66,6 @@ class FGGPlan(Plan):
         augmentations: Sequence[str] | None = None,
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
-        fission: Mapping[str, Any] | None = {},
     ) -> None:
         self.lrs = _axis('lrs', lrs)
         self.seeds = _axis('seeds', seeds)
@@ -74,20 +78,24 @@ class FGGPlan(Plan):
             None if probe is None else build_stage(ProbeStage, probe, 'plan.probe')
         )
         self.base = build_stage(BaseStage, base, 'plan.base')
-        self.fission = (
-            None
-            if fission is None
-            else build_stage(FissionStage, fission, 'plan.fission')
-        )
+
+    @property
+    def points(self) -> list[Point]:
+        """All combinations, the learning rate varying slowest."""
+        axes = itertools.product(self.lrs, self.seeds, self.augmentations)
+        return list(itertools.starmap(Point, axes))
 
     def trials(self) -> list[Trial]:
-        """Returns probe, bases, fissions, in this order."""
-        points = list(itertools.product(self.lrs, self.seeds, self.augmentations))
-        trials = [] if self.probe is None else [self._probe()]
-        trials += [self._base(*point) for point in points]
-        if self.fission is not None:
-            trials += [self._fission(*point) for point in points]
-        return trials
+        """Returns the probe, then the bases."""
+        probe = [] if self.probe is None else [self._probe()]
+        return probe + [self._base(point) for point in self.points]
+
+    def suffix(self, point: Point) -> str:
+        """Tells a point from the plan's others: the axes along which they differ."""
+        parts = [f'lr{float(point.lr)!r}']  # exact: one folder per learning rate
+        parts += [f'seed{point.seed}'] if len(self.seeds) > 1 else []
+        parts += [point.augmentation] if len(self.augmentations) > 1 else []
+        return '_'.join(parts)
 
     def _probe(self) -> Trial:
         stage = self.probe
@@ -101,7 +109,7 @@ class FGGPlan(Plan):
             epochs=stage.epochs,
             hyper=dict(lr=stage.lr, seed=self.seeds[0]),
             overrides={
-                **_common(stage.epochs, self.seeds[0], self.augmentations[0]),
+                **common_overrides(stage.epochs, self.seeds[0], self.augmentations[0]),
                 **_cosine(stage.lr),
                 **(frozen if stage.freeze else {}),
                 **stage.overrides,
@@ -110,56 +118,27 @@ class FGGPlan(Plan):
             yields='start',
         )
 
-    def _base(self, lr: float, seed: int, augmentation: str | None) -> Trial:
+    def _base(self, point: Point) -> Trial:
         stage = self.base
         return Trial(
-            id=f'base_{self._suffix(lr, seed, augmentation)}',
+            id=f'base_{self.suffix(point)}',
             stage='base',
             epochs=stage.epochs,
-            hyper=_hyper(lr, seed, augmentation),
+            hyper=point.hyper,
             parent=None if self.probe is None else 'probe',
             overrides={
-                **_common(stage.epochs, seed, augmentation),
-                **_cosine(lr),
+                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **_cosine(point.lr),
                 **stage.overrides,
             },
             hooks=(_best(stage), *_early_stopping(stage)),
         )
 
-    def _fission(self, lr: float, seed: int, augmentation: str | None) -> Trial:
-        stage = self.fission
-        suffix = self._suffix(lr, seed, augmentation)
-        trial = Trial(
-            id=f'fission_{suffix}',
-            stage='fission',
-            epochs=stage.epochs,
-            hyper=_hyper(lr, seed, augmentation),
-            parent=f'base_{suffix}',
-            inherit_optimizer=True,
-            overrides={
-                **_common(stage.epochs, seed, augmentation),
-                **_cyclical(stage),
-                **stage.overrides,
-            },
-            yields='snapshots',
-            validates=stage.validate,
-        )
-        hook = dict(
-            type='SnapshotHook',
-            out_dir='../../ingredients',
-            name=trial.id,
-            meta=trial.describe(),
-        )
-        return replace(trial, hooks=(hook,))
 
-    def _suffix(self, lr: float, seed: int, augmentation: str | None) -> str:
-        parts = [f'lr{float(lr)!r}']  # exact: one folder per learning rate
-        parts += [f'seed{seed}'] if len(self.seeds) > 1 else []
-        parts += [augmentation] if len(self.augmentations) > 1 else []
-        return '_'.join(parts)
-
-
-def _common(epochs: int, seed: int, augmentation: str | None) -> dict[str, Any]:
+def common_overrides(
+    epochs: int, seed: int, augmentation: str | None
+) -> dict[str, Any]:
+    """Returns what every trial of a plan sets."""
     overrides = {'train_cfg.max_epochs': epochs, 'randomness.seed': seed}
     if augmentation is not None:
         overrides['augmentation'] = augmentation
@@ -172,28 +151,6 @@ def _cosine(lr: float) -> dict[str, Any]:
         'optim_wrapper.optimizer.lr': lr,
         'param_scheduler': [dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True)],
     }
-
-
-def _cyclical(stage: FissionStage) -> dict[str, Any]:
-    return {
-        'optim_wrapper.optimizer.lr': stage.max_lr,
-        'param_scheduler': [
-            dict(
-                type='CyclicalLR',
-                max_value=stage.max_lr,
-                min_value=stage.min_lr,
-                cycle=stage.cycle,
-                phase=stage.phase,
-                by_epoch=True,
-                convert_to_iter_based=True,
-            )
-        ],
-    }
-
-
-def _hyper(lr: float, seed: int, augmentation: str | None) -> dict[str, Any]:
-    hyper = dict(lr=lr, seed=seed)
-    return hyper if augmentation is None else dict(hyper, augmentation=augmentation)
 
 
 def _best(stage: ProbeStage | BaseStage) -> dict[str, Any]:

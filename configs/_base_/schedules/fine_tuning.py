@@ -1,0 +1,35 @@
+# What fission and grid search have in common: learning rates, the probe, and how a
+# model is fine-tuned from it. Any value gives way: --cfg-options plan.base.epochs=20
+runner_type = 'GenerationRunner'
+
+plan = dict(
+    lrs=[1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 1e-7],
+    # Linear probing, common to all bases; probe=None leaves it out.
+    probe=dict(epochs=10, lr=1e-3),
+    # Full fine-tuning. The best epoch and early stopping go by `monitor`: the
+    # validation loss, as in the authors' code, or for example monitor='macro_recall',
+    # rule='greater'.
+    base=dict(epochs=50, monitor='loss', rule='less', patience=8, min_delta=1e-3),
+)
+
+# Epochs between two states from which a killed trial goes on.
+state_interval = 1
+
+# Decode images once for all trials and data workers: cache_images=True. With options:
+# cache_images.short_side=256 shrinks training images once, cache_images.dir=/dev/shm is
+# another place than the work directory.
+cache_images = dict()
+# Speed, by option. Results differ in rounding, so one plan keeps to one choice.
+# The order in which convolutions compute fastest: on CPUs, and on GPUs with --amp.
+channels_last = False
+# torch.compile, or its arguments as a dict: for GPUs; on CPUs it was no gain. An
+# interrupted run then ends like an unbroken one only up to rounding.
+compile = False
+
+# The plan sets the learning rate and the schedule of each trial.
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='AdamW', weight_decay=1e-2)
+)
+# --auto-scale-lr goes from this batch size.
+auto_scale_lr = dict(enable=False, base_batch_size=128)
+train_cfg = dict(by_epoch=True, val_interval=1)
