@@ -67,9 +67,20 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['ff_mm', 'ff_mm.*']),
+    package_data={'ff_mm.comparison.report': ['*.json', '*.j2']},
     python_requires='>=3.10',
     # Nothing of OpenMMLab and not torch: who comes here may have an environment that
     # a requirement of ours would break.
-    install_requires=['numpy', 'rich>=13', 'scikit-learn>=1.4', 'scipy'],
+    # jinja2 (which torch needs too) writes the page of a comparison, tabulate its
+    # tables for text and LaTeX, matplotlib (which mmengine needs too) its plots.
+    install_requires=[
+        'jinja2>=3',
+        'matplotlib>=3.6',
+        'numpy',
+        'rich>=13',
+        'scikit-learn>=1.4',
+        'scipy',
+        'tabulate>=0.9',
+    ],
     extras_require=EXTRAS,
 )

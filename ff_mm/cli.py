@@ -12,7 +12,14 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from ff_mm.config import load_config
-from ff_mm.errors import FFMMError
+from ff_mm.errors import ConfigError, FFMMError
+
+# Key that tells a config's kind -> kind, and the tool that carries it out.
+_KINDS = {
+    'plan': ('a generation', 'train.py'),
+    'ingredients': ('a fusion', 'soup.py'),
+    'pools': ('a comparison', 'compare.py'),
+}
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +55,24 @@ def read_config(args: argparse.Namespace, path: str | Path) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     return cfg
+
+
+def check_kind(cfg: Config, key: str) -> None:
+    """Refuses a config that is for another tool.
+
+    Args:
+        cfg: The config.
+        key: The key that it should have, or else none of the others: ``'plan'``,
+            ``'ingredients'`` or ``'pools'``.
+
+    Raises:
+        ConfigError: With the command that takes it.
+    """
+    for other, (kind, tool) in _KINDS.items():
+        if other != key and other in cfg and key not in cfg:
+            raise ConfigError(
+                f'{cfg.filename} is {kind} config: python tools/{tool} {cfg.filename}'
+            )
 
 
 def run(main: Callable[[], Any]) -> None:

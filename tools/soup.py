@@ -37,10 +37,11 @@ def main() -> None:
     args = parse_args()
     configs = [cli.read_config(args, path) for path in args.configs]
     for cfg in configs:
+        cli.check_kind(cfg, 'ingredients')
         if 'ingredients' not in cfg or 'runner_type' not in cfg:
             raise ConfigError(
-                f'{cfg.filename} is not a fusion config, it names no ingredients: '
-                f'python tools/train.py {cfg.filename}'
+                f'{cfg.filename} is not a fusion config, it names no ingredients; '
+                'inherit one of configs/_base_/soups/'
             )
     with FusionSession() as session:
         reports = [RUNNERS.build(cfg).run(session) for cfg in configs]

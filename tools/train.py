@@ -109,10 +109,7 @@ def main() -> None:
     """Trains."""
     args = parse_args()
     cfg = merge_args(cli.read_config(args, args.config), args)
-    if 'ingredients' in cfg:
-        raise ConfigError(
-            f'{args.config} is a fusion config: python tools/soup.py {args.config}'
-        )
+    cli.check_kind(cfg, 'plan')
     if 'plan' in cfg and 'runner_type' not in cfg:
         raise ConfigError(
             f"{args.config}: a plan is carried out by runner_type='GenerationRunner', "

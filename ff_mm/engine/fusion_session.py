@@ -97,7 +97,7 @@ class FusionSession:
         key = json.dumps(tree, sort_keys=True, default=str)
         if self._bench is None or key != self._bench_of:
             self._clear()
-            rehearsal = _check_data(cfg)
+            rehearsal = check_data(cfg)
             self._bench = Bench(ModelEvaluator(cfg, notify), rehearsal)
             self._bench_of = key
             forget_datasets()  # the evaluator has its own hold of what it needs
@@ -116,7 +116,7 @@ class FusionSession:
         self._bench = None
 
 
-def _check_data(cfg: Config) -> Rehearsal | None:
+def check_data(cfg: Config) -> Rehearsal | None:
     """Checks all data sets of a fusion, and tries its metrics on the labels."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     loaders = {name: cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')}

@@ -104,7 +104,19 @@ class ModelEvaluator:
         A SHA-256 over images, labels, pipeline, preprocessing, network, metrics and
         precision, by the name of the set.
         """
+        return {
+            name: self._key(name, metrics=metrics)
+            for name, (_, metrics) in _sets(self.cfg).items()
+        }
+
+    @cached_property
+    def prediction_keys(self) -> dict[str, str]:
+        """As :attr:`keys`, without the metrics, of which predictions know nothing."""
         return {name: self._key(name) for name in self.sets}
+
+    def metrics(self, split: str) -> Any:
+        """Returns the config of the metrics of a set."""
+        return _sets(self.cfg)[split][1]
 
     def check(self, state_dict: StateDict, name: str) -> None:
         """Checks that weights are of the config's model.
@@ -147,6 +159,18 @@ class ModelEvaluator:
         """
         with own_words():
             return self.sets[split].evaluate(self.runner.model)
+
+    def predict(self, split: str) -> list[dict[str, Any]]:
+        """Returns what the network says of each case, with the weights that it has.
+
+        Args:
+            split: As :meth:`evaluate` takes it.
+
+        Returns:
+            Data samples as dicts, in the order of the data set.
+        """
+        with own_words():
+            return self.sets[split].predict(self.runner.model)
 
     def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
         """Evaluates one of many candidates on validation.
@@ -212,15 +236,15 @@ class ModelEvaluator:
         """Releases the Runner's global instances."""
         self.runner.release()
 
-    def _key(self, split: str) -> str:
-        loader, metrics = _sets(self.cfg)[split]
+    def _key(self, split: str, **more: Any) -> str:
+        loader, _ = _sets(self.cfg)[split]
         dataset = self.sets[split].dataset
         parts = dict(
             shown=evaluation_fingerprint(self.cfg, loader, dataset),
             classes=dataset.metainfo.get('classes'),
             model=self.cfg.model,
-            metrics=metrics,
             dtype=self.options.dtype,
+            **more,
         )
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()

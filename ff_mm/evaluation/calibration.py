@@ -158,11 +158,21 @@ def expected_calibration_error(
         confidence: Probability given to that, of shape (predictions,).
         n_bins: Number of bins from 0 to 1, closed on the right.
     """
-    # In the precision of the scores, so that a score of 0.2 is not beyond 0.2.
-    edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)
-    bins = np.digitize(confidence, edges[1:-1], right=True)
+    bins = bin_numbers(confidence, n_bins)
     # Of one bin: abs(sum of (right - confidence)) / n is its gap times its share.
     return float(np.abs(np.bincount(bins, right - confidence)).sum() / len(bins))
+
+
+def bin_numbers(confidence: np.ndarray, n_bins: int) -> np.ndarray:
+    """Returns the bins of equal width, closed on the right, that probabilities are in.
+
+    Args:
+        confidence: Probabilities, of any shape.
+        n_bins: Number of bins from 0 to 1.
+    """
+    # In the precision of the scores, so that a score of 0.2 is not beyond 0.2.
+    edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)
+    return np.digitize(confidence, edges[1:-1], right=True)
 
 
 def _confidence(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dataset import BaseDataset
-from mmengine.evaluator import BaseMetric, DumpResults
-from mmengine.logging import MMLogger
-from mmpretrain.registry import METRICS
 
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.evaluation.offline import (
+    build_metrics,
+    compute,
+    data_sample,
+    process,
+    silence,
+)
 from ff_mm.missing import MISSING
 
 # Of more, so many that lie evenly among them: it is to take less than a second.
@@ -118,7 +119,7 @@ def rehearse(
     try:
         by_chance = [_guess(truth, number, random) for truth in truths]
         right = [_answer(truth, number) for truth in truths]
-        with _silence():
+        with silence():
             return Rehearsal(
                 chance=_evaluate(evaluator, dataset, truths, by_chance),
                 perfect=_evaluate(evaluator, dataset, truths, right),
@@ -161,62 +162,8 @@ def _answer(truth: Any, number: int) -> np.ndarray:
 def _evaluate(
     evaluator: Any, dataset: BaseDataset, truths: list, scores: list[np.ndarray]
 ) -> dict[str, Any]:
-    samples = [_sample(t, s) for t, s in zip(truths, scores, strict=True)]
+    samples = [data_sample(t, s) for t, s in zip(truths, scores, strict=True)]
     found: dict[str, Any] = {}
-    for metric in _build(evaluator):
-        metric.dataset_meta = dataset.metainfo
-        metric.process(None, samples)
-        # Not `evaluate`, which would gather the results of all ranks.
-        for name, value in metric.compute_metrics(metric.results).items():
-            found[f'{metric.prefix}/{name}' if metric.prefix else name] = value
+    for metric in build_metrics(evaluator, dataset.metainfo):
+        found.update(compute(metric, process(metric, samples)))
     return found
-
-
-def _sample(truth: Any, scores: np.ndarray) -> dict[str, torch.Tensor]:
-    """A data sample as MMPretrain's heads leave it."""
-    predicted = torch.from_numpy(scores).float()
-    if np.ndim(truth):
-        return dict(
-            gt_score=torch.as_tensor(truth).float(),
-            pred_score=predicted,
-            pred_label=(predicted >= 0.5).nonzero().flatten(),
-        )
-    return dict(
-        gt_label=torch.tensor([truth]),
-        pred_score=predicted,
-        pred_label=predicted.argmax().reshape(1),
-    )
-
-
-def _build(evaluator: Any) -> list[BaseMetric]:
-    if isinstance(evaluator, Mapping):
-        evaluator = evaluator.get('metrics', evaluator)
-    configs = [evaluator] if isinstance(evaluator, Mapping) else evaluator
-    metrics = [_build_metric(config) for config in configs]
-    # It gives no metric, and would write what was made up to its file.
-    return [metric for metric in metrics if not isinstance(metric, DumpResults)]
-
-
-def _build_metric(config: Any) -> BaseMetric:
-    try:
-        return METRICS.build(config)
-    except (KeyError, TypeError, ValueError) as error:
-        text = error.args[0] if error.args else error
-        raise ConfigError(f'val_evaluator: {dict(config)}: {text}') from error
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps back what metrics have to say about predictions that nobody made."""
-    logger = MMLogger.get_current_instance()
-    logger.addFilter(_nothing)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logger.removeFilter(_nothing)
-
-
-def _nothing(record: Any) -> bool:
-    return False

@@ -15,9 +15,11 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS, init_default_scope
 from mmpretrain.registry import MODELS
 
+from ff_mm.comparison.report import published
 from ff_mm.config import load_config, resolve, without_pretrained
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
+OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
 SOUPS = ('best', 'uniform', 'greedy', 'gou', 'gog')
 PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepacs')
 RUNS = sorted(path.stem.removeprefix('fgg_') for path in CONFIGS.glob('fgg_*.py'))
@@ -127,7 +129,7 @@ def test_a_plan_and_its_soup(run, data, tmp_path):
 
 @pytest.mark.parametrize('run', RUNS)
 def test_references_lead_somewhere(run):
-    for kind in ('fgg', 'gs', 'gog'):
+    for kind in ('fgg', 'gs', 'gog', 'compare'):
         cfg = resolve(load(f'{kind}_{run}'))
         assert '${' not in str(cfg.to_dict())
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
@@ -161,6 +163,29 @@ def test_a_grid_search_differs_from_fission_in_nothing_but_the_plan(run):
     # The probe of both is trained alike.
     assert plans[0]['seeds'][0] == plans[1]['seeds'][0]
     assert fgg['augmentation'] == plans[1]['augmentations'][0]
+
+
+@pytest.mark.parametrize('run', RUNS)
+def test_comparisons_are_of_the_pools_that_the_plans_leave(run):
+    runner = RUNNERS.build(load(f'compare_{run}'))
+    assert runner.pools == {
+        kind: [f'{load(f"{kind}_{run}").work_dir}/ingredients.json']
+        for kind in ('gs', 'fgg')
+    }
+    methods = [method.name for method in runner.methods]
+    assert len(methods) == 13
+    gog, compare = (load(f'{kind}_{run}').to_dict() for kind in ('gog', 'compare'))
+    for cfg in (gog, compare):
+        for key in ('runner_type', 'work_dir', 'soup', 'ingredients', *OF_COMPARISON):
+            cfg.pop(key, None)
+    assert gog == compare
+    data, arch = split_name(run)
+    of_the_paper = data in PAPER and arch in ('resnet50', 'deit_base')
+    assert (runner.published is not None) == of_the_paper
+    if of_the_paper:
+        found = published(**runner.published)
+        assert set(found) - set(methods) <= {'fgg_augmentation'}
+        assert len(found) >= 6
 
 
 @pytest.mark.parametrize(
@@ -208,7 +233,7 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 
 def test_every_config_belongs_to_a_run():
-    kinds = ('fgg', 'gs', *SOUPS)
+    kinds = ('fgg', 'gs', *SOUPS, 'compare')
     expected = {f'{kind}_{run}' for kind in kinds for run in RUNS}
     assert {path.stem for path in CONFIGS.glob('*.py')} == expected | set(ALIASES)
 

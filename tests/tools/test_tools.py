@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
 
+from ff_mm.config import load_config
 from ff_mm.files import read_json
 from ff_mm.merging.state_dict import read_checkpoint
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -28,6 +33,26 @@ def gog(tmp_path, generation_config):
 
 
 @pytest.fixture
+def compare(tmp_path, generation_config):
+    """A file with a comparison of two methods over that generation."""
+    base = load_config(ROOT / 'configs' / '_base_' / 'comparisons' / 'paper.py')
+    cfg = generation_config(tmp_path / 'compare')
+    cfg.pop('plan')
+    methods = {name: base.methods[name] for name in ('fgg_best', 'fgg_gog')}
+    cfg.merge_from_dict(
+        dict(
+            runner_type='ComparisonRunner',
+            methods=methods,
+            baseline='fgg_best',
+            pools=dict(fgg=str(tmp_path / 'fgg' / 'ingredients.json')),
+            bootstrap=dict(resamples=100),
+        )
+    )
+    cfg.dump(tmp_path / 'compare.py')
+    return tmp_path / 'compare.py'
+
+
+@pytest.fixture
 def plain(tmp_path, generation_config):
     """A file with an ordinary mmpretrain config."""
     cfg = generation_config(tmp_path / 'plain')
@@ -39,7 +64,7 @@ def plain(tmp_path, generation_config):
     return tmp_path / 'plain.py'
 
 
-@pytest.mark.parametrize('name', ['train.py', 'soup.py', 'test.py'])
+@pytest.mark.parametrize('name', ['train.py', 'soup.py', 'compare.py', 'test.py'])
 def test_help_names_the_common_options_and_an_example(tool, capsys, name):
     assert tool(name, '--help') == 0
     out = capsys.readouterr().out
@@ -52,6 +77,7 @@ def test_help_names_the_common_options_and_an_example(tool, capsys, name):
     [
         ('train.py', 'absent.py'),
         ('soup.py', 'absent.py'),
+        ('compare.py', 'absent.py'),
         ('test.py', 'absent.py', 'absent.pth'),
     ],
 )
@@ -131,7 +157,37 @@ def test_a_fusion_config_given_to_train_is_one_clear_error(tool, gog, capsys):
 def test_a_generation_config_given_to_soup_is_one_clear_error(tool, fgg, capsys):
     assert tool('soup.py', fgg) == 2
     err = capsys.readouterr().err
-    assert 'is not a fusion config' in err and 'tools/train.py' in err
+    assert 'is a generation config' in err and 'tools/train.py' in err
+
+
+@pytest.mark.parametrize('name', ['train.py', 'soup.py'])
+def test_a_comparison_config_given_to_another_tool(tool, compare, capsys, name):
+    assert tool(name, compare) == 2
+    assert f'is a comparison config: python tools/compare.py {compare}' in (
+        capsys.readouterr().err
+    )
+
+
+def test_other_configs_given_to_compare_are_one_clear_error(tool, fgg, plain, capsys):
+    assert tool('compare.py', fgg) == 2
+    assert 'is a generation config: python tools/train.py' in capsys.readouterr().err
+    assert tool('compare.py', plain) == 2
+    assert 'it names no pools and methods' in capsys.readouterr().err
+
+
+def test_a_comparison_from_the_command_line(tool, fgg, compare, tmp_path, capsys):
+    assert tool('compare.py', compare) == 2
+    assert 'run the generation first' in capsys.readouterr().err
+    assert tool('train.py', fgg) == 0
+    assert tool('compare.py', compare) == 0
+    out = capsys.readouterr().out
+    assert 'FGG + GoG' in out
+    comparison = read_json(tmp_path / 'compare' / 'comparison.json')
+    assert list(comparison['methods']) == ['fgg_best', 'fgg_gog']
+    file = comparison['recommendation']['file']
+    assert file in out
+    # The file is one that the other tools take.
+    assert tool('test.py', compare, file) == 0
 
 
 def test_a_plan_without_its_runner_is_one_clear_error(tool, fgg, capsys):

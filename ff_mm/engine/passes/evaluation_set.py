@@ -101,6 +101,27 @@ class EvaluationSet:
             metric.results.clear()
         return NoBetterThan(bound)
 
+    def predict(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Makes one pass, and returns what the network says of each case.
+
+        Args:
+            model: The network, with its weights.
+
+        Returns:
+            The data samples as dicts, in the order of the data set: ``pred_score`` and
+            ``gt_label`` or ``gt_score``, among others.
+        """
+        if self.count.passes:
+            self.keep()
+        self.count.passes += 1
+        samples: list[dict[str, Any]] = []
+        model.eval()
+        with torch.inference_mode(), self._precision(model):
+            for batch in self.cases.batches(self._options.batch_size):
+                samples += [output.to_dict() for output in model.val_step(batch)]
+        self.count.images += len(samples)
+        return samples
+
     def first_output(self, model: nn.Module) -> Any:
         """Returns the network's output for the first images, in evaluation mode."""
         model.eval()

@@ -1,5 +1,6 @@
-"""Runners: fission, fusion, and the quiet MMEngine Runner that both use."""
+"""Runners: fission, fusion, comparison, and the quiet MMEngine Runner that they use."""
 
+from ff_mm.engine.runners.comparison_runner import ComparisonRunner
 from ff_mm.engine.runners.generation_runner import GenerationRunner
 from ff_mm.engine.runners.quiet_runner import QuietRunner
 from ff_mm.engine.runners.soups import (
@@ -13,6 +14,7 @@ from ff_mm.engine.runners.soups import (
 
 __all__ = [
     'BestIngredientRunner',
+    'ComparisonRunner',
     'GenerationRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',

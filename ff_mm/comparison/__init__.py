@@ -1,0 +1,25 @@
+"""Models compared by their predictions alone: values, intervals, differences."""
+
+from __future__ import annotations
+
+from ff_mm.comparison.assessment import assess
+from ff_mm.comparison.delong import CorrelatedAreas, delong, delong_table
+from ff_mm.comparison.ensemble import logit_ensemble
+from ff_mm.comparison.predictions import (
+    Predictions,
+    PredictionsError,
+    require_same_cases,
+)
+from ff_mm.comparison.resampling import Resampling
+
+__all__ = [
+    'CorrelatedAreas',
+    'Predictions',
+    'PredictionsError',
+    'Resampling',
+    'assess',
+    'delong',
+    'delong_table',
+    'logit_ensemble',
+    'require_same_cases',
+]

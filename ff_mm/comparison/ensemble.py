@@ -1,0 +1,65 @@
+"""The logit ensemble, to which the soups are the cheap alternative."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expit, logit, softmax
+
+from ff_mm.comparison.predictions import (
+    Predictions,
+    PredictionsError,
+    require_same_cases,
+)
+
+# The least positive number of float32: what a smaller probability became, or nearly.
+_LEAST = float(np.finfo(np.float32).smallest_subnormal)
+# A probability nearer to 1 is 1 in float32. The same at 0, so that neither end
+# outweighs the other.
+_NEAREST = float(np.finfo(np.float32).epsneg)
+
+
+def logit_ensemble(predictions: Sequence[Predictions]) -> Predictions:
+    """Returns what models say together: probabilities of the mean of their logits.
+
+    The logits are taken from the probabilities, in float64. Of classes log p is the
+    logit less a constant of the case, which the softmax of the mean cancels; so the
+    result is that of the logits themselves. Of labels the logit is log(p / (1 - p)).
+    What underflowed in float32 is taken for the least positive probability of classes
+    (1e-45), and for 6e-8, as 1 is for 1 - 6e-8, of labels.
+
+    A case for which one of the models gives NaN gets NaN.
+
+    Args:
+        predictions: Of one model or more, for the same cases.
+
+    Returns:
+        Predictions of the same cases. At inference they cost as many forward passes as
+        there are models.
+
+    Raises:
+        PredictionsError: If there is no model, or cases, truth or groups differ.
+
+    References:
+        Wortsman et al., "Model soups", ICML 2022 (arXiv 2203.05482), where it is the
+        ensemble that soups are compared with.
+    """
+    if not predictions:
+        raise PredictionsError('logit ensemble: expected one model or more, got none')
+    require_same_cases({f'model {i}': p for i, p in enumerate(predictions)})
+    to_logits = _label_logits if predictions[0].is_multilabel else _class_logits
+    mean = np.zeros(predictions[0].scores.shape)
+    for of_model in predictions:
+        mean += to_logits(of_model.scores.astype(np.float64)) / len(predictions)
+    scores = expit(mean) if predictions[0].is_multilabel else softmax(mean, axis=1)
+    return replace(predictions[0], scores=scores.astype(np.float32))
+
+
+def _class_logits(scores: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(scores, _LEAST))
+
+
+def _label_logits(scores: np.ndarray) -> np.ndarray:
+    return logit(np.clip(scores, _NEAREST, 1 - _NEAREST))

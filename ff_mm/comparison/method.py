@@ -1,0 +1,116 @@
+"""What is compared: a way to make one model, or an ensemble, of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ff_mm.errors import ConfigError
+
+_KEYS = {'title', 'pool', 'runner_type', 'soup', 'ensemble'}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a comparison.
+
+    Attributes:
+        name: Its key in the config's ``methods``.
+        title: What tables call it.
+        pool: A key of the config's ``pools``.
+        runner_type: The soup runner that makes the model; None for an ensemble.
+        soup: Options of that runner.
+    """
+
+    name: str
+    title: str
+    pool: str
+    runner_type: str | None = None
+    soup: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is the logit ensemble of the whole pool."""
+        return self.runner_type is None
+
+
+def read_pools(pools: Any) -> dict[str, list[Any]]:
+    """Reads the config's ``pools``.
+
+    Args:
+        pools: Name -> where ingredients come from, see
+            :func:`ff_mm.merging.pool.read_pool`. A list holds repetitions of one plan,
+            such as with other seeds, each of which is one of these. None: left out.
+
+    Returns:
+        Name -> the sources of its runs.
+
+    Raises:
+        ConfigError: There are none, or not as expected.
+    """
+    if not isinstance(pools, Mapping):
+        raise ConfigError(
+            f'pools={pools!r}: expected names and where their ingredients are, such as '
+            "dict(fgg='work_dirs/fgg_X/ingredients.json')"
+        )
+    runs = {
+        name: list(source) if isinstance(source, (list, tuple)) else [source]
+        for name, source in pools.items()
+        if source is not None
+    }
+    if not runs:
+        raise ConfigError('pools: there are none, give at least one')
+    for name, sources in runs.items():
+        if not sources:
+            raise ConfigError(f'pools.{name}: the list is empty; None leaves it out')
+    return runs
+
+
+def read_methods(methods: Any, pools: Mapping[str, Sequence[Any]]) -> list[Method]:
+    """Reads the config's ``methods``.
+
+    Args:
+        methods: Name -> ``dict(title=..., pool=...)`` with ``runner_type`` and ``soup``
+            as in the config of a soup, or with ``ensemble=True``. None: left out.
+        pools: Those that there are; methods of others are left out.
+
+    Raises:
+        ConfigError: None is left, or one is not as expected.
+    """
+    if not isinstance(methods, Mapping):
+        raise ConfigError(f'methods={methods!r}: expected names and their methods')
+    given = {name: values for name, values in methods.items() if values is not None}
+    read = [_read_method(name, values) for name, values in given.items()]
+    kept = [method for method in read if method.pool in pools]
+    if not kept:
+        raise ConfigError(
+            f'methods: none takes its ingredients from pools {sorted(pools)}'
+        )
+    return kept
+
+
+def _read_method(name: str, values: Any) -> Method:
+    where = f'methods.{name}'
+    if not isinstance(values, Mapping) or not isinstance(values.get('pool'), str):
+        raise ConfigError(
+            f"{where}: expected such as dict(title='GoG', pool='fgg', "
+            f"runner_type='GoGSoupRunner'), got {values!r}"
+        )
+    unknown = sorted(set(values) - _KEYS)
+    if unknown:
+        raise ConfigError(
+            f'{where}: unknown key {unknown[0]!r}, there are {sorted(_KEYS)}'
+        )
+    ensemble, runner = values.get('ensemble', False), values.get('runner_type')
+    if bool(ensemble) == bool(runner) or (ensemble and values.get('soup')):
+        raise ConfigError(
+            f'{where}: give runner_type, with soup if needed, or else ensemble=True'
+        )
+    return Method(
+        name=name,
+        title=values.get('title') or name,
+        pool=values['pool'],
+        runner_type=runner,
+        soup=dict(values.get('soup') or {}),
+    )

@@ -1,0 +1,98 @@
+"""Which model to deploy, and how sure one can be that it is the better one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Any
+
+from ff_mm.analysis.metric_values import shown
+from ff_mm.comparison.report.wording import SIGNIFICANT, metric_title, set_title
+from ff_mm.errors import FFMMError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model: what a method made of one of its pools.
+
+    Attributes:
+        method: The name of the method.
+        run: Which of its runs, from 0.
+        score: The model's validation metric.
+    """
+
+    method: str
+    run: int
+    score: float
+
+
+def choose(scores: Mapping[str, Sequence[float]], rule: str) -> Choice:
+    """Chooses a model by validation alone.
+
+    The method is that whose runs have the best mean, so that many repetitions of one
+    method are no advantage; the model is the best of its runs. Of equal ones the first
+    is taken.
+
+    Args:
+        scores: Validation metric of each run by the name of the method.
+        rule: ``'greater'`` or ``'less'``: which is better.
+
+    Raises:
+        FFMMError: No method has a score in all of its runs.
+    """
+    sign = 1 if rule == 'greater' else -1
+    means = {name: sum(runs) / len(runs) for name, runs in scores.items()}
+    known = [name for name, value in means.items() if not isnan(value)]
+    if not known:
+        raise FFMMError(f'the validation metric of every method is NaN: {list(scores)}')
+    method = max(known, key=lambda name: sign * means[name])
+    runs = scores[method]
+    run = max(range(len(runs)), key=lambda i: sign * runs[i])
+    return Choice(method, run, runs[run])
+
+
+def in_words(recommendation: Mapping[str, Any], metric: str) -> list[str]:
+    """Says in plain sentences what a recommendation comes to.
+
+    Args:
+        recommendation: ``title``, ``val``, ``candidates`` (how many methods there
+            were), ``results``, ``differences`` and ``best_single_title``, as in
+            ``comparison.json``.
+        metric: The metric of selection.
+    """
+    return list(_sentences(recommendation, metric))
+
+
+def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
+    yield (
+        f'{it["title"]} has the best {metric_title(metric)} on validation, '
+        f'{shown(it["val"])}, of {it["candidates"]} methods that leave one model.'
+    )
+    for name, result in it['results'].items():
+        yield f'On {set_title(name)} it has {_interval(result, shown)}.'
+    if not it['differences']:
+        yield 'It is a single model: no soup did better on validation.'
+    for name, difference in it['differences'].items():
+        yield (
+            f'On {set_title(name)} the difference to the best single model on '
+            f'validation ({it["best_single_title"]}) is '
+            f'{_interval(difference, _signed)}, '
+            f'p = {shown(difference["p"])}: {_verdict(difference)}.'
+        )
+
+
+def _interval(values: Mapping[str, Any], write: Any) -> str:
+    low, high = write(values['low']), write(values['high'])
+    return f'{write(values["value"])} [{low}, {high}]'
+
+
+def _signed(value: float | None) -> str:
+    return '-' if value is None else f'{value:+.4f}'
+
+
+def _verdict(difference: Mapping[str, Any]) -> str:
+    p = nan if difference['p'] is None else difference['p']
+    if not p < SIGNIFICANT:
+        return 'the two cannot be told apart with these cases'
+    return 'more than chance explains'

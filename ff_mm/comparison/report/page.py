@@ -1,0 +1,52 @@
+"""``comparison.html``: one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ff_mm.comparison.report.plots import Plot, inline_svg
+from ff_mm.comparison.report.table import Table
+from ff_mm.comparison.report.wording import metric_title, percent, set_title
+
+_TEMPLATE = 'page.html.j2'
+
+
+def to_html(
+    comparison: Mapping[str, Any], tables: Sequence[Table], plots: Sequence[Plot]
+) -> str:
+    """Writes a comparison as a page without scripts and outer resources.
+
+    Args:
+        comparison: As in ``comparison.json``.
+        tables: Its tables.
+        plots: Its plots.
+    """
+    return (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            comparison=comparison,
+            recommendation=comparison['recommendation'],
+            metric=metric_title(comparison['metric']),
+            tables={table.key: table for table in tables},
+            # Made of escaped text by an XML writer.
+            plots=[(plot, Markup(inline_svg(plot))) for plot in plots],
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= dict(percent=percent, set_title=set_title)
+    return environment

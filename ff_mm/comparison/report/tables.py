@@ -1,0 +1,311 @@
+"""The tables of a comparison, the first in the form of the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ff_mm.analysis.metric_values import shown
+from ff_mm.comparison.report.published import published, published_metric
+from ff_mm.comparison.report.table import Cell, Table
+from ff_mm.comparison.report.wording import (
+    count,
+    hours,
+    interval,
+    is_significant,
+    main_set,
+    metric_title,
+    p_value,
+    percent,
+    sentence,
+    set_title,
+    signed,
+    spread,
+)
+
+Comparison = Mapping[str, Any]
+_ABSENT = Cell('-')
+
+
+def all_tables(comparison: Comparison) -> list[Table]:
+    """Gives the tables that there is something to say in, the main one first."""
+    tables = [
+        main_table(comparison),
+        difference_table(comparison),
+        metrics_table(comparison),
+        cost_table(comparison),
+        delong_table(comparison),
+        ingredients_table(comparison),
+    ]
+    return [table for table in tables if table.rows and len(table.columns) > 1]
+
+
+def main_table(comparison: Comparison) -> Table:
+    """A row a method, a column a set; ``published`` adds the paper's results.
+
+    Raises:
+        ConfigError: ``published`` names results that the paper does not have.
+    """
+    metric, methods = comparison['metric'], comparison['methods']
+    columns = {
+        set_title(name): _results(comparison, name, metric)
+        for name in comparison['sets']
+    }
+    cells = [_result_cells(comparison, column, metric) for column in columns.values()]
+    headings = ['method', *columns]
+    if comparison['published']:
+        headings.append('paper, test')
+        cells.append(_published_cells(comparison))
+    titles = [Cell(method['title']) for method in methods.values()]
+    return Table(
+        key='main',
+        caption=f'{sentence(metric_title(metric))} with '
+        f'{percent(comparison["confidence"])} '
+        'intervals',
+        columns=headings,
+        rows=list(zip(titles, *cells, strict=True)),
+        notes=list(_main_notes(comparison)),
+    )
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """A row a method but the baseline; the difference on each set, and its p value."""
+    metric, baseline = comparison['metric'], comparison['baseline']
+    headings = ['method']
+    for name in comparison['sets']:
+        headings += [set_title(name), 'p']
+    rows = []
+    for key, method in comparison['methods'].items():
+        if key == baseline:
+            continue
+        rows.append([Cell(method['title'])])
+        for name in comparison['sets']:
+            values = _of(method, name, metric).get('difference')
+            rows[-1] += _difference_cells(values)
+    return Table(
+        key='differences',
+        caption=f'Difference in {metric_title(metric)} to '
+        f'{comparison["methods"][baseline]["title"]}, with '
+        f'{percent(comparison["confidence"])} intervals and two-sided p values',
+        columns=headings,
+        rows=rows,
+        notes=[
+            'The bootstrap is paired: all methods are evaluated on the same resampled '
+            'cases. The p values are not corrected for the number of comparisons.'
+        ],
+    )
+
+
+def metrics_table(comparison: Comparison) -> Table:
+    """A row a method, a column for each metric but the main one, on test."""
+    name = main_set(comparison)
+    others = dict.fromkeys(
+        metric
+        for method in comparison['methods'].values()
+        for metric in method['results'].get(name, {})
+        if metric != comparison['metric']
+    )
+    return Table(
+        key='metrics',
+        caption=f'All other metrics on {set_title(name)}',
+        columns=['method', *map(metric_title, others)],
+        rows=[
+            [
+                Cell(method['title']),
+                *(_estimate(_of(method, name, metric)) for metric in others),
+            ]
+            for method in comparison['methods'].values()
+        ],
+        notes=[_mark_note(comparison)] if others else [],
+    )
+
+
+_COSTS: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    'trials': ('generation', 'trials', count),
+    'epochs': ('generation', 'epochs', count),
+    'training, h:min': ('generation', 'seconds', hours),
+    'training images': ('generation', 'images', count),
+    'selection, s': ('selection', 'seconds', lambda seconds: f'{seconds:,.1f}'),
+    'selection passes': ('selection', 'passes', count),
+    'selection images': ('selection', 'images', count),
+    'models': ('inference', 'models', count),
+    'parameters, M': ('inference', 'parameters', lambda n: f'{n / 1e6:,.2f}'),
+    'MB': ('inference', 'bytes', lambda n: f'{n / 1e6:,.1f}'),
+}
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """A row a method: what generation, selection and inference cost."""
+    return Table(
+        key='cost',
+        caption='Cost of generation, of selection, and at inference',
+        columns=['method', *_COSTS],
+        rows=[
+            [Cell(method['title']), *_cost_cells(method['cost'])]
+            for method in comparison['methods'].values()
+        ],
+        notes=[
+            'Generation is that of the whole pool, however much of it went into the '
+            'model; methods of one pool share it. All are means over the runs.'
+        ],
+    )
+
+
+def delong_table(comparison: Comparison) -> Table:
+    """A row a set, class and method: AUROC after DeLong, and the difference."""
+    rows = [
+        _delong_row(comparison, name, entry)
+        for name, entries in (comparison['delong'] or {}).items()
+        for entry in entries
+    ]
+    return Table(
+        key='delong',
+        caption='AUROC of each class against the rest after DeLong, with '
+        f'{percent(comparison["confidence"])} intervals',
+        columns=['set', 'class', 'method', 'AUROC', 'difference', 'p'],
+        rows=rows,
+        notes=[
+            'A cross-check of the bootstrap, on the first run of each method. It takes '
+            'cases as independent, also where they come in groups.'
+        ],
+        names=3,
+    )
+
+
+def ingredients_table(comparison: Comparison) -> Table:
+    """A row a model: what went into it and with which weight."""
+    rows = []
+    for method in comparison['methods'].values():
+        for number, run in enumerate(method['runs']):
+            items = run['ingredients']
+            used = f'{len(items)} of {run["pool_size"]}'
+            contents = ', '.join(f'{i["name"]} ({i["weight"]:.4g})' for i in items)
+            row = (method['title'], str(number), run['file'] or '-', used, contents)
+            rows.append([Cell(text) for text in row])
+    return Table(
+        key='ingredients',
+        caption='What is in each model, with weights',
+        columns=['method', 'run', 'file', 'used', 'ingredients'],
+        rows=rows,
+        names=5,
+    )
+
+
+def _of(method: Mapping[str, Any], set_name: str, metric: str) -> Mapping[str, Any]:
+    """The result of a method; empty where there is none."""
+    return method['results'].get(set_name, {}).get(metric) or {}
+
+
+def _results(
+    comparison: Comparison, set_name: str, metric: str
+) -> list[Mapping[str, Any]]:
+    methods = comparison['methods'].values()
+    return [_of(method, set_name, metric) for method in methods]
+
+
+def _result_cells(
+    comparison: Comparison, results: Sequence[Mapping[str, Any]], metric: str
+) -> list[Cell]:
+    models = [method['models'] for method in comparison['methods'].values()]
+    values = [
+        result.get('value') if count == 1 else None
+        for result, count in zip(results, models, strict=True)
+    ]
+    best = _best(values, comparison['rule'])
+    return [
+        _estimate(result, is_best)
+        for result, is_best in zip(results, best, strict=True)
+    ]
+
+
+def _best(values: Sequence[float | None], rule: str) -> list[bool]:
+    """Which are the best, equal ones as they are shown included."""
+    known = [round(value, 4) for value in values if value is not None]
+    if not known:
+        return [False] * len(values)
+    best = max(known) if rule == 'greater' else min(known)
+    return [value is not None and round(value, 4) == best for value in values]
+
+
+def _estimate(result: Mapping[str, Any], best: bool = False) -> Cell:
+    if result.get('value') is None:
+        return _ABSENT
+    return Cell(
+        shown(result['value']),
+        interval(result),
+        best,
+        is_significant(result.get('difference')),
+        spread(result),
+    )
+
+
+def _difference_cells(values: Mapping[str, Any] | None) -> list[Cell]:
+    if values is None or values['value'] is None:
+        return [_ABSENT, _ABSENT]
+    marked = is_significant(values)
+    return [
+        Cell(signed(values['value']), interval(values, '+'), marked=marked),
+        Cell(p_value(values['p'])),
+    ]
+
+
+def _published_cells(comparison: Comparison) -> list[Cell]:
+    values = published(**comparison['published'])
+    found = [values.get(name) for name in comparison['methods']]
+    best = _best(found, 'greater')
+    return [
+        _ABSENT if value is None else Cell(f'{value:.4f}', best=is_best)
+        for value, is_best in zip(found, best, strict=True)
+    ]
+
+
+def _main_notes(comparison: Comparison) -> Iterator[str]:
+    yield _mark_note(comparison)
+    methods = comparison['methods'].values()
+    if any(method['models'] > 1 for method in methods):
+        yield 'Bold: the best of the methods that leave one model.'
+    else:
+        yield 'Bold: the best.'
+    if any(len(method['runs']) > 1 for method in methods):
+        yield 'After several runs: their mean ± standard deviation.'
+    if 'val' in comparison['sets']:
+        yield 'Models were chosen on val, so that its values are too good.'
+    if comparison['published']:
+        yield _published_note(comparison)
+
+
+def _mark_note(comparison: Comparison) -> str:
+    baseline = comparison['methods'][comparison['baseline']]['title']
+    return f'*: p < 0.05 against {baseline}.'
+
+
+def _published_note(comparison: Comparison) -> str:
+    backbone, dataset = (comparison['published'][k] for k in ('backbone', 'dataset'))
+    metric, inferred = published_metric(dataset)
+    return (
+        f'Paper: {metric_title(metric)} of {backbone} on {dataset} '
+        '(FissionFusion, arXiv 2403.13341, Table 1 and appendix A1)'
+        + (', the metric is inferred' if inferred else '')
+        + ('.' if metric == comparison['metric'] else ': not the metric of this table.')
+    )
+
+
+def _cost_cells(cost: Mapping[str, Any]) -> Iterator[Cell]:
+    for part, key, write in _COSTS.values():
+        value = (cost.get(part) or {}).get(key)
+        yield _ABSENT if value is None else Cell(write(value))
+
+
+def _delong_row(
+    comparison: Comparison, set_name: str, entry: Mapping[str, Any]
+) -> list[Cell]:
+    title = comparison['methods'][entry['method']]['title']
+    names = [Cell(set_title(set_name)), Cell(entry['class']), Cell(title)]
+    area = dict(value=entry['auroc'], low=entry['low'], high=entry['high'])
+    difference = dict(
+        value=entry['difference'],
+        low=entry['difference_low'],
+        high=entry['difference_high'],
+        p=entry['p'],
+    )
+    return [*names, _estimate(area), *_difference_cells(difference)]

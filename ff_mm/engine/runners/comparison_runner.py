@@ -1,0 +1,209 @@
+"""Comparison: every method on every set, with intervals, cost and a recommendation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+
+from ff_mm.analysis.progress import make_console, say
+from ff_mm.comparison.comparison import Comparison, Run
+from ff_mm.comparison.cost import selection_cost
+from ff_mm.comparison.ensemble import logit_ensemble
+from ff_mm.comparison.method import Method, read_methods, read_pools
+from ff_mm.comparison.predictions import Predictions
+from ff_mm.comparison.report import published, write_comparison_report
+from ff_mm.config import resolve
+from ff_mm.engine.fusion_session import FusionSession, check_data
+from ff_mm.engine.method_models import MethodModel, check_method, make_model
+from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.engine.prediction_store import PredictionStore
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.prediction_metrics import PredictionMetrics
+from ff_mm.generation.ledger import describe_environment
+from ff_mm.merging.state_dict import read_state_dict
+
+_BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
+
+
+@RUNNERS.register_module()
+class ComparisonRunner:
+    """Compares methods on validation, test and every out-of-distribution set.
+
+    It goes beyond the paper, which gives single numbers. Three steps, each of which
+    goes on where it was interrupted:
+
+    1. Selection: the soup runners of the methods make their models, with a config in
+       which there is neither a test set nor an out-of-distribution one.
+    2. Prediction: what each model says on each set is computed once and kept.
+    3. Statistics, cost and recommendation, from the predictions.
+
+    Built by ``RUNNERS.build(cfg)``. Config keys besides those of a soup:
+
+    - ``pools``, ``methods``: see :mod:`ff_mm.comparison.method`.
+    - ``baseline``: the method to which differences are taken.
+    - ``bootstrap``: ``resamples``, ``confidence``, ``seed``.
+    - ``published``: empty, or ``dict(backbone=..., dataset=...)`` of the paper, whose
+      results then stand beside those of methods of the same name.
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = resolve(cfg)
+        self.work_dir = Path(cfg.work_dir)
+        for key in ('pools', 'methods', 'baseline', 'selection', 'val_dataloader'):
+            if not self.cfg.get(key):
+                raise ConfigError(f'{cfg.filename}: {key!r} is missing')
+        tree = self.cfg.to_dict()
+        self.pools = read_pools(tree['pools'])
+        self.methods = read_methods(tree['methods'], self.pools)
+        names = [method.name for method in self.methods]
+        if self.cfg.baseline not in names:
+            raise ConfigError(
+                f'baseline={self.cfg.baseline!r} is not among the methods that have a '
+                f'pool: {names}'
+            )
+        self.bootstrap = _read_bootstrap(tree.get('bootstrap'))
+        for method in self.methods:
+            check_method(self.cfg, method, self.pools[method.pool][0])
+        self.published = _read_published(tree.get('published'))
+        self.console = make_console()
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> ComparisonRunner:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    def run(self) -> dict[str, Any]:
+        """Makes all models, evaluates them, and writes the comparison.
+
+        Returns:
+            The comparison, as written to ``comparison.json``.
+
+        Raises:
+            DatasetError: All that is wrong with the data, before anything is computed.
+            CheckpointError: All that is wrong with the ingredients.
+        """
+        check_data(self.cfg)
+        with FusionSession() as session:
+            models = {m.name: self._models(session, m) for m in self.methods}
+            evaluator = session.bench(self.cfg, self._line).evaluator
+            store = PredictionStore(self.work_dir / 'predictions', evaluator)
+            runs: dict[str, list[Run]] = {}
+            for method in self.methods:
+                self._line(f'{method.title}: predictions')
+                runs[method.name] = [
+                    self._run(method, model, session.digests(model.pool), store)
+                    for model in models[method.name]
+                ]
+            self._line(f'{self.bootstrap["resamples"]} resamples of each set')
+            comparison = self._comparison(evaluator, runs).describe()
+        comparison.update(published=self.published, environment=describe_environment())
+        write_comparison_report(comparison, self.work_dir)
+        return comparison
+
+    def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
+        folder = self.work_dir / method.name
+        return [
+            make_model(session, self.cfg, method, source, folder / f'run{run}')
+            for run, source in enumerate(self.pools[method.pool])
+        ]
+
+    def _run(
+        self,
+        method: Method,
+        model: MethodModel,
+        digests: Mapping[str, str],
+        store: PredictionStore,
+    ) -> Run:
+        """What a model predicts and what it took, once its predictions are there."""
+        return Run(
+            source=model.source,
+            soup='ensemble' if model.report is None else model.report['method'],
+            recipe=model.recipe,
+            pool_size=len(model.pool.entries),
+            file=model.file and str(model.file),
+            generation=model.pool.cost,
+            selection=selection_cost(model.report),
+            predictions=_predictions(method, model, digests, store),
+        )
+
+    def _comparison(
+        self, evaluator: ModelEvaluator, runs: Mapping[str, list[Run]]
+    ) -> Comparison:
+        parameters = sum(p.numel() for p in evaluator.model.parameters())
+        size = sum(tensor.nbytes for tensor in evaluator.weights.values())
+        return Comparison(
+            title=self.work_dir.name.removeprefix('compare_'),
+            methods=self.methods,
+            runs=runs,
+            metrics={
+                name: PredictionMetrics(evaluator.metrics(name), s.dataset.metainfo)
+                for name, s in evaluator.sets.items()
+            },
+            metric=self.cfg.selection['metric'],
+            rule=self.cfg.selection['rule'],
+            baseline=self.cfg.baseline,
+            bootstrap=self.bootstrap,
+            size=dict(parameters=parameters, bytes=size),
+        )
+
+    def _line(self, text: str) -> None:
+        say(text, self.console)
+
+
+def _predictions(
+    method: Method,
+    model: MethodModel,
+    digests: Mapping[str, str],
+    store: PredictionStore,
+) -> dict[str, Predictions]:
+    """What a model, or all of an ensemble together, say on each set."""
+    if model.file is None:
+        each = [
+            store.get({digests[entry.name]: 1.0}, entry.checkpoint.weights)
+            for entry in model.pool.entries
+        ]
+        return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
+    recipe = {digests[name]: weight for name, weight in model.recipe.items()}
+    if bn := method.soup.get('bn_reestimation'):
+        # The mean of the same ingredients, but not the same weights.
+        recipe[f'bn_reestimation={json.dumps(bn)}'] = 0.0
+    return store.get(recipe, lambda: read_state_dict(model.file))
+
+
+def _read_published(given: Any) -> dict[str, str] | None:
+    if not given:
+        return None
+    if not isinstance(given, Mapping) or set(given) != {'backbone', 'dataset'}:
+        raise ConfigError(
+            "published: expected dict(backbone='ResNet50', dataset='HAM10000'), got "
+            f'{given!r}'
+        )
+    published(**given)  # refuses here what the report would refuse at the end
+    return dict(given)
+
+
+def _read_bootstrap(given: Any) -> dict[str, Any]:
+    values = {**_BOOTSTRAP, **(given or {})}
+    if unknown := sorted(set(values) - set(_BOOTSTRAP)):
+        raise ConfigError(
+            f'bootstrap: unknown key {unknown[0]!r}, there are {sorted(_BOOTSTRAP)}'
+        )
+    resamples, confidence = values['resamples'], values['confidence']
+    if not isinstance(resamples, int) or resamples < 100:
+        raise ConfigError(f'bootstrap.resamples={resamples!r}: expected 100 or more')
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise ConfigError(
+            f'bootstrap.confidence={confidence!r}: expected a fraction, such as 0.95'
+        )
+    return values

@@ -1,0 +1,108 @@
+"""Metrics of truth and scores that are at hand: no model, no loader, no ranks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric, DumpResults
+from mmengine.logging import MMLogger
+from mmpretrain.registry import METRICS
+
+from ff_mm.errors import ConfigError
+
+
+def build_metrics(
+    evaluator: Any, dataset_meta: Mapping[str, Any] | None
+) -> list[BaseMetric]:
+    """Builds the metrics of a config, without ``DumpResults``, which gives none.
+
+    Args:
+        evaluator: The config of one metric, of a list of them, or of an evaluator that
+            has such a list as ``metrics``.
+        dataset_meta: Meta information of the data set, with the names of its classes.
+
+    Raises:
+        ConfigError: A metric that cannot be built.
+    """
+    if isinstance(evaluator, Mapping):
+        evaluator = evaluator.get('metrics', evaluator)
+    configs = [evaluator] if isinstance(evaluator, Mapping) else evaluator
+    metrics = [_build_metric(config) for config in configs]
+    metrics = [metric for metric in metrics if not isinstance(metric, DumpResults)]
+    for metric in metrics:
+        metric.dataset_meta = dataset_meta
+    return metrics
+
+
+def _build_metric(config: Any) -> BaseMetric:
+    try:
+        return METRICS.build(config)
+    except (KeyError, TypeError, ValueError) as error:
+        text = error.args[0] if error.args else error
+        raise ConfigError(f'val_evaluator: {dict(config)}: {text}') from error
+
+
+def data_sample(truth: Any, scores: np.ndarray) -> dict[str, torch.Tensor]:
+    """Returns a data sample as MMPretrain's heads leave it, as a dict.
+
+    Args:
+        truth: A class number; or of shape (labels,): 1 present, 0 absent, -1 missing.
+        scores: Probabilities of shape (classes or labels,). The class of the largest is
+            predicted, and every label with one half or more.
+    """
+    predicted = torch.from_numpy(scores).float()
+    if np.ndim(truth):
+        return dict(
+            gt_score=torch.as_tensor(truth).float(),
+            pred_score=predicted,
+            pred_label=(predicted >= 0.5).nonzero().flatten(),
+        )
+    return dict(
+        gt_label=torch.tensor([truth]),
+        pred_score=predicted,
+        pred_label=predicted.argmax().reshape(1),
+    )
+
+
+def process(metric: BaseMetric, samples: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Returns what a metric keeps of data samples, and clears the metric."""
+    metric.process(None, samples)
+    results = list(metric.results)
+    metric.results.clear()
+    return results
+
+
+def compute(metric: BaseMetric, results: Sequence[Any]) -> dict[str, Any]:
+    """Returns what a metric gives, its prefix before each name.
+
+    ``metric.evaluate`` would gather the results of all ranks.
+    """
+    values = metric.compute_metrics(list(results))
+    return {prefixed(metric, name): value for name, value in values.items()}
+
+
+def prefixed(metric: BaseMetric, name: str) -> str:
+    """Returns a name with the metric's prefix, if it has one."""
+    return f'{metric.prefix}/{name}' if metric.prefix else name
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keeps back what metrics have to say about predictions that nobody made."""
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(_nothing)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record: Any) -> bool:
+    return False

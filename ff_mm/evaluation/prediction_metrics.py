@@ -1,0 +1,143 @@
+"""The metrics of a config, of predictions that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from ff_mm.evaluation.offline import (
+    build_metrics,
+    compute,
+    data_sample,
+    prefixed,
+    process,
+    silence,
+)
+from ff_mm.evaluation.weighted import overall_floats, weighted
+
+
+class Scored(Protocol):
+    """Cases with their truth and what a model says of them.
+
+    Attributes:
+        truth: Class numbers of shape (cases,), or int8 of shape (cases, labels): 1
+            present, 0 absent, -1 missing.
+        scores: Float32 of shape (cases, classes or labels): MMPretrain's
+            ``pred_score``.
+    """
+
+    truth: np.ndarray
+    scores: np.ndarray
+
+
+class PredictionMetrics:
+    """Computes metrics of predictions, all cases or resamples of them.
+
+    Each metric sees data samples as MMPretrain's heads leave them, with truth, scores,
+    and the class of the largest score (or the labels of one half or more), and no
+    images. What comes out is what MMEngine's ``Evaluator`` gives.
+
+    Args:
+        evaluator: The config of one metric, of a list of them, or of an evaluator that
+            has such a list as ``metrics``, such as ``val_evaluator``.
+        dataset_meta: Meta information of the data set; ``classes`` names the classes.
+
+    Raises:
+        ConfigError: A metric that cannot be built.
+    """
+
+    def __init__(self, evaluator: Any, dataset_meta: Mapping[str, Any] | None) -> None:
+        self.dataset_meta = dataset_meta
+        self._metrics = build_metrics(evaluator, dataset_meta)
+
+    def evaluate(self, predictions: Scored) -> dict[str, Any]:
+        """Computes all metrics of all cases.
+
+        Args:
+            predictions: Truth and scores.
+
+        Returns:
+            Name -> value, as ``Evaluator.evaluate`` gives them.
+
+        Raises:
+            FFMMError: A metric of ff_mm that does not go with the labels.
+        """
+        found: dict[str, Any] = {}
+        samples = _samples(predictions)
+        for metric in self._metrics:
+            found.update(compute(metric, process(metric, samples)))
+        return found
+
+    def resampled(self, predictions: Scored) -> ResampledMetrics:
+        """Returns the overall metrics of resamples of the cases.
+
+        Args:
+            predictions: Truth and scores.
+
+        Raises:
+            FFMMError: A metric of ff_mm that does not go with the labels.
+        """
+        return ResampledMetrics(self._metrics, _samples(predictions))
+
+
+class ResampledMetrics:
+    """The overall metrics of resamples of the cases of one model.
+
+    Overall is what :func:`ff_mm.analysis.metric_values.overall` says, before a prefix
+    is added, if it is a fraction or another float: not what belongs to single classes,
+    no matrix and no count.
+
+    For ff_mm's own metrics sums over cases will do (:mod:`ff_mm.evaluation.weighted`),
+    thousands of resamples a second. Any other metric is computed resample by resample
+    from what it keeps of the chosen cases.
+
+    Args:
+        metrics: The metrics, with their meta information.
+        samples: Data samples as dicts.
+    """
+
+    def __init__(
+        self, metrics: Sequence[BaseMetric], samples: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._parts = []
+        for metric in metrics:
+            results = process(metric, samples)
+            with silence():
+                names = list(overall_floats(metric.compute_metrics(list(results))))
+            if names:
+                self._parts.append((metric, names, weighted(metric, results)))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the metrics, in the order of the config."""
+        return [prefixed(m, name) for m, names, _ in self._parts for name in names]
+
+    def values(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Computes the metrics of resamples.
+
+        Args:
+            counts: How often each case is in each resample, float64 of shape
+                (resamples, cases). An array of indices becomes a row of counts by
+                ``np.bincount(indices, minlength=cases)``. No resample is empty.
+
+        Returns:
+            Name -> float64 of shape (resamples,); NaN where a resample leaves a metric
+            undefined. Of ones they are the values of :meth:`PredictionMetrics.
+            evaluate`, but for rounding.
+
+        Raises:
+            FFMMError: A metric of others that does not keep one thing a case.
+        """
+        found: dict[str, np.ndarray] = {}
+        for metric, names, part in self._parts:
+            values = part.values(counts)
+            found.update((prefixed(metric, name), values[name]) for name in names)
+        return found
+
+
+def _samples(predictions: Scored) -> list[dict[str, Any]]:
+    pairs = zip(predictions.truth, predictions.scores, strict=True)
+    return [data_sample(truth, scores) for truth, scores in pairs]

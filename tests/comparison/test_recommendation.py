@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from ff_mm.comparison.recommendation import Choice, choose, in_words
+from ff_mm.errors import FFMMError
+
+NAN = float('nan')
+
+
+def test_the_best_mean_over_runs_wins_and_its_best_run_is_taken():
+    scores = dict(lucky=[0.9, 0.1], steady=[0.6, 0.7], single=[0.6])
+    assert choose(scores, 'greater') == Choice('steady', 1, 0.7)
+    assert choose(scores, 'less') == Choice('lucky', 1, 0.1)
+
+
+def test_of_equal_ones_the_first_is_taken():
+    assert choose(dict(a=[0.5, 0.5], b=[0.5]), 'greater') == Choice('a', 0, 0.5)
+
+
+def test_what_has_no_score_is_not_chosen():
+    assert choose(dict(a=[NAN], b=[0.1]), 'greater').method == 'b'
+    assert choose(dict(a=[NAN, 0.9], b=[0.1]), 'less').method == 'b'
+    with pytest.raises(FFMMError, match=r"every method is NaN: \['a'\]"):
+        choose(dict(a=[NAN]), 'greater')
+
+
+def recommendation(p, **changes):
+    difference = dict(value=0.02, low=-0.01, high=0.05, p=p)
+    return dict(
+        dict(
+            title='FGG + GoG',
+            val=0.61,
+            candidates=5,
+            results=dict(test=dict(value=0.5, low=0.4, high=0.6)),
+            differences=dict(test=difference),
+            best_single_title='GS (best)',
+        ),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(
+    ('p', 'verdict'),
+    [
+        (0.2, 'cannot be told apart with these cases'),
+        (0.05, 'cannot be told apart with these cases'),
+        (None, 'cannot be told apart with these cases'),
+        (0.01, 'more than chance explains'),
+    ],
+)
+def test_the_words_say_whether_the_difference_is_one(p, verdict):
+    first, on_test, compared = in_words(recommendation(p), 'macro_recall')
+    assert first == (
+        'FGG + GoG has the best macro recall on validation, 0.6100, of 5 methods that '
+        'leave one model.'
+    )
+    assert on_test == 'On test it has 0.5000 [0.4000, 0.6000].'
+    assert '(GS (best)) is +0.0200 [-0.0100, +0.0500]' in compared
+    assert compared.endswith(f'{verdict}.')
+
+
+def test_a_single_model_is_not_compared_with_itself():
+    *_, last = in_words(recommendation(0.2, differences={}), 'accuracy')
+    assert last == 'It is a single model: no soup did better on validation.'

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from model_outputs import of_classes, of_labels
+
+from ff_mm.comparison import Predictions, Resampling
+
+
+def drawn(resampling):
+    return np.concatenate(list(resampling.batches()))
+
+
+def with_truth(truth, groups=None):
+    truth = np.array(truth)
+    scores = np.full((len(truth), truth.max() + 1), 0.5)
+    return Predictions(scores, truth, tuple(range(len(truth))), groups)
+
+
+def test_independent_cases():
+    counts = drawn(Resampling(of_classes(60), 2000, seed=0))
+    assert counts.shape == (2000, 60)
+    assert (counts.sum(axis=1) == 60).all()
+    # Each count is binomial; 2000 of them have a standard error of 0.022.
+    assert counts.mean(axis=0) == pytest.approx(np.ones(60), abs=0.1)
+    assert counts.var() == pytest.approx(1 - 1 / 60, abs=0.02)
+
+
+def test_a_group_is_drawn_as_a_whole():
+    groups = np.random.default_rng(0).integers(100, 120, 60)
+    resampling = Resampling(of_classes(60, groups=groups), 500, seed=0)
+    counts = drawn(resampling)
+    names, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    assert resampling.groups == len(names)
+    for name, case in zip(names, first, strict=True):
+        assert (counts[:, groups == name] == counts[:, [case]]).all()
+    assert (counts[:, first].sum(axis=1) == len(names)).all()
+    assert (counts.sum(axis=1) == counts[:, first] @ sizes).all()
+    assert len(np.unique(counts.sum(axis=1))) > 1
+
+
+def test_the_same_seed_and_every_pass_gives_the_same():
+    resampling = Resampling(of_classes(), 50, seed=3)
+    counts = drawn(resampling)
+    assert np.array_equal(counts, drawn(resampling))
+    assert np.array_equal(counts, drawn(Resampling(of_classes(), 50, seed=3)))
+    assert not np.array_equal(counts, drawn(Resampling(of_classes(), 50, seed=4)))
+
+
+def test_models_of_the_same_cases_get_the_same():
+    one, other = (Resampling(of_classes(model=m), 50, seed=0) for m in (0, 1))
+    assert np.array_equal(drawn(one), drawn(other))
+
+
+def test_no_resample_lacks_a_class():
+    predictions = with_truth([0] * 29 + [1])
+    resampling = Resampling(predictions, 2000, seed=0)
+    counts = drawn(resampling)
+    assert counts.shape == (2000, 30)
+    assert (counts[:, 29] > 0).all()
+    assert resampling.may_lack == []
+    # One of 30 cases is missing from this part of all draws.
+    expected = (1 - 1 / 30) ** 30
+    part = resampling.redrawn / (2000 + resampling.redrawn)
+    assert part == pytest.approx(expected, abs=4 * (expected / 3000) ** 0.5)
+
+
+def test_a_class_in_one_group_of_many_cases():
+    predictions = with_truth([0] * 20 + [1] * 10, groups=[*range(20), *[20] * 10])
+    counts = drawn(Resampling(predictions, 300, seed=0))
+    assert (counts[:, 20:].sum(axis=1) > 0).all()
+
+
+def test_a_class_that_the_set_lacks_is_not_asked_for():
+    predictions = replace(of_classes(classes=4), truth=np.arange(60) % 2)
+    resampling = Resampling(predictions, 100, seed=0)
+    assert len(drawn(resampling)) == 100
+    assert (resampling.redrawn, resampling.may_lack) == (0, [])
+
+
+def test_labels_keep_a_positive_and_a_negative():
+    predictions = of_labels(30, labels=3, missing=0)
+    truth = predictions.truth.copy()
+    truth[:, 0] = 0
+    truth[4, 0] = 1
+    truth[:, 1] = [0] + [1] * 29
+    truth[:, 2] = [1, -1] * 15
+    predictions = replace(predictions, truth=truth)
+    resampling = Resampling(predictions, 300, seed=0)
+    counts = drawn(resampling)
+    assert (counts[:, 4] > 0).all()
+    assert (counts[:, 0] > 0).all()
+    assert resampling.redrawn > 0
+
+
+@pytest.mark.parametrize('number', [20, 60])
+def test_too_many_rare_classes_to_keep_them_all(number):
+    # Two common classes, and many of one case each.
+    predictions = with_truth([0] * 50 + [1] * 50 + list(range(2, number)))
+    resampling = Resampling(predictions, 100, seed=0)
+    counts = drawn(resampling)
+    assert len(counts) == 100
+    assert resampling.redrawn < 2 * 100 * 100
+    assert 0 < len(resampling.may_lack) < number - 2
+    assert not {0, 1} & set(resampling.may_lack)
+    kept = sorted(set(range(2, number)) - set(resampling.may_lack))
+    for label in kept:
+        assert (counts[:, predictions.truth == label] > 0).all()
+
+
+def test_ten_cases_of_ten_classes():
+    # Only a permutation has them all: one draw of 2755.
+    resampling = Resampling(with_truth(list(range(10))), 20, seed=0)
+    assert len(drawn(resampling)) == 20
+    assert resampling.may_lack
+
+
+def test_a_single_case():
+    resampling = Resampling(with_truth([1]), 5, seed=0)
+    assert drawn(resampling).tolist() == [[1]] * 5
+
+
+def test_memory_is_bounded():
+    sizes = [c.size for c in Resampling(of_classes(3000), 500, seed=0).batches()]
+    assert len(sizes) > 1
+    assert max(sizes) <= 1 << 18
