@@ -23,6 +23,8 @@ _BOOKTABS = TableFormat(
     padding=0,
     with_header_hide=None,
 )
+# Keeps an interval with the value above it and not with the one below.
+_SPACED = _BOOKTABS._replace(linebetweenrows=Line(r'\addlinespace[3pt]', '', '', ''))
 #: Columns of numbers that fit side by side; more go into a block below.
 _WIDTH = 6
 #: Rows that fit on a page; longer tables are left to the page and the text.
@@ -72,6 +74,8 @@ def latex_table(table: Table, title: str) -> str:
             r'\setlength{\tabcolsep}{4pt}',
             rf'\caption{{{escape(caption)}}}',
             rf'\label{{tab:{_label(title)}-{table.key}}}',
+            r'\smallskip',
+            '',
             '\n\n\\medskip\n'.join(_blocks(table)),
             r'\end{table}',
             '',
@@ -96,12 +100,13 @@ def _label(title: str) -> str:
 def _blocks(table: Table) -> Iterator[str]:
     """Tabulars of some of the columns each; the names of the rows lead them all."""
     numbers = range(table.names, len(table.columns))
+    has_intervals = any(cell.detail for row in table.rows for cell in row)
     for first in range(table.names, len(table.columns), _WIDTH):
         columns = [*range(table.names), *numbers[first - table.names :][:_WIDTH]]
         yield tabulate(
             [[_cell(row[i]) for i in columns] for row in table.rows],
             headers=[escape(table.columns[i]) for i in columns],
-            tablefmt=_BOOKTABS,
+            tablefmt=_SPACED if has_intervals else _BOOKTABS,
             colalign=[table.alignments[i] for i in columns],
             disable_numparse=True,
         )

@@ -165,8 +165,8 @@ def delong_table(comparison: Comparison) -> Table:
         columns=['set', 'class', 'method', 'AUROC', 'difference', 'p'],
         rows=rows,
         notes=[
-            'A cross-check of the bootstrap, on the first run of each method. It takes '
-            'cases as independent, also where they come in groups.'
+            'A cross-check of the bootstrap, on the first run of each method; where '
+            'cases come in groups, with the covariance of Obuchowski (1997).'
         ],
         names=3,
     )
