@@ -44,6 +44,8 @@ EXTRAS = {
     'tests': [
         'pytest>=8',
         'hypothesis',
+        # The oracle of bootstrap intervals, by its argument `rng`.
+        'scipy>=1.15',
         'ruff>=0.17.6,<0.18',
         'timm',
         'pydicom>=3',

@@ -32,6 +32,16 @@ def test_a_trial_is_planned_then_running_then_done_on_disk(tmp_path):
     assert again.cost() == dict(trials=1, epochs=3, seconds=1.2)
 
 
+def test_training_images_are_counted_unless_an_older_trial_did_not(tmp_path):
+    ledger = Ledger(tmp_path / 'ledger.json', CONFIG, TRIALS)
+    ledger.finish('probe', dict(RESULT, images=300))
+    assert ledger.cost()['images'] == 300
+    ledger.finish('base_lr0.001', dict(RESULT, images=120))
+    assert ledger.cost()['images'] == 420
+    ledger.finish('fission_lr0.001', RESULT)
+    assert 'images' not in ledger.cost()
+
+
 def test_entries_say_what_a_trial_is(tmp_path):
     ledger = Ledger(tmp_path / 'ledger.json', CONFIG, TRIALS)
     entry = ledger.entry('fission_lr0.001')
