@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from ff_mm.comparison.assessment import assess
@@ -104,7 +105,7 @@ class Comparison:
             delong={split: self._delong(split) for split in self._unseen},
             recommendation=self._recommend(rows),
         )
-        text = json.dumps(described, default=float)
+        text = json.dumps(described, default=lambda array: array.tolist())
         return json.loads(text, parse_constant=lambda _: None)
 
     @property
@@ -168,7 +169,11 @@ class Comparison:
         if not scores:
             return None
         chosen = choose(scores, self.rule)
-        singles = {n: s for n, s in scores.items() if rows[n]['soup'] == 'best'}
+        singles = {
+            name: values
+            for name, values in scores.items()
+            if rows[name]['soup'] == 'best' and not any(map(isnan, values))
+        }
         single = choose(singles, self.rule) if singles else None
         rival = None if chosen.method in singles else single
         results, differences = self._against(chosen, rival)
@@ -205,7 +210,7 @@ class Comparison:
             metrics = self.metrics[split]
             found = assess(predictions, metrics, baseline, **self.bootstrap)['results']
             values = found['chosen'].get(self.metric)
-            if values is None:
+            if values is None or isnan(values['value']):
                 continue
             results[split] = {key: values[key] for key in ('value', 'low', 'high')}
             if rival is not None:

@@ -56,9 +56,8 @@ def in_words(recommendation: Mapping[str, Any], metric: str) -> list[str]:
     """Says in plain sentences what a recommendation comes to.
 
     Args:
-        recommendation: ``title``, ``val``, ``candidates`` (how many methods there
-            were), ``results``, ``differences`` and ``best_single_title``, as in
-            ``comparison.json``.
+        recommendation: As in ``comparison.json``; ``candidates`` is how many methods
+            there were.
         metric: The metric of selection.
     """
     return list(_sentences(recommendation, metric))
@@ -71,7 +70,7 @@ def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
     )
     for name, result in it['results'].items():
         yield f'On {set_title(name)} it has {_interval(result, shown)}.'
-    if not it['differences']:
+    if it['method'] == it['best_single']:
         yield 'It is a single model: no soup did better on validation.'
     for name, difference in it['differences'].items():
         yield (

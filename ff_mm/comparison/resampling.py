@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ff_mm.comparison.predictions import Predictions
+from ff_mm.comparison.predictions import Predictions, PredictionsError
 
 # Elements of a batch of counts: small enough for the processor's cache.
 _BATCH = 1 << 18
@@ -43,12 +43,20 @@ class Resampling:
         groups: How many groups there are; of independent cases, as many as cases.
         may_lack: Numbers of the classes or labels that a resample need not have.
         redrawn: How many were drawn again; known once all have been drawn.
+
+    Raises:
+        PredictionsError: There is only one case or group.
     """
 
     def __init__(self, predictions: Predictions, resamples: int, seed: int) -> None:
         self._resamples = resamples
         self._seed = seed
         self._group_of, self.groups = _numbered(predictions)
+        if self.groups < 2:
+            raise PredictionsError(
+                'bootstrap: all cases are one group (patient, lesion), so that nothing '
+                'can be drawn; leave the group out of the data set'
+            )
         kinds = _kinds(predictions)
         occurring = np.flatnonzero(kinds.any(axis=0))
         having = self._groups_that_have(kinds[:, occurring])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,12 @@ def check_method(cfg: Config, method: Method, source: Any) -> None:
 
 
 def make_model(
-    session: FusionSession, cfg: Config, method: Method, source: Any, folder: Path
+    session: FusionSession,
+    cfg: Config,
+    method: Method,
+    source: Any,
+    folder: Path,
+    notify: Callable[[str], None],
 ) -> MethodModel:
     """Lets a method make its model of one pool, if it has not done so before.
 
@@ -87,6 +92,7 @@ def make_model(
         method: The method.
         source: The pool.
         folder: Where the soup goes.
+        notify: Takes lines for the user.
 
     Raises:
         CheckpointError: All that is wrong with the ingredients.
@@ -95,7 +101,8 @@ def make_model(
     if method.is_ensemble:
         return MethodModel(source, pool)
     cfg = selection_config(cfg, method, source, folder)
-    key = _digest(cfg, sorted(session.digests(pool).items()))
+    evaluator = session.bench(cfg, notify).evaluator
+    key = _digest(cfg, sorted(session.digests(pool).items()), evaluator.keys['val'])
     report = _made_before(folder, key)
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)
@@ -125,9 +132,11 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
     return Config(tree, filename=cfg.filename)
 
 
-def _digest(cfg: Config, ingredients: Sequence[tuple[str, str]]) -> str:
+def _digest(
+    cfg: Config, ingredients: Sequence[tuple[str, str]], validation: str
+) -> str:
     tree = {key: value for key, value in cfg.to_dict().items() if key != 'work_dir'}
-    text = json.dumps([tree, ingredients], sort_keys=True, default=str)
+    text = json.dumps([tree, ingredients, validation], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

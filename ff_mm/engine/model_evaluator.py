@@ -241,6 +241,8 @@ class ModelEvaluator:
         dataset = self.sets[split].dataset
         parts = dict(
             shown=evaluation_fingerprint(self.cfg, loader, dataset),
+            # Two sets can have images of the same names and labels in other folders.
+            dataset=loader['dataset'],
             classes=dataset.metainfo.get('classes'),
             model=self.cfg.model,
             dtype=self.options.dtype,

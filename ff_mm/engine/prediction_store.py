@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,16 @@ class PredictionStore:
         for split, key in self._evaluator.prediction_keys.items():
             name = f'{evaluation_key(key, recipe)[:32]}.npz'
             path = self._folder / split / name
-            if not path.is_file():
+            cases, groups = self._cases[split]
+            kept = Predictions.read(path) if path.is_file() else None
+            if kept is None or kept.cases != tuple(cases):
                 if not loaded:
                     self._evaluator.load(load())
                 loaded = True
-                self._predict(split).save(path)
-            found[split] = Predictions.read(path)
+                kept = self._predict(split)
+                kept.save(path)
+            # Groups can be told later than images were seen.
+            found[split] = replace(kept, groups=groups)
         return found
 
     def _predict(self, split: str) -> Predictions:

@@ -135,8 +135,8 @@ def test_how_it_was_done_is_said(tmp_path):
     assert 'mel 40, nv 200, bcc 92, df 1; too rare to be asked for: df' in text
 
 
-def test_unknown_published_results_leave_no_file(tmp_path):
+def test_unknown_published_results_cost_the_pages_but_not_the_numbers(tmp_path):
     it = comparison(published=dict(backbone='VGG', dataset='HAM10000'))
     with pytest.raises(ConfigError, match='VGG'):
         write_comparison_report(it, tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == ['comparison.json']

@@ -29,7 +29,9 @@ def recommendation(p, **changes):
     difference = dict(value=0.02, low=-0.01, high=0.05, p=p)
     return dict(
         dict(
+            method='fgg_gog',
             title='FGG + GoG',
+            best_single='gs_best',
             val=0.61,
             candidates=5,
             results=dict(test=dict(value=0.5, low=0.4, high=0.6)),
@@ -61,5 +63,11 @@ def test_the_words_say_whether_the_difference_is_one(p, verdict):
 
 
 def test_a_single_model_is_not_compared_with_itself():
-    *_, last = in_words(recommendation(0.2, differences={}), 'accuracy')
+    found = recommendation(0.2, differences={}, method='gs_best')
+    *_, last = in_words(found, 'accuracy')
     assert last == 'It is a single model: no soup did better on validation.'
+
+
+def test_a_soup_without_a_rival_is_not_called_a_single_model():
+    words = in_words(recommendation(0.2, differences={}, best_single=None), 'accuracy')
+    assert len(words) == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_outputs import of_classes, of_labels
 
-from ff_mm.comparison import Predictions, Resampling
+from ff_mm.comparison import Predictions, PredictionsError, Resampling
 
 
 def drawn(resampling):
@@ -117,9 +117,12 @@ def test_ten_cases_of_ten_classes():
     assert resampling.may_lack
 
 
-def test_a_single_case():
-    resampling = Resampling(with_truth([1]), 5, seed=0)
-    assert drawn(resampling).tolist() == [[1]] * 5
+@pytest.mark.parametrize(
+    'found', [of_classes(cases=1), of_classes(cases=9, groups=np.zeros(9, int))]
+)
+def test_of_one_case_or_group_nothing_can_be_drawn(found):
+    with pytest.raises(PredictionsError, match='leave the group out'):
+        Resampling(found, 10, 0)
 
 
 def test_memory_is_bounded():

@@ -27,6 +27,7 @@ METHODS = dict(
     fgg_ensemble=dict(title='ensemble', pool='fgg', ensemble=True),
 )
 SETS = ['val', 'test', 'ood/corrupted']
+BN = dict(bn_reestimation=dict(num_samples=40))
 
 
 @pytest.fixture(scope='module')
@@ -242,6 +243,98 @@ def test_predictions_and_models_are_made_once(comparison, monkeypatch):
         assert method['cost'] == found['methods'][name]['cost']
 
 
+@DATASETS.register_module()
+class Relabelled(Digits):
+    """Digits of a file that somebody edits: labels and patients of the test's."""
+
+    shift, patients, inverted = 0, 0, False
+
+    def load_data_list(self):
+        infos = super().load_data_list()
+        for number, info in enumerate(infos):
+            info['gt_label'] = (info['gt_label'] + self.shift) % 10
+            if self.patients:
+                info['group'] = f'patient {number % self.patients}'
+        return infos
+
+
+@pytest.fixture
+def edited(monkeypatch):
+    def edit(**values):
+        for name, value in values.items():
+            monkeypatch.setattr(Relabelled, name, value)
+
+    return edit
+
+
+def few(pools, work_dir, split):
+    cfg = comparison_config(pools, work_dir)
+    cfg.methods = dict(fgg_gog=METHODS['fgg_gog'], gs_best=METHODS['gs_best'])
+    cfg[f'{split}_dataloader'].dataset.type = 'Relabelled'
+    return cfg
+
+
+def test_other_validation_labels_choose_anew(pools, tmp_path, edited):
+    cfg = few(pools, tmp_path, 'val')
+    first = run(cfg)
+    edited(shift=3)
+    second = run(cfg)
+    fresh = run(few(pools, tmp_path / 'fresh', 'val'))
+    for name, method in second['methods'].items():
+        assert method['results'] == fresh['methods'][name]['results']
+        assert method['results']['val'] != first['methods'][name]['results']['val']
+
+
+def test_groups_that_are_told_later_count(pools, tmp_path, edited, monkeypatch):
+    cfg = few(pools, tmp_path, 'test')
+    first = run(cfg)
+    assert first['sets']['test']['groups'] is None
+    edited(patients=12)
+    second = run(cfg)
+    assert second['sets']['test']['groups'] == 12
+    one, two = (f['methods']['gs_best']['results']['test'] for f in (first, second))
+    assert one['accuracy']['value'] == two['accuracy']['value']
+    assert one['accuracy']['low'] != two['accuracy']['low']
+
+
+def test_a_set_that_shuffles_is_refused(pools, tmp_path):
+    cfg = few(pools, tmp_path, 'test')
+    cfg.test_dataloader.sampler.shuffle = True
+    with pytest.raises(ConfigError, match='test: its sampler has shuffle=True'):
+        run(cfg)
+
+
+def test_ensembles_alone_are_compared_but_none_is_recommended(pools, tmp_path):
+    cfg = comparison_config(pools, tmp_path, baseline='fgg_ensemble')
+    cfg.methods = dict(fgg_ensemble=METHODS['fgg_ensemble'])
+    found = run(cfg)
+    assert found['recommendation'] is None
+    for name in ('comparison.md', 'comparison.html', 'comparison.tex'):
+        assert (tmp_path / name).is_file()
+
+
+def test_a_confusion_matrix_is_no_number_and_goes_to_the_json(pools, tmp_path):
+    cfg = few(pools, tmp_path, 'test')
+    cfg.test_evaluator = [
+        dict(type='ConfusionMatrix'),
+        dict(type='MulticlassMetric', confusion_matrix=True),
+    ]
+    found = run(cfg)
+    metrics = found['methods']['gs_best']['runs'][0]['metrics']['test']
+    matrices = [value for value in metrics.values() if isinstance(value, list)]
+    assert [np.shape(matrix) for matrix in matrices] == [(10, 10)] * 2
+    assert 'accuracy' in found['methods']['gs_best']['results']['test']
+
+
+def test_reestimated_soups_have_predictions_of_their_own(pools, tmp_path):
+    cfg = comparison_config(pools, tmp_path, baseline='plain')
+    plain = METHODS['fgg_uniform']
+    cfg.methods = dict(plain=plain, bn=dict(plain, soup=BN))
+    found = run(cfg)['methods']
+    values = [found[name]['results']['test']['loss']['value'] for name in cfg.methods]
+    assert values[0] != values[1]
+
+
 def test_other_ingredients_make_another_model(pools, tmp_path):
     first = run(comparison_config(pools, tmp_path))
     swapped = comparison_config(pools, tmp_path)
@@ -286,6 +379,8 @@ def test_a_damaged_prediction_is_named(comparison):
             dict(methods__fgg_gog__soup=dict(groupby='lr')),
             r"methods\.fgg_gog: soup: unknown key 'groupby'",
         ),
+        (dict(bootstrap__seed=-1), r'bootstrap\.seed=-1: expected 0 or more'),
+        (dict(bootstrap__seed=None), r'bootstrap\.seed=None: expected 0 or more'),
         (dict(published=dict(backbone='VGG', dataset='APTOS')), 'VGG'),
         (dict(published=dict(network='DeiT-B')), 'published: expected dict'),
         (dict(selection__metric='auroc'), r"'auroc' is not among"),

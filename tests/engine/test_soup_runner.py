@@ -465,6 +465,17 @@ def test_an_ood_set_that_is_not_there_says_how_to_do_without(generation, tmp_pat
         run(cfg)
 
 
+def test_sets_of_equal_names_and_labels_are_not_taken_for_one(
+    generation, tmp_path, monkeypatch
+):
+    # As with a copy of the test images in another folder, blurred say.
+    monkeypatch.setattr('ff_mm.engine.validation.fingerprint', lambda dataset: 'same')
+    evaluator = ModelEvaluator(soup_config(generation, tmp_path, 'uniform'))
+    for keys in (evaluator.keys, evaluator.prediction_keys):
+        assert len({keys['test'], keys['ood/corrupted']}) == 2
+    evaluator.close()
+
+
 def test_a_config_without_test_and_ood_sets_will_do(generation, tmp_path):
     cfg = soup_config(generation, tmp_path, 'uniform', ood_dataloaders=None)
     for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):

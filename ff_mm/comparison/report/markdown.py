@@ -31,11 +31,12 @@ def _lines(comparison: Mapping[str, Any], tables: Sequence[Table]) -> Iterator[s
     yield ''
     yield f'Compared by {escape(metric_title(comparison["metric"]))}.'
     yield ''
-    yield '## Recommendation'
-    yield ''
-    for sentence in comparison['recommendation']['text']:
-        yield f'- {escape(sentence)}'
-    yield f'- File: {escape(comparison["recommendation"]["file"])}'
+    if recommendation := comparison['recommendation']:
+        yield '## Recommendation'
+        yield ''
+        for sentence in recommendation['text']:
+            yield f'- {escape(sentence)}'
+        yield f'- File: {escape(recommendation["file"])}'
     for table in tables:
         yield ''
         yield f'## {escape(table.caption)}'

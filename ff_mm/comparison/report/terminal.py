@@ -34,10 +34,11 @@ def comparison_table(
     console.print(shown)
     for note in table.notes:
         say(note, console)
-    say('', console)
-    for sentence in comparison['recommendation']['text']:
-        say(sentence, console)
-    say(f'File: {comparison["recommendation"]["file"]}', console)
+    if recommendation := comparison['recommendation']:
+        say('', console)
+        for sentence in recommendation['text']:
+            say(sentence, console)
+        say(f'File: {recommendation["file"]}', console)
 
 
 def _text(cell: Cell) -> Text:

@@ -34,6 +34,8 @@ def write_comparison_report(
         ConfigError: ``published`` names results that the paper does not have.
     """
     folder = Path(work_dir)
+    files = [folder / 'comparison.json']
+    write_json(dict(comparison), files[0])  # first: it cost the most
     tables = all_tables(comparison)
     plots = draw_plots(comparison)
     texts = {
@@ -42,8 +44,6 @@ def write_comparison_report(
         'tex': to_latex(comparison, tables),
         'html': to_html(comparison, tables, plots),
     }
-    files = [folder / 'comparison.json']
-    write_json(dict(comparison), files[0])
     for suffix, text in texts.items():
         files.append(folder / f'comparison.{suffix}')
         with atomic_write(files[-1], 'w') as file:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from ff_mm.engine.passes.cases import Cases, KeptCases, StreamedCases, keep
 from ff_mm.engine.passes.early_exit import EarlyExit, Selection
 from ff_mm.engine.passes.options import EvaluationOptions
+from ff_mm.errors import ConfigError
 from ff_mm.evaluation.attainable import AttainableScore
 from ff_mm.merging import NoBetterThan
 
@@ -110,7 +111,15 @@ class EvaluationSet:
         Returns:
             The data samples as dicts, in the order of the data set: ``pred_score`` and
             ``gt_label`` or ``gt_score``, among others.
+
+        Raises:
+            ConfigError: The data loader shuffles.
         """
+        if getattr(self._loader.sampler, 'shuffle', False):
+            raise ConfigError(
+                f'{self.name}: its sampler has shuffle=True, so nobody can tell which '
+                'case is which; set shuffle=False'
+            )
         if self.count.passes:
             self.keep()
         self.count.passes += 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
@@ -24,6 +25,7 @@ from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.prediction_store import PredictionStore
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.prediction_metrics import PredictionMetrics
+from ff_mm.files import sha256
 from ff_mm.generation.ledger import describe_environment
 from ff_mm.merging.state_dict import read_state_dict
 
@@ -73,6 +75,7 @@ class ComparisonRunner:
                 f'pool: {names}'
             )
         self.bootstrap = _read_bootstrap(tree.get('bootstrap'))
+        self.left_out = [name for name in tree['methods'] if name not in names]
         for method in self.methods:
             check_method(self.cfg, method, self.pools[method.pool][0])
         self.published = _read_published(tree.get('published'))
@@ -93,6 +96,11 @@ class ComparisonRunner:
             DatasetError: All that is wrong with the data, before anything is computed.
             CheckpointError: All that is wrong with the ingredients.
         """
+        if self.left_out:
+            self._line(f'without a pool, or None: {", ".join(self.left_out)}')
+        for name, sources in self.pools.items():
+            if len(sources) > 1:
+                self._line(f'pools.{name}: {len(sources)} repetitions of one plan')
         check_data(self.cfg)
         with FusionSession() as session:
             models = {m.name: self._models(session, m) for m in self.methods}
@@ -114,7 +122,9 @@ class ComparisonRunner:
     def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
         folder = self.work_dir / method.name
         return [
-            make_model(session, self.cfg, method, source, folder / f'run{run}')
+            make_model(
+                session, self.cfg, method, source, folder / f'run{run}', self._line
+            )
             for run, source in enumerate(self.pools[method.pool])
         ]
 
@@ -126,6 +136,10 @@ class ComparisonRunner:
         store: PredictionStore,
     ) -> Run:
         """What a model predicts and what it took, once its predictions are there."""
+        predictions = _predictions(method, model, digests, store)
+        for name, of_set in predictions.items():
+            if np.isnan(of_set.scores).any():
+                self._line(f'note: {method.title} predicts NaN on {name}')
         return Run(
             source=model.source,
             soup='ensemble' if model.report is None else model.report['method'],
@@ -134,7 +148,7 @@ class ComparisonRunner:
             file=model.file and str(model.file),
             generation=model.pool.cost,
             selection=selection_cost(model.report),
-            predictions=_predictions(method, model, digests, store),
+            predictions=predictions,
         )
 
     def _comparison(
@@ -174,10 +188,12 @@ def _predictions(
             for entry in model.pool.entries
         ]
         return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    recipe = {digests[name]: weight for name, weight in model.recipe.items()}
-    if bn := method.soup.get('bn_reestimation'):
-        # The mean of the same ingredients, but not the same weights.
-        recipe[f'bn_reestimation={json.dumps(bn)}'] = 0.0
+    recipe: dict[str, float] = Counter()
+    for name, weight in model.recipe.items():
+        recipe[digests[name]] += weight
+    if method.soup.get('bn_reestimation'):
+        # Not the mean of the ingredients alone: training data are in it too.
+        recipe = {sha256(model.file): 1.0}
     return store.get(recipe, lambda: read_state_dict(model.file))
 
 
@@ -194,6 +210,8 @@ def _read_published(given: Any) -> dict[str, str] | None:
 
 
 def _read_bootstrap(given: Any) -> dict[str, Any]:
+    if given and not isinstance(given, Mapping):
+        raise ConfigError(f'bootstrap={given!r}: expected dict(resamples=2000)')
     values = {**_BOOTSTRAP, **(given or {})}
     if unknown := sorted(set(values) - set(_BOOTSTRAP)):
         raise ConfigError(
@@ -206,4 +224,6 @@ def _read_bootstrap(given: Any) -> dict[str, Any]:
         raise ConfigError(
             f'bootstrap.confidence={confidence!r}: expected a fraction, such as 0.95'
         )
+    if not isinstance(values['seed'], int) or values['seed'] < 0:
+        raise ConfigError(f'bootstrap.seed={values["seed"]!r}: expected 0 or more')
     return values
