@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from statistics import fmean
 from typing import Any
 
 from ff_mm.comparison.assessment import assess
@@ -183,6 +184,8 @@ class Comparison:
             run=chosen.run,
             file=self.runs[chosen.method][chosen.run].file,
             val=chosen.score,
+            runs=len(scores[chosen.method]),
+            mean=fmean(scores[chosen.method]),
             candidates=len(scores),
             results=results,
             best_single=single and single.method,

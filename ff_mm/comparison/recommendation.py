@@ -66,8 +66,13 @@ def in_words(recommendation: Mapping[str, Any], metric: str) -> list[str]:
 def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
     yield (
         f'{it["title"]} has the best {metric_title(metric)} on validation, '
-        f'{shown(it["val"])}, of {it["candidates"]} methods that leave one model.'
+        f'{shown(it["mean"])}, of {it["candidates"]} methods that leave one model.'
     )
+    if it['runs'] > 1:
+        yield (
+            f'That is the mean of {it["runs"]} runs; run {it["run"]} is the best of '
+            f'them with {shown(it["val"])}.'
+        )
     for name, result in it['results'].items():
         yield f'On {set_title(name)} it has {_interval(result, shown)}.'
     if it['method'] == it['best_single']:

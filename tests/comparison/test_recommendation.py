@@ -33,6 +33,9 @@ def recommendation(p, **changes):
             title='FGG + GoG',
             best_single='gs_best',
             val=0.61,
+            mean=0.61,
+            run=0,
+            runs=1,
             candidates=5,
             results=dict(test=dict(value=0.5, low=0.4, high=0.6)),
             differences=dict(test=difference),
@@ -60,6 +63,15 @@ def test_the_words_say_whether_the_difference_is_one(p, verdict):
     assert on_test == 'On test it has 0.5000 [0.4000, 0.6000].'
     assert '(GS (best)) is +0.0200 [-0.0100, +0.0500]' in compared
     assert compared.endswith(f'{verdict}.')
+
+
+def test_of_several_runs_the_best_is_named_beside_their_mean():
+    found = recommendation(0.2, runs=2, run=1, mean=0.58)
+    first, second, *_ = in_words(found, 'macro_recall')
+    assert 'validation, 0.5800, of 5 methods' in first
+    assert (
+        second == 'That is the mean of 2 runs; run 1 is the best of them with 0.6100.'
+    )
 
 
 def test_a_single_model_is_not_compared_with_itself():

@@ -225,8 +225,7 @@ def keep(results: dict[str, StateDict], name: str, files: Files) -> None:
 def check_memory(needed: int) -> None:
     """Says before anything is measured if the plain way would not fit into memory."""
     available = memory()
-    # A tenth is lost between what was loaded and freed, and a loaded checkpoint comes
-    # on top; 17 GB of weights did not fit into 24.
+    # 17 GB of weights were seen not to fit into 24.
     if available is not None and 1.4 * needed > available:
         raise FFMMError(
             f'the plain way needs {needed / 1e9:.1f} GB of memory for all weights, '
