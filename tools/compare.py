@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 
-from ff_mm.comparison.report import comparison_table
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
+from ff_mm.comparison.report import comparison_table
 from ff_mm.errors import ConfigError
 
 
