@@ -1,6 +1,6 @@
 """Everything that extends MMEngine: schedulers, hooks, runners, file handling."""
 
-from ff_mm.engine import atomic_backend, checkpoint_loading
+from ff_mm.engine import atomic_backend, checkpoint_loading, subset_copies
 from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from ff_mm.engine.hooks import *  # noqa: F403
 from ff_mm.engine.runners import *  # noqa: F403
@@ -12,4 +12,5 @@ __all__ = [
     'SnapshotValLoop',
     'atomic_backend',
     'checkpoint_loading',
+    'subset_copies',
 ]
