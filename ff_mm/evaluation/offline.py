@@ -17,7 +17,9 @@ from ff_mm.errors import ConfigError
 
 
 def build_metrics(
-    evaluator: Any, dataset_meta: Mapping[str, Any] | None
+    evaluator: Any,
+    dataset_meta: Mapping[str, Any] | None,
+    where: str = 'val_evaluator',
 ) -> list[BaseMetric]:
     """Builds the metrics of a config, without ``DumpResults``, which gives none.
 
@@ -25,6 +27,7 @@ def build_metrics(
         evaluator: The config of one metric, of a list of them, or of an evaluator that
             has such a list as ``metrics``.
         dataset_meta: Meta information of the data set, with the names of its classes.
+        where: The config key, for the error.
 
     Raises:
         ConfigError: A metric that cannot be built.
@@ -32,19 +35,19 @@ def build_metrics(
     if isinstance(evaluator, Mapping):
         evaluator = evaluator.get('metrics', evaluator)
     configs = [evaluator] if isinstance(evaluator, Mapping) else evaluator
-    metrics = [_build_metric(config) for config in configs]
+    metrics = [_build_metric(config, where) for config in configs]
     metrics = [metric for metric in metrics if not isinstance(metric, DumpResults)]
     for metric in metrics:
         metric.dataset_meta = dataset_meta
     return metrics
 
 
-def _build_metric(config: Any) -> BaseMetric:
+def _build_metric(config: Any, where: str) -> BaseMetric:
     try:
         return METRICS.build(config)
     except (KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
-        raise ConfigError(f'val_evaluator: {dict(config)}: {text}') from error
+        raise ConfigError(f'{where}: {dict(config)}: {text}') from error
 
 
 def data_sample(truth: Any, scores: np.ndarray) -> dict[str, torch.Tensor]:

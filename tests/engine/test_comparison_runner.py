@@ -363,6 +363,11 @@ def test_a_damaged_prediction_is_named(comparison):
     ('changes', 'message'),
     [
         (dict(pools=None), "'pools' is missing"),
+        (dict(pools__fgg='absent/ingredients.json'), 'run the generation first'),
+        (
+            dict(test_evaluator=[dict(type='MulticlassMetric', items=['recal'])]),
+            r'test_evaluator: .*recal',
+        ),
         (dict(baseline='gog'), r"baseline='gog' is not among the methods.*gs_best"),
         (dict(pools__gs=None), r"baseline='gs_best' is not among the methods"),
         (dict(bootstrap__resample=10), r"bootstrap: unknown key 'resample'"),

@@ -24,6 +24,7 @@ from ff_mm.engine.method_models import MethodModel, check_method, make_model
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.prediction_store import PredictionStore
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.offline import build_metrics
 from ff_mm.evaluation.prediction_metrics import PredictionMetrics
 from ff_mm.files import sha256
 from ff_mm.generation.ledger import describe_environment
@@ -102,7 +103,11 @@ class ComparisonRunner:
             if len(sources) > 1:
                 self._line(f'pools.{name}: {len(sources)} repetitions of one plan')
         check_data(self.cfg)
+        if self.cfg.get('test_evaluator'):
+            build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
         with FusionSession() as session:
+            for source in (s for sources in self.pools.values() for s in sources):
+                session.pool(source)  # all of them, before the first soup is made
             models = {m.name: self._models(session, m) for m in self.methods}
             evaluator = session.bench(self.cfg, self._line).evaluator
             store = PredictionStore(self.work_dir / 'predictions', evaluator)
