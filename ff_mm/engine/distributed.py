@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import is_distributed
+
+from ff_mm.parallel.team import Team
 
 
 def init_distributed(cfg: Config) -> None:
-    """Initialises the process group that ``cfg.launcher`` asks for, once.
+    """Makes the process group that ``cfg.launcher`` asks for, once.
 
     A plan writes its ledger before it builds a Runner, and only one process may.
-    MMEngine's own ``init_dist`` calls CUDA whatever the backend is, so that without a
-    GPU the gloo group is made here; the Runners then find it.
+    MMEngine's own ``init_dist`` calls CUDA whatever the backend is; the Runners find
+    the group that is made here.
 
     Args:
-        cfg: A config with ``launcher`` and ``env_cfg.dist_cfg``.
+        cfg: A config with ``launcher`` and, for GPUs, ``env_cfg.dist_cfg``.
     """
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none' or is_distributed():
         return
+    options: dict[str, Any] = {}
     if torch.cuda.is_available():
-        dist_cfg: Mapping[str, Any] = cfg.get('env_cfg', {}).get('dist_cfg', {})
-        init_dist(launcher, **dist_cfg)
-    else:
-        torch.distributed.init_process_group('gloo')
+        options.update(cfg.get('env_cfg', {}).get('dist_cfg') or {})
+    if 'timeout' in options:  # seconds, as MMEngine has it
+        options['timeout'] = timedelta(seconds=options['timeout'])
+    Team.of_launcher(launcher).join(**options)
 
 
 def model_wrapper(cfg: Config) -> dict[str, Any] | None:

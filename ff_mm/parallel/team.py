@@ -1,0 +1,185 @@
+"""Processes that share out work among themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed import rendezvous
+
+from ff_mm.errors import FFMMError
+from ff_mm.parallel.launching import set_environment
+
+# How long a wait goes on before Python is asked whether there is a signal.
+_SLICE = timedelta(seconds=1)
+# By then all work is done; whoever has not left is gone.
+_FAREWELL = 60
+
+
+class TeamError(FFMMError):
+    """Processes that can no longer work together."""
+
+
+class Team:
+    """The processes of one command, which talk through torch.distributed's store.
+
+    They form no process group unless they :meth:`join` one, so that to MMEngine each is
+    alone: it trains whole models with all of its data. What they tell each other is
+    JSON. A process without others is a team, too.
+
+    Args:
+        store: That all processes have in common.
+        rank: Number of this process, from 0.
+        size: How many processes there are.
+    """
+
+    def __init__(self, store: dist.Store, rank: int = 0, size: int = 1) -> None:
+        self.rank = rank
+        self.size = size
+        self._store = store
+        self._rounds: dict[str, int] = {}
+
+    @classmethod
+    def alone(cls) -> Team:
+        """A team of one."""
+        return cls(dist.HashStore())
+
+    @staticmethod
+    @cache
+    def of_launcher(launcher: str) -> Team:
+        """The team that a launcher has started; the same at each call.
+
+        Each process takes a GPU, where there are any.
+
+        Args:
+            launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+        Raises:
+            ConfigError: The process was not started by that launcher.
+            TeamError: The process that keeps the store cannot be reached.
+        """
+        if launcher == 'none':
+            return Team.alone()
+        set_environment(launcher)
+        if torch.cuda.is_available():
+            device = int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()
+            torch.cuda.set_device(device)
+        try:
+            store, rank, size = next(rendezvous('env://'))
+        except RuntimeError as error:
+            where = f'{os.environ["MASTER_ADDR"]}:{os.environ["MASTER_PORT"]}'
+            raise TeamError(
+                f'{where} (MASTER_ADDR, MASTER_PORT): no connection: {error}'
+            ) from error
+        # A team that torchrun restarts must not find what its forerunner has said.
+        attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+        return Team(dist.PrefixStore(f'ff_mm/{attempt}', store), rank, size)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process does what is done but once."""
+        return self.rank == 0
+
+    def add(self, what: str, amount: int) -> int:
+        """Adds to a number that all have in common, atomically; returns the sum."""
+        return self._store.add(f'sum/{what}', amount)
+
+    def next_number(self, what: str) -> int:
+        """Returns 0, 1, 2, ...: each to one process only."""
+        return self.add(what, 1) - 1
+
+    def tell(self, key: str, value: Any = None) -> None:
+        """Lets all know a value."""
+        self._store.set(f'said/{key}', json.dumps(value))
+
+    def is_told(self, key: str, wait: timedelta = timedelta(0)) -> bool:
+        """Whether somebody has told a value, at once or within a time."""
+        name = f'said/{key}'
+        if wait:
+            with suppress(RuntimeError):  # the time is over; or the store is gone
+                self._store.wait([name], wait)
+        return self._store.check([name])
+
+    def listen(self, key: str) -> Any:
+        """Waits for a value, for as long as it takes."""
+        while not self.is_told(key, _SLICE):
+            pass  # Python handles signals between two waits
+        return json.loads(self._store.get(f'said/{key}'))
+
+    def first_does(self, what: str, function: Callable[[], Any]) -> Any:
+        """Has the first process do something while the others wait.
+
+        Args:
+            what: A name for it.
+            function: Returns what JSON can say.
+
+        Returns:
+            The result, on every process.
+
+        Raises:
+            TeamError: On the others, if the first process fails.
+        """
+        key = f'{what}/{self._round(what)}'
+        if self.is_first:
+            try:
+                value = function()
+            except BaseException as error:
+                self.tell(key, dict(error=f'{type(error).__name__}: {error}'))
+                raise
+            self.tell(key, dict(value=value))
+        outcome = self.listen(key)
+        if 'error' in outcome:
+            raise TeamError(f'the first process has stopped: {outcome["error"]}')
+        return outcome['value']
+
+    def exchange(self, what: str, value: Any) -> list[Any]:
+        """Returns what all processes have to say, by rank; all must call it.
+
+        Args:
+            what: A name for it.
+            value: What JSON can say.
+        """
+        key = f'{what}/{self._round(what)}'
+        self.tell(f'{key}/{self.rank}', value)
+        return [self.listen(f'{key}/{rank}') for rank in range(self.size)]
+
+    def join(self, backend: str | None = None, **options: Any) -> None:
+        """Makes the process group of all, once: to MMEngine they are then one run.
+
+        Args:
+            backend: Of torch.distributed; None: nccl with GPUs, else gloo.
+            **options: Those of :func:`torch.distributed.init_process_group`.
+        """
+        if dist.is_initialized():
+            return
+        dist.init_process_group(
+            backend or ('nccl' if torch.cuda.is_available() else 'gloo'),
+            store=dist.PrefixStore('group', self._store),
+            rank=self.rank,
+            world_size=self.size,
+            **options,
+        )
+
+    def leave(self) -> None:
+        """Says that this process is done; the first, which may keep the store, waits.
+
+        It does not wait for long: who has not left by then has died.
+        """
+        self.tell(f'left/{self.rank}')
+        if not self.is_first:
+            return
+        for rank in range(1, self.size):
+            for _ in range(_FAREWELL):
+                if self.is_told(f'left/{rank}', _SLICE):
+                    break
+
+    def _round(self, what: str) -> int:
+        self._rounds[what] = self._rounds.get(what, -1) + 1
+        return self._rounds[what]
