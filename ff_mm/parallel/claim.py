@@ -1,0 +1,197 @@
+"""The right of one process to do one thing, kept in files that all processes see."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ff_mm.files import write_json
+
+# Seconds between two signs of life, and without one until an owner on another machine
+# counts as dead. Network file systems may show a file's time a minute late.
+BEAT = 15.0
+DEAD_AFTER = 150.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a claim.
+
+    Attributes:
+        host: Name of its machine.
+        machine: What tells that machine, its present uptime and, in containers, its
+            processes' numbering from all others; empty where the system does not say.
+        pid: Its number.
+        started: When it started, by the machine's own count, since numbers come again.
+        since: When it took the claim, in local time.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: int
+    since: str
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        """This process, now."""
+        now = time.strftime('%Y-%m-%d %H:%M:%S')
+        pid = os.getpid()
+        return cls(socket.gethostname(), _machine(), pid, _started(pid) or 0, now)
+
+    def __str__(self) -> str:
+        return f'process {self.pid} on {self.host}, since {self.since}'
+
+
+_UNKNOWN = Holder('an unknown machine', '', 0, 0, 'a moment ago')
+
+
+class Claim:
+    """A claim on a name in a folder; one process at a time holds it.
+
+    Each holder makes a file ``<name>.<n>``, which only one process can (``O_EXCL``, on
+    network file systems as well). The last number is the one that counts; as long as
+    anything can be claimed none is removed, so that a judgement that has become old
+    does no harm: whoever finds holder n dead or gone can only become n + 1, and only
+    one can.
+
+    A holder on the same machine is dead if there is no such process. One on another
+    machine gives a sign of life every :data:`BEAT` seconds (the time of its file, which
+    is compared with that of a file made now, so that clocks need not agree), and is
+    dead :data:`DEAD_AFTER` seconds after the last. A process that slept for so long
+    finds out with :attr:`is_mine`.
+
+    Args:
+        folder: Where claims are kept; made if need be.
+        name: What is claimed, fit for a file's name.
+    """
+
+    def __init__(self, folder: str | Path, name: str) -> None:
+        self.folder = Path(folder)
+        self.name = name
+        self._number = 0
+        self._released = threading.Event()
+
+    def take(self) -> bool:
+        """Takes the claim, unless another process, or object, holds it.
+
+        Returns:
+            Whether it is now this object's.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            last = self._last()
+            if last and self._holder_of(last) is not None:
+                return False
+            with suppress(FileExistsError):  # another was faster
+                self._make(last + 1)
+                return True
+
+    @property
+    def holder(self) -> Holder | None:
+        """The living holder, if there is one."""
+        last = self._last()
+        return self._holder_of(last) if last else None
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this object holds the claim still."""
+        return self._path(self._number) in _held and self._last() == self._number
+
+    def release(self) -> None:
+        """Gives the claim free; does nothing if it is not held."""
+        path = self._path(self._number)
+        if path not in _held:
+            return
+        self._released.set()
+        _held.discard(path)
+        with suppress(OSError):  # a full disk; the end of this process will do
+            write_json(dict(released=True), path)
+
+    def _make(self, number: int) -> None:
+        path = self._path(number)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+            json.dump(asdict(Holder.this_process()), file)
+            file.flush()
+            os.fsync(file.fileno())
+        self._number = number
+        _held.add(path)
+        self._released.clear()
+        threading.Thread(target=self._live, args=(path,), daemon=True).start()
+
+    def _live(self, path: Path) -> None:
+        while not self._released.wait(BEAT):
+            with suppress(OSError):  # the next sign may succeed
+                os.utime(path)
+
+    def _last(self) -> int:
+        number = 0
+        while self._path(number + 1).exists():
+            number += 1
+        return number
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f'{self.name}.{number}'
+
+    def _holder_of(self, number: int) -> Holder | None:
+        path = self._path(number)
+        try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+            if content.get('released'):
+                return None
+            holder = Holder(**{f.name: content[f.name] for f in fields(Holder)})
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            holder = _UNKNOWN  # being written, or its writer died over it
+        return holder if self._is_alive(holder, path) else None
+
+    def _is_alive(self, holder: Holder, path: Path) -> bool:
+        if holder.machine and holder.machine == _machine():
+            if holder.pid == os.getpid() and holder.started == _started(holder.pid):
+                return path in _held
+            return _started(holder.pid) == holder.started
+        return self._age(path) < DEAD_AFTER
+
+    def _age(self, path: Path) -> float:
+        """Seconds since the last sign of life, by the clock of the file system."""
+        now = self.folder / f'.now.{secrets.token_hex(8)}'
+        now.touch()
+        try:
+            return now.stat().st_mtime - path.stat().st_mtime
+        except FileNotFoundError:  # the whole folder has been removed
+            return float('inf')
+        finally:
+            now.unlink(missing_ok=True)
+
+
+# Files of the claims that this process holds.
+_held: set[Path] = set()
+
+
+def _machine() -> str:
+    """Tells machines apart, and one from itself before it was started anew."""
+    try:
+        boot = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
+    except OSError:  # not Linux
+        return ''
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in the system's ticks; None if there is none, or Linux.
+
+    A process that is dead but not yet waited for counts as none.
+    """
+    try:
+        text = Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return None
+    state, *fields_after = text[text.rindex(')') + 2 :].split()
+    return None if state in 'ZX' else int(fields_after[18])

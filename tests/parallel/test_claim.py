@@ -1,0 +1,145 @@
+"""Claims: one process at a time, and dead owners are recognised."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from ff_mm.parallel import claim as claim_module
+from ff_mm.parallel.claim import Claim, Holder
+
+FORK = multiprocessing.get_context('fork')
+
+
+def test_one_takes_it_the_other_does_not(tmp_path):
+    mine, other = Claim(tmp_path, 'base'), Claim(tmp_path, 'base')
+    assert mine.take() and mine.is_mine
+    assert not other.take() and not other.is_mine
+    assert other.holder.pid == os.getpid()
+    assert str(os.getpid()) in str(other.holder)
+    assert Claim(tmp_path, 'another').take()
+
+
+def test_released_it_is_free(tmp_path):
+    mine, other = Claim(tmp_path, 'base'), Claim(tmp_path, 'base')
+    mine.take()
+    mine.release()
+    assert other.holder is None and not mine.is_mine
+    assert other.take() and not mine.take()
+    mine.release()  # not its own any more
+    assert other.is_mine
+    other.release()
+    assert mine.take()
+
+
+def hold(folder, taken):
+    """Takes the claim and waits."""
+    taken.put(Claim(folder, 'base').take())
+    time.sleep(60)
+
+
+def test_a_dead_process_holds_nothing(tmp_path):
+    taken = FORK.Queue()
+    process = FORK.Process(target=hold, args=(tmp_path, taken))
+    process.start()
+    assert taken.get(timeout=20)
+    claim = Claim(tmp_path, 'base')
+    assert not claim.take() and claim.holder.pid == process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    # Also before anybody has waited for it, while it is a zombie.
+    for _ in range(200):
+        if claim.holder is None:
+            break
+        time.sleep(0.05)
+    assert claim.take()
+    process.join()
+
+
+def test_a_number_that_came_again_is_another_process(tmp_path):
+    Claim(tmp_path, 'base').take()
+    edit(tmp_path / 'base.1', pid=os.getppid(), started=1)
+    assert Claim(tmp_path, 'base').take()
+
+
+def edit(path, **changes):
+    """Changes what a claim's file says, and leaves its time."""
+    stat = path.stat()
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    os.utime(path, (stat.st_atime, stat.st_mtime))
+
+
+@pytest.mark.parametrize(('silent', 'dead'), [(10, False), (1000, True)])
+def test_a_holder_elsewhere_is_dead_when_silent_for_long(tmp_path, silent, dead):
+    Claim(tmp_path, 'base').take()
+    edit(tmp_path / 'base.1', machine='elsewhere')
+    os.utime(tmp_path / 'base.1', (time.time() - silent,) * 2)
+    claim = Claim(tmp_path, 'base')
+    assert (claim.holder is None) == dead
+    assert claim.take() == dead
+
+
+def test_who_was_taken_for_dead_learns_it(tmp_path):
+    mine, other = Claim(tmp_path, 'base'), Claim(tmp_path, 'base')
+    mine.take()
+    edit(tmp_path / 'base.1', machine='elsewhere')
+    os.utime(tmp_path / 'base.1', (0, 0))
+    assert other.take()
+    assert not mine.is_mine and other.is_mine
+
+
+def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim_module, 'BEAT', 0.01)
+    claim = Claim(tmp_path, 'base')
+    claim.take()
+    os.utime(tmp_path / 'base.1', (0, 0))
+    for _ in range(500):
+        if (tmp_path / 'base.1').stat().st_mtime > 0:
+            break
+        time.sleep(0.01)
+    assert (tmp_path / 'base.1').stat().st_mtime > time.time() - 60
+    claim.release()
+
+
+@pytest.mark.parametrize('content', ['', '{"host": "a', '[]', '{}', '{"pid": 1}'])
+def test_a_file_without_sense_holds_until_it_is_old(tmp_path, content):
+    path = tmp_path / 'base.1'
+    path.write_text(content)
+    assert not Claim(tmp_path, 'base').take()
+    assert 'unknown' in str(Claim(tmp_path, 'base').holder)
+    os.utime(path, (0, 0))
+    assert Claim(tmp_path, 'base').take()
+
+
+def race(folder, start, wins):
+    """Takes the claim as soon as all may, and counts."""
+    claim = Claim(folder, 'base')
+    start.wait()
+    wins.put(claim.take())
+    time.sleep(0.5)
+
+
+@pytest.mark.parametrize('before', ['nothing', 'dead', 'released'])
+def test_of_many_that_race_one_wins(tmp_path, before):
+    if before != 'nothing':
+        claim = Claim(tmp_path, 'base')
+        claim.take()
+        if before == 'released':
+            claim.release()
+        else:
+            edit(tmp_path / 'base.1', started=1)
+    start, wins = FORK.Event(), FORK.Queue()
+    racers = [FORK.Process(target=race, args=(tmp_path, start, wins)) for _ in range(8)]
+    for racer in racers:
+        racer.start()
+    start.set()
+    assert sum(wins.get(timeout=20) for _ in racers) == 1
+    for racer in racers:
+        racer.join()
+
+
+def test_this_process_describes_itself():
+    holder = Holder.this_process()
+    assert holder.pid == os.getpid() and holder.host and holder.started > 0
