@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
 
 from ff_mm.config import load_config
+from ff_mm.engine.termination import Terminated, termination_as_exception
 from ff_mm.errors import ConfigError, FFMMError
 
 # Key that tells a config's kind -> kind, and the tool that carries it out.
@@ -19,6 +21,16 @@ _KINDS = {
     'plan': ('a generation', 'train.py'),
     'ingredients': ('a fusion', 'soup.py'),
     'pools': ('a comparison', 'compare.py'),
+}
+
+# What the system refuses -> what is wrong, and what to do.
+_GO_ON = 'and give the same command again; nothing finished is lost'
+_REFUSALS = {
+    errno.ENOSPC: f'no space left on the disk: free some {_GO_ON}',
+    errno.EDQUOT: f'your quota of the disk is used up: free some {_GO_ON}',
+    errno.EROFS: f'the file system is read-only: have it made writable {_GO_ON}',
+    errno.EACCES: f'permission denied: look at the owner and the mode {_GO_ON}',
+    errno.EPERM: f'operation not permitted: look at the owner and the mode {_GO_ON}',
 }
 
 
@@ -79,17 +91,33 @@ def run(main: Callable[[], Any]) -> None:
     """Runs a tool; what the user can mend is said in its own words, and no more.
 
     No checkpoint that the tool or any library loads can run code: torch is told so for
-    the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 130
-    when interrupted.
+    the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 1 if
+    the disk is full or a file must not be written or read, with 130 when interrupted,
+    and with 0 when terminated by SIGTERM, so that a scheduler may start it again.
     """
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     # With both set torch loads nothing at all.
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     try:
-        main()
+        with termination_as_exception():
+            main()
     except FFMMError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        _leave(f'error: {error}', 2)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        where = '' if error.filename is None else f'{error.filename}: '
+        _leave(f'error: {where}{_REFUSALS[error.errno]}', 1)
     except KeyboardInterrupt:
-        print('interrupted; the same command goes on from here', file=sys.stderr)
-        sys.exit(130)
+        _leave('interrupted; the same command goes on from here', 130)
+    except Terminated:
+        _leave(
+            'terminated; everything finished is kept, the same command goes on from '
+            'here',
+            0,
+        )
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(status)

@@ -21,3 +21,28 @@ class LedgerError(FFMMError):
 
 class TrialError(FFMMError):
     """A trial that ended without anything to go on with."""
+
+
+class TrialDiverged(TrialError):
+    """A trial whose loss or weights are no numbers any more.
+
+    Args:
+        what: What was seen.
+        epoch: In which epoch, from 1.
+        iteration: After which iteration of it, from 1.
+        loss: The last loss on this rank; None if the model gave none.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, iteration: int, loss: float | None
+    ) -> None:
+        super().__init__(what, epoch, iteration, loss)
+        self.what, self.epoch, self.iteration, self.loss = what, epoch, iteration, loss
+
+    def __str__(self) -> str:
+        """The message, in one line."""
+        loss = '' if self.loss is None else f' (loss {self.loss})'
+        return (
+            f'diverged in epoch {self.epoch}, iteration {self.iteration}{loss}: '
+            f'{self.what}; lower the learning rate'
+        )

@@ -32,6 +32,8 @@ def atomic_write(path: PathLike, mode: str = 'wb') -> Iterator[IO[Any]]:
 
     Raises:
         ValueError: If ``mode`` is neither ``'wb'`` nor ``'w'``.
+        OSError: If it cannot be written, with ``path`` as its ``filename``, be it that
+            torch said it in words of its own.
     """
     if mode not in ('w', 'wb'):
         raise ValueError(f"mode must be 'w' or 'wb', got {mode!r}")
@@ -46,10 +48,29 @@ def atomic_write(path: PathLike, mode: str = 'wb') -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # as the error, which matters, may be of the disk
+            part.unlink(missing_ok=True)
+        if (reason := _os_error(error, part)) is not None:
+            raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise
     _sync_directory(path.parent)
+
+
+def _os_error(error: BaseException, part: Path) -> OSError | None:
+    """The error of writing ``part`` that led to an exception, if one did.
+
+    When a write fails torch.save raises an error about positions in its archive.
+    """
+    # An interruption stays one, whatever came before it.
+    seen = error if isinstance(error, OSError | RuntimeError) else None
+    while seen is not None:
+        # Python names no file when a write fails, only when opening does.
+        unnamed = isinstance(seen, OSError) and seen.filename in (None, str(part))
+        if unnamed and seen.errno is not None:
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import pickle
+import signal
 
 import pytest
 import torch
@@ -35,6 +38,49 @@ def test_an_interruption_is_status_130_and_says_how_to_go_on(capsys):
         cli.run(raising(KeyboardInterrupt()))
     assert stop.value.code == 130
     assert 'the same command' in capsys.readouterr().err
+
+
+def test_a_termination_is_status_0_and_says_how_to_go_on(capsys):
+    def main():
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail('went on')
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        cli.run(main)
+    assert stop.value.code == 0
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith('terminated; everything finished is kept, the same command')
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ('number', 'words'),
+    [
+        (errno.ENOSPC, 'no space left on the disk: free some and give the same'),
+        (errno.EDQUOT, 'your quota'),
+        (errno.EROFS, 'read-only'),
+        (errno.EACCES, 'permission denied'),
+        (errno.EPERM, 'not permitted'),
+    ],
+)
+@pytest.mark.parametrize('name', ['/work/ledger.json', None])
+def test_what_the_disk_refuses_is_one_line_and_status_1(capsys, number, words, name):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(OSError(number, os.strerror(number), name)))
+    assert stop.value.code == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith(f'error: {name}: ' if name else 'error: ')
+    assert words in err
+    assert 'nothing finished is lost' in err
+    assert 'None' not in err
+
+
+def test_other_errors_of_the_system_keep_their_traceback():
+    with pytest.raises(FileNotFoundError):
+        cli.run(lambda: os.stat('/no/such/file'))
 
 
 def test_a_programming_error_keeps_its_traceback():

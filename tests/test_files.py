@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import stat
 
 import pytest
+import torch
 
 from ff_mm.files import atomic_write, read_json, sha256, write_json
 
@@ -47,6 +49,81 @@ def test_a_failing_replace_removes_the_temporary_file(tmp_path):
     with pytest.raises(OSError), atomic_write(path) as file:
         file.write(b'x')
     assert os.listdir(tmp_path) == ['taken']
+
+
+@pytest.fixture
+def limit_size():
+    """Files cannot grow beyond 20 kB, a limit of the system as a full disk is one."""
+    resource = pytest.importorskip('resource')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def large(file):
+    file.write(b'x' * 1_000_000)
+
+
+def one_tensor(file):
+    torch.save(dict(a=torch.zeros(100_000)), file)
+
+
+def many_tensors(file):
+    torch.save({str(number): torch.zeros(100) for number in range(1000)}, file)
+
+
+@pytest.mark.parametrize('write', [large, one_tensor, many_tensors])
+def test_what_does_not_fit_is_the_systems_error_with_the_files_name(
+    tmp_path, limit_size, write
+):
+    path = tmp_path / 'a.pth'
+    path.write_bytes(b'old')
+    with pytest.raises(OSError) as caught, atomic_write(path) as file:
+        write(file)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['a.pth']
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_when_the_file_is_synced(tmp_path, monkeypatch, number):
+    def fsync(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    with pytest.raises(OSError) as caught:
+        write_json([1], tmp_path / 'a.json')
+    assert caught.value.errno == number
+    assert caught.value.filename == str(tmp_path / 'a.json')
+    assert not os.listdir(tmp_path)
+
+
+def test_a_file_that_cannot_be_opened_is_named_without_its_temporary_name(
+    tmp_path, monkeypatch
+):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+    monkeypatch.setattr('builtins.open', refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_json([1], tmp_path / 'a.json')
+    assert caught.value.filename == str(tmp_path / 'a.json')
+
+
+def test_errors_of_another_file_and_interruptions_stay_what_they_are(tmp_path):
+    missing = str(tmp_path / 'missing')
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / 'a'):
+        os.stat(missing)
+    assert caught.value.filename == missing
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / 'a'):
+        try:
+            raise OSError(errno.EIO, 'Input/output error')
+        except OSError:
+            raise KeyboardInterrupt from None
+    with pytest.raises(RuntimeError, match='mine'), atomic_write(tmp_path / 'a'):
+        raise RuntimeError('mine')
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='permissions are POSIX')

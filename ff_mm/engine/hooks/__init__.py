@@ -2,6 +2,7 @@
 
 from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
+from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.label_weights_hook import LabelWeightsHook
 from ff_mm.engine.hooks.resumable_early_stopping_hook import (
@@ -10,16 +11,19 @@ from ff_mm.engine.hooks.resumable_early_stopping_hook import (
 from ff_mm.engine.hooks.resume_state_hook import ResumeStateHook
 from ff_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotHook
+from ff_mm.engine.hooks.termination_hook import TerminationHook
 from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 
 __all__ = [
     'BestCheckpointHook',
     'ChannelsLastHook',
+    'DivergenceHook',
     'EpochSeedHook',
     'LabelWeightsHook',
     'ResumableEarlyStoppingHook',
     'ResumeStateHook',
     'SafeCheckpointHook',
     'SnapshotHook',
+    'TerminationHook',
     'WarmStartHook',
 ]

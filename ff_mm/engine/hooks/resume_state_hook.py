@@ -38,11 +38,18 @@ class ResumeStateHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Saves the state in which the last epoch has left the run."""
-        if runner.epoch > 0 and runner.epoch % self.interval == 0:
-            self._save(runner)
+        if runner.epoch % self.interval == 0:
+            self.save(runner)
 
     @master_only
-    def _save(self, runner: Runner) -> None:
+    def save(self, runner: Runner) -> None:
+        """Saves the state now, whatever the interval; a run not begun has none.
+
+        Args:
+            runner: One whose next epoch is about to start.
+        """
+        if runner.epoch == 0:
+            return
         name = f'state_epoch_{runner.epoch}.pth'
         if (Path(runner.work_dir) / name).exists():
             return  # the one that the run was resumed from
@@ -55,6 +62,17 @@ class ResumeStateHook(Hook):
             backend_args=dict(backend='atomic'),
         )
         remove_states(runner.work_dir, keep=name)
+
+
+def save_state(runner: Runner) -> None:
+    """Has a run's :class:`ResumeStateHook`, if it has one, save now.
+
+    Args:
+        runner: One whose next epoch is about to start.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, ResumeStateHook):
+            hook.save(runner)
 
 
 def find_state(work_dir: str | Path) -> Path | None:
