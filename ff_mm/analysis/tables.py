@@ -22,17 +22,18 @@ def generation_table(
     """Prints one row per trial, then what the plan cost and left behind.
 
     Args:
-        entries: The ledger's entries, all done.
+        entries: The ledger's entries of trials that are done or have failed.
         manifest: The content of ``ingredients.json``.
         work_dir: The generation's folder.
         console: Where to print; standard output by default.
     """
     console = console or make_console()
-    metrics = overall(entries[0]['metrics'])
+    done = [entry for entry in entries if entry['state'] == 'done']
+    metrics = overall(done[0]['metrics']) if done else []
     table = Table(title='fission: validation metrics as fractions')
     for name in ('trial', 'epochs', 'best', *metrics, 'ingredients', 'time'):
         table.add_column(name, justify='left' if name == 'trial' else 'right')
-    for entry in entries:
+    for entry in done:
         table.add_row(
             entry['id'],
             str(entry['epochs']),
@@ -42,6 +43,13 @@ def generation_table(
             duration(entry['seconds']),
         )
     console.print(table)
+    for entry in entries:
+        if entry['state'] == 'failed':
+            failure = entry['failure']
+            say(
+                f'{entry["id"]} is left out, {failure["kind"]}: {failure["reason"]}',
+                console,
+            )
     cost = manifest['cost']
     say(
         f'{len(manifest["ingredients"])} ingredients in {work_dir}/ingredients.json, '

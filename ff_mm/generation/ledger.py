@@ -2,157 +2,251 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
 
 from ff_mm.environment import installed
 from ff_mm.errors import LedgerError
 from ff_mm.files import read_json, write_json
+from ff_mm.generation.comparable import comparable, compare, difference_message
+from ff_mm.generation.record import Record
 from ff_mm.generation.trial import Trial
+from ff_mm.parallel.claim import Claim, Holder
+from ff_mm.parallel.summary import write_until_current
 from ff_mm.version import __version__
 
-FORMAT = 1
-_SHOWN = 8
-
-# Parts of a config that change what is shown or where, but not what comes out.
-_IRRELEVANT = {
-    'work_dir',
-    'launcher',
-    'log_level',
-    'log_processor',
-    'visualizer',
-    'vis_backends',
-    'default_hooks',
-    'custom_imports',
-    'env_cfg',
-    'resume',
-    'selection',
-    'state_interval',
-    'ood_dataloaders',
-    'test_cfg',
-    'test_dataloader',
-    'test_evaluator',
-}
-# Left off they are as good as absent: a plan begun before they existed goes on.
-_OPTIONS = {'channels_last', 'compile'}
+LEDGER = 'ledger.json'
+CLAIMS_DIR = 'claims'
+FORMAT = 2
 
 
 class Ledger:
-    """The state of a plan, kept in ``ledger.json``.
+    """The state of a plan: which trials are done, and who is at work on which.
 
-    Every change is on disk, atomically, before anything goes on.
+    Several processes, on several machines, may keep it together. A trial belongs to the
+    process that holds its claim (:class:`~ff_mm.parallel.claim.Claim`), and how it
+    ended stands in its own record (:class:`~ff_mm.generation.record.Record`).
+    ``ledger.json`` shows all of them in one file; it is written anew whenever one of
+    them changes, and nothing depends on it but the comparison of configs. Everything is
+    on disk, atomically, before anything goes on.
 
     Args:
-        path: The file. If it exists it is read, and must be of the same config.
+        work_dir: The generation's. A ledger that is there must be of the same config.
         config: The generation config as plain dict.
         trials: The plan's trials.
 
+    Attributes:
+        notes: What was found damaged and is mended.
+
     Raises:
-        LedgerError: The file is damaged, or was begun with another config; the message
-            says what differs.
+        LedgerError: The directory belongs to another config, and what differs; or its
+            ledger is none.
     """
 
     def __init__(
-        self, path: str | Path, config: Mapping[str, Any], trials: Sequence[Trial]
+        self, work_dir: str | Path, config: Mapping[str, Any], trials: Sequence[Trial]
     ) -> None:
-        self.path = Path(path)
+        self.work_dir = Path(work_dir)
+        self.path = self.work_dir / LEDGER
+        self.notes: list[str] = []
         self._config = comparable(config)
-        if self.path.exists():
-            self._data = self._read()
-        else:
-            entries = [_new_entry(trial) for trial in trials]
-            self._data = dict(
-                format=FORMAT,
-                environment=describe_environment(),
-                config=self._config,
-                trials=entries,
-            )
-            self._write()
-        self._entries = {entry['id']: entry for entry in self._data['trials']}
+        self._header = self._read_header()
+        digest = _digest(self._config)
+        self._trials = {trial.id: trial for trial in trials}
+        self._records = {id: Record(self.work_dir, id, digest) for id in self._trials}
+        self._claims = {
+            id: Claim(self.work_dir / CLAIMS_DIR, id) for id in self._trials
+        }
+        self._ended: dict[str, dict[str, Any]] = {}
+        for trial_id in self._trials:
+            self.refresh(trial_id)
+            if self._records[trial_id].is_damaged:
+                self.notes.append(
+                    f'{self._records[trial_id].path}: cut short; trial {trial_id!r} '
+                    'is trained again'
+                )
 
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All trials' entries, in the order of the plan."""
-        return list(self._data['trials'])
+        return [self.entry(trial_id) for trial_id in self._trials]
 
     def entry(self, trial_id: str) -> dict[str, Any]:
         """One trial's entry."""
-        return self._entries[trial_id]
+        if trial_id in self._ended:
+            return self._ended[trial_id]
+        held = self._claims[trial_id].holder is not None
+        entry = _entry(self._trials[trial_id])
+        return dict(entry, state='running' if held else 'planned')
 
     def is_done(self, trial_id: str) -> bool:
         """Whether a trial has been finished."""
-        return self._entries[trial_id]['state'] == 'done'
+        return self._state(trial_id) == 'done'
+
+    def has_failed(self, trial_id: str) -> bool:
+        """Whether a trial has failed."""
+        return self._state(trial_id) == 'failed'
+
+    def is_settled(self, trial_id: str) -> bool:
+        """Whether a trial needs no more work, as it is done or has failed."""
+        return trial_id in self._ended
+
+    def has_children_to_train(self, trial_id: str) -> bool:
+        """Whether a trial is still to start from this one."""
+        return any(
+            trial.parent == trial_id and not self.is_settled(trial.id)
+            for trial in self._trials.values()
+        )
 
     @property
     def complete(self) -> bool:
-        """Whether all trials have been finished."""
-        return all(self.is_done(trial_id) for trial_id in self._entries)
+        """Whether no trial is left to work on."""
+        return len(self._ended) == len(self._trials)
+
+    @property
+    def failures(self) -> dict[str, dict[str, str]]:
+        """Trials that have failed: ``kind`` and ``reason`` by id."""
+        return {
+            trial_id: entry['failure']
+            for trial_id, entry in self._ended.items()
+            if entry['state'] == 'failed'
+        }
 
     @property
     def drift(self) -> list[str]:
         """Where today's environment is not that in which the plan was begun."""
-        return compare(self._data.get('environment', {}), describe_environment())
+        return compare(self._header['environment'], describe_environment())
 
-    def start(self, trial_id: str) -> None:
-        """Notes that a trial is being worked on."""
-        self._entries[trial_id]['state'] = 'running'
-        self._write()
+    def refresh(self, trial_id: str | None = None) -> None:
+        """Takes notice of what other processes have noted of one trial, or of all."""
+        for each in self._trials if trial_id is None else [trial_id]:
+            if each not in self._ended:
+                record = self._records[each].read()
+                if record is not None:
+                    self._ended[each] = record
+
+    def holder(self, trial_id: str) -> Holder | None:
+        """The living process that is at work on a trial."""
+        return self._claims[trial_id].holder
+
+    def take(self, trial_id: str) -> bool:
+        """Makes a trial this process's own, unless another has it or it has ended.
+
+        Returns:
+            Whether it is to be trained here. :meth:`release` it in the end.
+        """
+        if not self._claims[trial_id].take():
+            return False
+        self.refresh(trial_id)  # it may have ended just before
+        if self.is_settled(trial_id):
+            self.release(trial_id)
+            return False
+        return True
+
+    def release(self, trial_id: str) -> None:
+        """Lets others take a trial."""
+        self._claims[trial_id].release()
 
     def finish(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Notes that a trial is finished, and what came out of it.
 
         Args:
-            trial_id: The trial.
+            trial_id: The trial, taken by this process.
             result: ``epochs``, ``seconds``, ``images`` (trained on, all epochs
                 together), ``best_epoch``, ``metrics`` and ``ingredients``.
+
+        Raises:
+            LedgerError: The trial was taken by another process in the meantime.
         """
-        self._entries[trial_id].update(result, state='done')
-        self._write()
+        self._end(trial_id, dict(result, state='done'))
+
+    def fail(self, trial_id: str, kind: str, reason: str) -> None:
+        """Notes that a trial has failed; nothing of it goes into the pool.
+
+        Args:
+            trial_id: The trial, taken by this process.
+            kind: In a word or two, such as ``'diverged'``.
+            reason: A line for the user.
+
+        Raises:
+            LedgerError: The trial was taken by another process in the meantime.
+        """
+        self._end(
+            trial_id, dict(state='failed', failure=dict(kind=kind, reason=reason))
+        )
+
+    def forget(self, trial_id: str) -> None:
+        """Makes a trial that has ended one that is still to be trained."""
+        self._records[trial_id].remove()
+        self._ended.pop(trial_id, None)
+
+    def publish(self) -> None:
+        """Writes ``ledger.json``, with what other processes have noted until now."""
+        write_until_current(self._gather, lambda data: write_json(data, self.path))
+
+    def remove_claims(self) -> None:
+        """Removes the files of claims, once there is nothing left to claim."""
+        shutil.rmtree(self.work_dir / CLAIMS_DIR, ignore_errors=True)
 
     def cost(self) -> dict[str, float]:
-        """Epochs, seconds and training images of all finished trials.
-
-        Images are left out if a trial was finished before they were counted.
-        """
-        done = [entry for entry in self.entries if entry['state'] == 'done']
-        cost = dict(
+        """Epochs, seconds and training images of all finished trials."""
+        done = [entry for entry in self._ended.values() if entry['state'] == 'done']
+        return dict(
             trials=len(done),
             epochs=sum(entry['epochs'] for entry in done),
             seconds=round(sum(entry['seconds'] for entry in done), 1),
+            images=sum(entry['images'] for entry in done),
         )
-        if all('images' in entry for entry in done):
-            cost['images'] = sum(entry['images'] for entry in done)
-        return cost
 
-    def _read(self) -> dict[str, Any]:
+    def _state(self, trial_id: str) -> str | None:
+        return self._ended.get(trial_id, {}).get('state')
+
+    def _end(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        claim = self._claims[trial_id]
+        if not claim.is_mine:
+            raise LedgerError(
+                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
+                'while this process seemed dead; its result is the one that counts'
+            )
+        entry = {**_entry(self._trials[trial_id]), **result}
+        self._records[trial_id].write(entry)
+        self.refresh(trial_id)
+
+    def _gather(self) -> dict[str, Any]:
+        self.refresh()
+        return dict(self._header, trials=self.entries)
+
+    def _read_header(self) -> dict[str, Any]:
+        """Reads the ledger's part that does not change, or makes it."""
+        new = dict(
+            format=FORMAT, environment=describe_environment(), config=self._config
+        )
         try:
             data = read_json(self.path)
+        except FileNotFoundError:
+            return new
         except ValueError as error:
-            raise LedgerError(
-                f'{error}; move the file away to begin the plan anew'
-            ) from error
+            self.notes.append(f'{error}; made anew from the records of the trials')
+            return new
         if isinstance(data, dict) and data.get('format', FORMAT) != FORMAT:
             raise LedgerError(
                 f'{self.path}: format {data["format"]!r}, expected {FORMAT}; it is of '
                 'another version of ff_mm, use a new --work-dir'
             )
-        if not isinstance(data, dict) or not {'config', 'trials'} <= set(data):
+        if not isinstance(data, dict) or not {'config', 'environment'} <= set(data):
             raise LedgerError(
                 f'{self.path}: is not a ledger; move the file away to begin anew'
             )
         differences = compare(data['config'], self._config)
         if differences:
-            raise LedgerError(_difference_message(self.path, differences))
-        return data
-
-    def _write(self) -> None:
-        if is_main_process():
-            write_json(self._data, self.path)
+            raise LedgerError(difference_message(self.path, differences))
+        return {key: data[key] for key in new}
 
 
 def describe_environment() -> dict[str, Any]:
@@ -168,37 +262,7 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the part of a config that decides what comes out, as JSON has it."""
-    kept = {
-        key: value
-        for key, value in config.items()
-        if key not in _IRRELEVANT and (value or key not in _OPTIONS)
-    }
-    # A cache gives the images as they are, unless they are made smaller for it.
-    cached = kept.pop('cache_images', None)
-    if isinstance(cached, Mapping) and cached.get('short_side'):
-        kept['cache_images'] = dict(short_side=cached['short_side'])
-    return json.loads(json.dumps(kept, default=str))
-
-
-def compare(old: Any, new: Any, path: str = '') -> list[str]:
-    """Lists where two JSON values differ, as ``key: old -> new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            difference
-            for key in keys
-            for difference in compare(
-                old.get(key, '(absent)'),
-                new.get(key, '(absent)'),
-                f'{path}.{key}' if path else key,
-            )
-        ]
-    return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
-
-
-def _new_entry(trial: Trial) -> dict[str, Any]:
+def _entry(trial: Trial) -> dict[str, Any]:
     return dict(
         id=trial.id,
         stage=trial.stage,
@@ -206,20 +270,9 @@ def _new_entry(trial: Trial) -> dict[str, Any]:
         hyper=dict(trial.hyper),
         overrides=json.loads(json.dumps(dict(trial.overrides))),
         planned_epochs=trial.epochs,
-        state='planned',
     )
 
 
-def _difference_message(path: Path, differences: list[str]) -> str:
-    shown = '\n'.join(f'  {line}' for line in differences[:_SHOWN])
-    more = len(differences) - _SHOWN
-    return (
-        f'{path} was begun with another config (old -> new):\n{shown}'
-        + (f'\n  and {more} more' if more > 0 else '')
-        + '\nrestore these values to go on, or give a new --work-dir'
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value) if not isinstance(value, str) else value
-    return text if len(text) <= 60 else f'{text[:57]}...'
+def _digest(config: Mapping[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

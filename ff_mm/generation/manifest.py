@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-from mmengine.dist import is_main_process
 
 from ff_mm.files import write_json
 from ff_mm.generation.ledger import Ledger
+from ff_mm.parallel.summary import write_until_current
 
 MANIFEST = 'ingredients.json'
 INGREDIENTS_DIR = 'ingredients'
 FORMAT = 1
 
 
-def write_manifest(
-    work_dir: str | Path, ledger: Ledger, validation: dict[str, Any]
-) -> dict[str, Any]:
-    """Writes ``ingredients.json`` from the ledger.
+def write_manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
+    """Writes ``ingredients.json`` from the ledger, into the same folder.
 
     Args:
-        work_dir: The generation's folder.
-        ledger: Its ledger; unfinished trials contribute nothing.
+        ledger: Trials that are not finished contribute nothing, nor do failed ones.
         validation: ``fingerprint`` and ``size`` of the validation set on which the
             metrics were taken.
 
     Returns:
-        The manifest. ``complete`` tells whether all trials are in it.
+        The manifest. ``complete`` tells whether no trial is left to train; ``failed``
+        lists those that are not in it.
     """
-    manifest = dict(
+
+    def gather() -> dict[str, Any]:
+        ledger.refresh()
+        return _manifest(ledger, validation)
+
+    path = ledger.work_dir / MANIFEST
+    return write_until_current(gather, lambda manifest: write_json(manifest, path))
+
+
+def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
+    return dict(
         format=FORMAT,
         complete=ledger.complete,
         validation=validation,
@@ -38,8 +44,9 @@ def write_manifest(
             for entry in ledger.entries
             for record in entry.get('ingredients', [])
         ],
+        failed=[
+            dict(trial=trial_id, **failure)
+            for trial_id, failure in ledger.failures.items()
+        ],
         cost=ledger.cost(),
     )
-    if is_main_process():
-        write_json(manifest, Path(work_dir) / MANIFEST)
-    return manifest

@@ -16,8 +16,20 @@ from ff_mm.config import resolve, set_dataloader_defaults, without_pretrained
 from ff_mm.errors import ConfigError
 
 # Keys of a generation config that a single training run has no use for.
-_PLAN_KEYS = ('plan', 'runner_type', 'selection', 'ood_dataloaders', 'cache_images')
-# Likewise, but other values may refer to them. MMEngine wants all three or none.
+_PLAN_KEYS = (
+    'plan',
+    'runner_type',
+    'selection',
+    'ood_dataloaders',
+    'cache_images',
+    'parallel',
+    'trials',
+    'retry_failed',
+)
+# Seconds: SLURM and torchrun kill 30 after SIGTERM unless told otherwise, and what is
+# saved takes time.
+GRACE_PERIOD = 20
+# As _PLAN_KEYS, but other values may refer to them. MMEngine wants all three or none.
 _TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
 
 
@@ -109,6 +121,10 @@ def trial_config(
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)
+    cfg.custom_hooks += [
+        dict(type='DivergenceHook'),
+        dict(type='TerminationHook', grace=cfg.pop('grace_period', GRACE_PERIOD)),
+    ]
     _make_resumable(cfg, state_interval)
     return cfg
 

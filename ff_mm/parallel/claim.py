@@ -8,7 +8,8 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ff_mm.files import write_json
 # counts as dead. Network file systems may show a file's time a minute late.
 BEAT = 15.0
 DEAD_AFTER = 150.0
+_LOOK_AGAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,23 @@ class Claim:
                 self._make(last + 1)
                 return True
 
+    @contextmanager
+    def held(self, notify: Callable[[Holder], None] | None = None) -> Iterator[None]:
+        """Holds the claim for a while, and waits for it as long as it takes.
+
+        Args:
+            notify: Called once with who holds it, if it has to be waited for.
+        """
+        while not self.take():
+            if notify is not None and (holder := self.holder) is not None:
+                notify(holder)
+                notify = None
+            time.sleep(_LOOK_AGAIN)
+        try:
+            yield
+        finally:
+            self.release()
+
     @property
     def holder(self) -> Holder | None:
         """The living holder, if there is one."""
@@ -114,6 +133,11 @@ class Claim:
         _held.discard(path)
         with suppress(OSError):  # a full disk; the end of this process will do
             write_json(dict(released=True), path)
+
+    def remove(self) -> None:
+        """Removes the files, once nobody will claim the name any more."""
+        for number in range(self._last(), 0, -1):
+            self._path(number).unlink(missing_ok=True)
 
     def _make(self, number: int) -> None:
         path = self._path(number)

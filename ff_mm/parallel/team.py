@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -38,6 +38,9 @@ class Team:
         store: That all processes have in common.
         rank: Number of this process, from 0.
         size: How many processes there are.
+
+    Raises:
+        TeamError: By all methods, if the process is gone that keeps the store.
     """
 
     def __init__(self, store: dist.Store, rank: int = 0, size: int = 1) -> None:
@@ -52,9 +55,10 @@ class Team:
         return cls(dist.HashStore())
 
     @staticmethod
-    @cache
     def of_launcher(launcher: str) -> Team:
         """The team that a launcher has started; the same at each call.
+
+        Without a launcher it is a new team of one.
 
         Each process takes a GPU, where there are any.
 
@@ -65,22 +69,7 @@ class Team:
             ConfigError: The process was not started by that launcher.
             TeamError: The process that keeps the store cannot be reached.
         """
-        if launcher == 'none':
-            return Team.alone()
-        set_environment(launcher)
-        if torch.cuda.is_available():
-            device = int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()
-            torch.cuda.set_device(device)
-        try:
-            store, rank, size = next(rendezvous('env://'))
-        except RuntimeError as error:
-            where = f'{os.environ["MASTER_ADDR"]}:{os.environ["MASTER_PORT"]}'
-            raise TeamError(
-                f'{where} (MASTER_ADDR, MASTER_PORT): no connection: {error}'
-            ) from error
-        # A team that torchrun restarts must not find what its forerunner has said.
-        attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
-        return Team(dist.PrefixStore(f'ff_mm/{attempt}', store), rank, size)
+        return Team.alone() if launcher == 'none' else _meet(launcher)
 
     @property
     def is_first(self) -> bool:
@@ -89,7 +78,8 @@ class Team:
 
     def add(self, what: str, amount: int) -> int:
         """Adds to a number that all have in common, atomically; returns the sum."""
-        return self._store.add(f'sum/{what}', amount)
+        with self._in_touch():
+            return self._store.add(f'sum/{what}', amount)
 
     def next_number(self, what: str) -> int:
         """Returns 0, 1, 2, ...: each to one process only."""
@@ -97,7 +87,8 @@ class Team:
 
     def tell(self, key: str, value: Any = None) -> None:
         """Lets all know a value."""
-        self._store.set(f'said/{key}', json.dumps(value))
+        with self._in_touch():
+            self._store.set(f'said/{key}', json.dumps(value))
 
     def is_told(self, key: str, wait: timedelta = timedelta(0)) -> bool:
         """Whether somebody has told a value, at once or within a time."""
@@ -105,13 +96,15 @@ class Team:
         if wait:
             with suppress(RuntimeError):  # the time is over; or the store is gone
                 self._store.wait([name], wait)
-        return self._store.check([name])
+        with self._in_touch():
+            return self._store.check([name])
 
     def listen(self, key: str) -> Any:
         """Waits for a value, for as long as it takes."""
         while not self.is_told(key, _SLICE):
             pass  # Python handles signals between two waits
-        return json.loads(self._store.get(f'said/{key}'))
+        with self._in_touch():
+            return json.loads(self._store.get(f'said/{key}'))
 
     def first_does(self, what: str, function: Callable[[], Any]) -> Any:
         """Has the first process do something while the others wait.
@@ -180,6 +173,34 @@ class Team:
                 if self.is_told(f'left/{rank}', _SLICE):
                     break
 
+    @contextmanager
+    def _in_touch(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise TeamError(
+                'the process that keeps what all have in common is gone (torchrun, or '
+                'the first one); what is finished is kept, give the same command again'
+            ) from error
+
     def _round(self, what: str) -> int:
         self._rounds[what] = self._rounds.get(what, -1) + 1
         return self._rounds[what]
+
+
+@cache
+def _meet(launcher: str) -> Team:
+    set_environment(launcher)
+    if torch.cuda.is_available():
+        device = int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()
+        torch.cuda.set_device(device)
+    try:
+        store, rank, size = next(rendezvous('env://'))
+    except RuntimeError as error:
+        where = f'{os.environ["MASTER_ADDR"]}:{os.environ["MASTER_PORT"]}'
+        raise TeamError(
+            f'{where} (MASTER_ADDR, MASTER_PORT): no connection: {error}'
+        ) from error
+    # A team that torchrun restarts must not find what its forerunner has said.
+    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    return Team(dist.PrefixStore(f'ff_mm/{attempt}', store), rank, size)

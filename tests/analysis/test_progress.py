@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 
 import pytest
+import torch.distributed as dist
 from rich.console import Console
 
 from ff_mm.analysis.progress import PlanProgress, duration
+from ff_mm.parallel.team import Team
 
 
 def entry(trial_id, epochs, state='planned'):
@@ -76,3 +78,33 @@ def test_a_terminal_gets_a_bar_and_a_line_a_trial():
     text = out.getvalue()
     assert 'a: 2 epochs, loss 0.2500' in text
     assert 'trial 1/1 a' in text and '2/2' in text
+
+
+def test_a_failed_trial_is_said_and_its_epochs_are_no_longer_to_come():
+    shown, out = progress([entry('a', 50), entry('b', 3)])
+    with shown:
+        shown.start_trial('a', 0, 50)
+        shown.end_epoch(1, {})
+        shown.fail_trial('a', 'diverged: loss nan')
+        shown.fail_trial('c', 'before it began')
+        shown.start_trial('b', 0, 3)
+        shown.end_epoch(1, {})
+    lines = out.getvalue().splitlines()
+    assert lines[1] == 'a has failed (diverged: loss nan) and is left out'
+    assert lines[-1].startswith('[2/4 epochs')
+
+
+def test_processes_of_a_team_count_together():
+    store = dist.HashStore()
+    entries = [entry('a', 2), entry('b', 2)]
+    first, second = (
+        PlanProgress(entries, Console(file=io.StringIO()), Team(store, rank, 2))
+        for rank in range(2)
+    )
+    with first, second:
+        first.start_trial('a', 0, 2)
+        second.start_trial('b', 0, 2)
+        first.end_epoch(1, {})
+        second.end_epoch(1, {})
+    assert first.console.file.getvalue().startswith('[1/4 epochs')
+    assert second.console.file.getvalue().startswith('[2/4 epochs')

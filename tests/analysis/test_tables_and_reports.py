@@ -61,9 +61,8 @@ def test_all_metrics_of_one_model():
 def test_the_generations_table_has_a_row_a_trial():
     def entry(name, **more):
         metrics = dict(loss=0.5)
-        return (
-            dict(id=name, epochs=3, seconds=1, metrics=metrics, ingredients=[]) | more
-        )
+        entry = dict(id=name, state='done', epochs=3, seconds=1)
+        return entry | dict(metrics=metrics, ingredients=[]) | more
 
     entries = [entry('base', best_epoch=2, ingredients=[1]), entry('fission')]
     manifest = dict(cost=dict(epochs=6, seconds=2), ingredients=[1])
@@ -71,6 +70,15 @@ def test_the_generations_table_has_a_row_a_trial():
     assert row(text, 'base') == ['base', '3', '2', '0.5000', '1', '1 s']
     assert row(text, 'fission')[2] == ''
     assert '1 ingredients in work/ingredients.json, 6 epochs, 2 s' in text
+
+
+def test_failed_trials_are_said_and_have_no_row():
+    failure = dict(kind='diverged', reason='loss nan in epoch 2')
+    entries = [dict(id='base', state='failed', failure=failure)]
+    manifest = dict(cost=dict(epochs=0, seconds=0), ingredients=[])
+    text = printed(generation_table, entries, manifest, 'work')
+    assert 'base is left out, diverged: loss nan in epoch 2' in text
+    assert '0 ingredients' in text
 
 
 def test_a_report_for_programs_and_for_people(tmp_path):
@@ -129,7 +137,8 @@ def test_tables_show_what_holds_for_all_labels():
     text = printed(evaluation_table, dict(val=BY_LABEL, test=None, ood={}), 'x')
     assert row(text, 'val') == ['val', '0.7500', '1', '-']
     assert 'Edema' not in text
-    entry = dict(id='base', epochs=1, seconds=1, metrics=BY_LABEL, ingredients=[])
+    entry = dict(id='base', state='done', epochs=1, seconds=1)
+    entry |= dict(metrics=BY_LABEL, ingredients=[])
     manifest = dict(cost=dict(epochs=1, seconds=2), ingredients=[])
     text = printed(generation_table, [entry], manifest, 'work')
     assert row(text, 'base')[3:6] == ['0.7500', '1', '-']

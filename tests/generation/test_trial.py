@@ -98,6 +98,8 @@ def test_what_makes_a_trial_resumable_is_in_it(base_config, tmp_path):
     assert hooks(cfg) == [
         'Interrupt',
         'X',
+        'DivergenceHook',
+        'TerminationHook',
         'EpochSeedHook',
         'SafeCheckpointHook',
         'ResumeStateHook',

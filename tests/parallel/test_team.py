@@ -1,31 +1,12 @@
 """Processes that share out work through torch.distributed's store."""
 
-import multiprocessing
 import os
 from datetime import timedelta
 
 import pytest
-import torch.distributed as dist
 
 from ff_mm.errors import ConfigError
 from ff_mm.parallel.team import Team, TeamError
-
-
-def in_team(size, work, *args):
-    """Runs ``work(team, *args)`` in processes, and returns what each returned."""
-    server = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
-    context = multiprocessing.get_context('fork')
-    with context.Pool(size) as pool:
-        jobs = [
-            pool.apply_async(_member, (server.port, rank, size, work, args))
-            for rank in range(size)
-        ]
-        return [job.get(60) for job in jobs]
-
-
-def _member(port, rank, size, work, args):
-    store = dist.TCPStore('127.0.0.1', port, is_master=False)
-    return work(Team(store, rank, size), *args)
 
 
 def take_numbers(team):
@@ -36,7 +17,7 @@ def take_numbers(team):
     return taken
 
 
-def test_each_number_goes_to_one_process():
+def test_each_number_goes_to_one_process(in_team):
     taken = in_team(4, take_numbers)
     assert sorted(n for numbers in taken for n in numbers) == list(range(20))
 
@@ -46,7 +27,7 @@ def exchange_twice(team):
     return team.exchange('it', team.rank), team.exchange('it', {'a': team.rank**2})
 
 
-def test_exchange_gives_all_values_by_rank_in_each_round():
+def test_exchange_gives_all_values_by_rank_in_each_round(in_team):
     squares = [{'a': 0}, {'a': 1}, {'a': 4}]
     assert in_team(3, exchange_twice) == [([0, 1, 2], squares)] * 3
 
@@ -56,7 +37,7 @@ def what_the_first_did(team):
     return [team.first_does('it', lambda: {'by': team.rank}) for _ in range(2)]
 
 
-def test_the_first_process_does_what_is_done_once():
+def test_the_first_process_does_what_is_done_once(in_team):
     assert in_team(3, what_the_first_did) == [[{'by': 0}] * 2] * 3
 
 
@@ -68,7 +49,7 @@ def first_fails(team):
         return type(error).__name__, str(error)
 
 
-def test_where_the_first_fails_the_others_learn_why():
+def test_where_the_first_fails_the_others_learn_why(in_team):
     first, *others = in_team(3, first_fails)
     assert first[0] == 'ZeroDivisionError'
     assert {kind for kind, _ in others} == {'TeamError'}
@@ -81,7 +62,7 @@ def leave(team):
     return True
 
 
-def test_all_can_leave():
+def test_all_can_leave(in_team):
     assert in_team(3, leave) == [True] * 3
 
 

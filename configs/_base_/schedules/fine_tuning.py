@@ -12,6 +12,15 @@ plan = dict(
     base=dict(epochs=50, monitor='loss', rule='less', patience=8, min_delta=1e-3),
 )
 
+# With several processes (tools/dist_train.sh): 'trial', each takes whole trials, and
+# what comes out is what one process gives; 'data', all of them train each trial (DDP),
+# with the sum of their batches.
+parallel = 'trial'
+
+# Seconds after SIGTERM in which an epoch may still end. Saving comes on top; SLURM and
+# torchrun kill after 30 unless told otherwise.
+grace_period = 20
+
 # Epochs between two states from which a killed trial goes on.
 state_interval = 1
 

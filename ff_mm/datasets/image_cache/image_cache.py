@@ -12,18 +12,17 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.dist import is_main_process
 from rich.console import Console
 
 from ff_mm.analysis.progress import duration, say
 from ff_mm.datasets.checks.check import data_infos
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.workers import track
-from ff_mm.datasets.image_cache.one_process import on_main_process
 from ff_mm.datasets.image_cache.options import read_options
 from ff_mm.datasets.image_cache.part import Part
 from ff_mm.datasets.image_cache.pipelines import fixed_steps, inner_datasets, name_of
 from ff_mm.datasets.image_cache.record_file import Record, RecordFile, write_records
+from ff_mm.parallel.claim import Claim
 
 _FOLDER = 'image_cache'
 _LOADERS = ('train', 'val')
@@ -68,27 +67,41 @@ class ImageCache:
             run = hashlib.sha256(str(Path(work_dir).resolve()).encode()).hexdigest()
             parent = Path(os.path.expanduser(self.options.dir))
             self.folder = parent / f'{_FOLDER}_{run[:8]}'
+        self._claim = Claim(self.folder.parent, f'.{self.folder.name}')
         self._files: dict[str, str] = {}
 
     def fill(
         self, datasets: Mapping[str, BaseDataset], configs: Iterable[Config]
-    ) -> None:
+    ) -> dict[str, str]:
         """Decodes the images, or finds those of an earlier run of the same images.
 
-        In a distributed run the main process does it and the others wait.
+        Of several processes that call it for one folder one does it, and the others
+        wait and find what it has made.
 
         Args:
             datasets: ``train`` and ``val``, as the generation's config has them.
             configs: Those of all trials, resolved.
+
+        Returns:
+            The files, for :meth:`find`.
 
         Raises:
             DatasetError: Images that cannot be read, all of them; or there is no room.
             ConfigError: Images that cannot be cached, or not be shrunk.
         """
         if self.options is not None:
-            self._files = on_main_process(
-                lambda: self._fill(self._parts(datasets, configs))
-            )
+            with self._claim.held():
+                self._files = self._fill(self._parts(datasets, configs))
+        return self._files
+
+    def find(self, files: Mapping[str, str]) -> bool:
+        """Takes over what another process has made; tells whether it is here, too.
+
+        Args:
+            files: What that process's :meth:`fill` has returned.
+        """
+        self._files = dict(files)
+        return all(Path(file).exists() for file in files.values())
 
     def use_in(self, cfg: Config) -> None:
         """Lets the data sets of a trial take their images out of the cache.
@@ -109,9 +122,9 @@ class ImageCache:
 
     def remove(self) -> None:
         """Removes the cache of this run, also one that is no longer asked for."""
-        if is_main_process():
-            shutil.rmtree(self._in_work_dir, ignore_errors=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._in_work_dir, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._claim.remove()
 
     def _cut(self, name: str, pipeline: Sequence[dict]) -> tuple[list, list]:
         """Cuts a pipeline into the steps that the cache stands for and the others."""

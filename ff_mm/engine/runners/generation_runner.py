@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.dist import barrier, is_main_process
-from mmengine.registry import RUNNERS, TASK_UTILS, init_default_scope
+from mmengine.registry import RUNNERS, TASK_UTILS
 
 from ff_mm.analysis.progress import PlanProgress, make_console, say
 from ff_mm.analysis.tables import generation_table
 from ff_mm.config import resolve
-from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.splits.split_file import keep_split_file
-from ff_mm.engine.distributed import init_distributed, model_wrapper
-from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
-from ff_mm.engine.hooks.progress_hook import ProgressHook, seconds_spent
-from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
-from ff_mm.engine.hooks.snapshot_hook import snapshots
-from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.distributed import describe_data_parallel, init_distributed
+from ff_mm.engine.hooks.resume_state_hook import remove_states
+from ff_mm.engine.plan_checks import check_data, check_metrics, trial_configs
+from ff_mm.engine.runners.trial_runner import TrialRunner
 from ff_mm.engine.shared_datasets import forget_datasets, keep_dataset
 from ff_mm.engine.validation import validation_fingerprint
-from ff_mm.engine.worker_errors import own_words
-from ff_mm.errors import ConfigError, TrialError
-from ff_mm.evaluation.rehearsal import rehearse
-from ff_mm.generation.ingredient_file import write_ingredient
-from ff_mm.generation.ledger import Ledger
-from ff_mm.generation.manifest import INGREDIENTS_DIR, write_manifest
-from ff_mm.generation.trial import Trial, trial_config
-from ff_mm.merging.state_dict import read_checkpoint
-from ff_mm.models.head_check import check_head
+from ff_mm.errors import ConfigError, LedgerError, TrialError
+from ff_mm.generation.ledger import CLAIMS_DIR, LEDGER, Ledger
+from ff_mm.generation.manifest import write_manifest
+from ff_mm.generation.record import trial_folder
+from ff_mm.generation.trial import Trial
+from ff_mm.generation.verification import forget_damaged
 from ff_mm.models.starting_weights import check_starting_weights
+from ff_mm.parallel.claim import Claim
+from ff_mm.parallel.dispatch import Dispatch, Task
+from ff_mm.parallel.team import Team
 
-LEDGER = 'ledger.json'
 SPLITS = 'splits.csv'
-TRIALS_DIR = 'trials'
+# Names of claims that no trial can have.
+_PLAN, _PREPARATION = '.plan', '.preparation'
 
 
 @RUNNERS.register_module()
@@ -52,6 +49,15 @@ class GenerationRunner:
     what comes out is, on CPU and with as many threads, bit for bit what an unbroken run
     gives. With ``cache_images`` images are decoded once for all trials, see
     :class:`ff_mm.datasets.image_cache.image_cache.ImageCache`.
+
+    Started by a launcher, all its processes carry out the plan together. Other config
+    keys:
+
+    - ``parallel``: ``'trial'``, each process takes whole trials, which gives what one
+      process gives; or ``'data'``, all of them train each trial (DDP).
+    - ``trials``: Ids or numbers (in the order of the plan, from 0) of the trials that
+      this command is for; None: all. Several such commands may run at once.
+    - ``retry_failed``: Whether trials that have failed are tried again.
 
     Args:
         cfg: The generation config, references not yet resolved.
@@ -69,7 +75,6 @@ class GenerationRunner:
             )
         self.cfg = cfg
         self.work_dir = Path(cfg.work_dir)
-        self.state_interval = cfg.get('state_interval', 1)
         plan = dict(cfg.plan)
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]
@@ -77,8 +82,13 @@ class GenerationRunner:
             self.trials = TASK_UTILS.build(plan).trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
-        self.console = make_console()
-        self.progress: PlanProgress | None = None
+        self.chosen = _choose(self.trials, cfg.get('trials'))
+        self.parallel = cfg.get('parallel', 'trial')
+        if self.parallel not in ('trial', 'data'):
+            raise ConfigError(
+                f"parallel={self.parallel!r}: expected 'trial', each process takes "
+                "whole trials, or 'data', all of them train each trial"
+            )
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> GenerationRunner:
@@ -94,179 +104,246 @@ class GenerationRunner:
         Raises:
             DatasetError: All that is wrong with the data, before any training; or a run
                 that goes on with other data than it began with.
-            TrialError: A trial that yielded nothing to go on with.
+            LedgerError: Another process carries out this plan.
+            TrialError: Trials that have failed for what may pass, or nothing came out
+                of any; after all others are done.
         """
-        init_distributed(self.cfg)
+        self._gather()
         option = resolve(self.cfg).get('cache_images')
         self.images = ImageCache(option, self.work_dir, self.console)
-        configs = self._rehearse()
-        datasets = self._check_data()
-        self._check_metrics(datasets['val'])
-        validation = dict(
-            fingerprint=validation_fingerprint(resolve(self.cfg), datasets['val']),
-            size=len(datasets['val']),
-        )
-        if not (self.work_dir / LEDGER).exists():
-            # Once: later runs start from files of this one.
-            for line in check_starting_weights(resolve(self.cfg).model):
-                say(line, self.console)
-        self.ledger = Ledger(self.work_dir / LEDGER, self.cfg.to_dict(), self.trials)
-        if is_main_process():
-            keep_split_file(self.work_dir / SPLITS, datasets)
-        if not self.ledger.complete:
-            self.images.fill(datasets, configs)
-        for name in ('train', 'val'):
-            loader = resolve(self.cfg)[f'{name}_dataloader']
-            keep_dataset(loader.dataset, datasets[name])
-        del datasets, configs
-        for change in self.ledger.drift:
-            text = (
-                f'note: begun with another environment, last bits may differ: {change}'
-            )
-            say(text, self.console)
-        with PlanProgress(self.ledger.entries, self.console) as self.progress:
-            for trial in self.trials:
-                if self.ledger.is_done(trial.id):
-                    remove_states(self._folder(trial.id))
-                else:
-                    self._run(trial)
-                    write_manifest(self.work_dir, self.ledger, validation)
-        manifest = write_manifest(self.work_dir, self.ledger, validation)
-        if is_main_process():
-            generation_table(self.ledger.entries, manifest, self.work_dir, self.console)
-        self.images.remove()
+        with ExitStack() as stack:
+            validation = self._set_up(stack)
+            self._carry_out(validation)
+            manifest = write_manifest(self.ledger, validation)
+            self._finish(manifest)
+        if manifest['complete'] and self.team.is_first:
+            self.ledger.remove_claims()
         forget_datasets()
+        self._complain(manifest)
         return manifest
 
-    def _rehearse(self) -> list[Config]:
-        """Builds every trial's config, to find before training what is wrong there."""
-        configs = []
-        for trial in self.trials:
-            try:
-                cfg = trial_config(self.cfg, trial, self._folder(trial.id))
-            except ConfigError as error:
-                raise ConfigError(f'trial {trial.id!r}: {error}') from None
-            if not cfg.get('train_dataloader'):
-                raise ConfigError(f'trial {trial.id!r}: there is no train_dataloader')
-            interval = cfg.train_cfg.get('val_interval', 1)
-            validates = cfg.get('val_dataloader') and cfg.get('val_evaluator')
-            if not validates or interval != 1:
-                raise ConfigError(
-                    f'trial {trial.id!r}: a plan validates after every epoch; give '
-                    'val_dataloader and val_evaluator, and train_cfg.val_interval=1 '
-                    f'(it is {interval})'
-                )
-            configs.append(cfg)
-        return configs
+    def _set_up(self, stack: ExitStack) -> dict[str, Any]:
+        """Checks all that can be checked, and opens what the run needs.
 
-    def _check_data(self) -> dict[str, BaseDataset]:
-        """Builds all data sets and checks that they fit together and the model."""
-        cfg = resolve(self.cfg)
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        names = ('train', 'val', 'test')
-        datasets = check_datasets(
-            {
-                name: cfg[f'{name}_dataloader'].dataset
-                for name in names
-                if cfg.get(f'{name}_dataloader')
-            }
+        Args:
+            stack: Takes what is to be given free at the end.
+
+        Returns:
+            What the manifest says of the validation set.
+        """
+        configs = trial_configs(self.cfg, self.trials, self.work_dir)
+        datasets = check_data(self.cfg, self._say)
+        check_metrics(self.cfg, self.trials, datasets['val'])
+        files = self.team.first_does(
+            'prepare', lambda: self._prepare(datasets, configs, stack)
         )
-        for name, dataset in datasets.items():
-            say(describe(name, dataset), self.console)
-        check_head(cfg.model.get('head') or {}, datasets['val'])
-        return datasets
-
-    def _check_metrics(self, dataset: BaseDataset) -> None:
-        """Finds out what cannot be monitored, or selected by in the fusion to come."""
+        if not self.images.find(files):  # they are on another machine
+            self.images.fill(datasets, configs)
+        self.ledger = self._open_ledger()
         cfg = resolve(self.cfg)
-        num_classes = (cfg.model.get('head') or {}).get('num_classes')
-        rehearsal = rehearse(cfg.val_evaluator, dataset, num_classes)
-        if rehearsal is None:
-            return
-        for trial in self.trials:
-            if any(key.startswith('val_evaluator') for key in trial.overrides):
-                continue  # the stage has metrics of its own
-            for hook in trial.hooks:
-                if 'monitor' in hook:
-                    where = f'trial {trial.id!r}: monitor'
-                    rehearsal.check(hook['monitor'], hook['rule'], where)
-        if selection := cfg.get('selection'):
-            metric, rule = selection.get('metric'), selection.get('rule')
-            rehearsal.check(metric, rule, 'selection.metric')
-
-    def _run(self, trial: Trial) -> None:
-        """Trains one trial, or what is missing of it, and records the result."""
-        self.ledger.start(trial.id)
-        folder = self._folder(trial.id)
-        cfg = trial_config(
-            self.cfg,
-            trial,
-            folder,
-            parent_file=self._parent_file(trial),
-            state=find_state(folder),
-            state_interval=self.state_interval,
+        for name in ('train', 'val'):
+            keep_dataset(cfg[f'{name}_dataloader'].dataset, datasets[name])
+        return dict(
+            fingerprint=validation_fingerprint(cfg, datasets['val']),
+            size=len(datasets['val']),
         )
-        if wrapper := model_wrapper(cfg):
-            cfg.setdefault('model_wrapper_cfg', wrapper)
-        self.images.use_in(cfg)
-        runner = QuietRunner.from_cfg(cfg)
+
+    def _gather(self) -> None:
+        """Finds the other processes, and makes one run of them if that is wanted."""
+        launcher = self.cfg.get('launcher', 'none')
+        self.team = Team.of_launcher(launcher)
+        self.console = make_console(quiet=not self.team.is_first)
+        if self.parallel == 'data':
+            init_distributed(self.cfg)
+        else:
+            self.cfg.launcher = 'none'  # to MMEngine each process is alone
+        self.together = self.parallel == 'data' and launcher != 'none'
+        if self.together:
+            self._say(describe_data_parallel(self.cfg, self.team.size))
+        elif self.team.size > 1:
+            self._say(f'trial parallel: {self.team.size} processes take whole trials')
+
+    def _prepare(
+        self,
+        datasets: dict[str, BaseDataset],
+        configs: list[Config],
+        stack: ExitStack,
+    ) -> dict[str, str]:
+        """Does what is done once for all processes; gives the files of the images."""
+        if self.cfg.get('trials') is None:
+            stack.enter_context(self._as_only_run())
+        waiting = 'waiting for {} to finish its preparations'
+        with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
+            lambda holder: self._say(waiting.format(holder))
+        ):
+            if not (self.work_dir / LEDGER).exists():
+                # Once: later runs start from files of this one.
+                for line in check_starting_weights(resolve(self.cfg).model):
+                    self._say(line)
+            ledger = self._open_ledger()
+            keep_split_file(self.work_dir / SPLITS, datasets)
+            self._look_back(ledger)
+            ledger.publish()
+            if all(ledger.is_settled(trial.id) for trial in self.chosen):
+                return {}
+            self._require_parents(ledger)
+            return self.images.fill(datasets, configs)
+
+    @contextmanager
+    def _as_only_run(self) -> Iterator[None]:
+        """Keeps off a second command that would carry out the whole plan."""
+        claim = Claim(self.work_dir / CLAIMS_DIR, _PLAN)
+        if not claim.take():
+            raise LedgerError(
+                f'{self.work_dir}: {claim.holder} carries out this plan; wait for it, '
+                'stop it, or give another --work-dir (with --trial several commands '
+                'can share a plan)'
+            )
         try:
-            runner.register_hook(ProgressHook(self.progress, trial.id))
-            with own_words():
-                runner.train()
-            if is_main_process():
-                self.ledger.finish(trial.id, self._result(trial, runner))
-                remove_states(folder)
-            barrier()
+            yield
         finally:
-            runner.release()
-        del runner
-        gc.collect()  # models hold cycles; without this two would be in memory
+            claim.release()
 
-    def _folder(self, trial_id: str) -> Path:
-        return self.work_dir / TRIALS_DIR / trial_id
+    def _open_ledger(self) -> Ledger:
+        config = self.cfg.to_dict()
+        if self.together:
+            # The images of a step decide what comes out.
+            config['data_parallel'] = self.team.size
+        return Ledger(self.work_dir, config, self.trials)
 
-    def _parent_file(self, trial: Trial) -> Path | None:
-        if trial.parent is None:
-            return None
-        path = self._folder(trial.parent) / BEST_FILE
-        if not path.is_file():
-            raise TrialError(
-                f'{path}: trial {trial.id!r} starts from this file, which is missing; '
-                f'mark {trial.parent!r} as planned in {LEDGER} to train it again'
+    def _look_back(self, ledger: Ledger) -> None:
+        """Says what has changed since the plan was begun, and mends what it can."""
+        for change in ledger.drift:
+            self._say(
+                f'note: begun with another environment, last bits may differ: {change}'
             )
-        return path
+        parents = {trial.parent for trial in self.chosen}
+        ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
+        for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
+            self._say(f'note: {line}')
+        for trial in self.chosen:
+            if ledger.has_failed(trial.id) and self.cfg.get('retry_failed'):
+                if ledger.failures[trial.id]['kind'] == 'diverged':
+                    remove_states(trial_folder(self.work_dir, trial.id))
+                ledger.forget(trial.id)
+            elif ledger.has_failed(trial.id):
+                reason = ledger.failures[trial.id]['reason']
+                self._say(
+                    f'note: {trial.id} has failed ({reason}); --retry-failed tries it '
+                    'again'
+                )
 
-    def _result(self, trial: Trial, runner: QuietRunner) -> dict[str, Any]:
-        result = dict(
-            epochs=runner.epoch,
-            seconds=round(seconds_spent(runner), 2),
-            images=runner.epoch * len(runner.train_dataloader.dataset),
-            ingredients=[],
-        )
-        if trial.yields == 'snapshots':
-            records = snapshots(runner)
-            return dict(result, metrics=records[-1]['metrics'], ingredients=records)
-        best = best_epoch(runner)
-        if best is None:
+    def _require_parents(self, ledger: Ledger) -> None:
+        """Refuses to begin with a trial whose parent nobody trains."""
+        ids = {trial.id for trial in self.chosen}
+        for trial in self.chosen:
+            parent = trial.parent
+            if parent is None or parent in ids or ledger.is_settled(parent):
+                continue
+            if ledger.holder(parent) is None:
+                raise TrialError(
+                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
+                    f'nobody trains: --trial {parent} {trial.id} trains both'
+                )
+
+    def _carry_out(self, validation: dict[str, Any]) -> None:
+        """Trains what is left of the chosen trials, together with the team."""
+        left = [self.ledger.entry(trial.id) for trial in self.chosen]
+        team = Team.alone() if self.together else self.team
+        console = make_console()
+        with PlanProgress(left, console, team) as progress:
+            runner = TrialRunner(self.cfg, self.ledger, self.images, progress)
+            trials = {trial.id: trial for trial in self.trials}
+
+            def run(trial_id: str) -> None:
+                self.ledger.publish()  # it is running
+                runner.run(trials[trial_id])
+                write_manifest(self.ledger, validation)
+                self.ledger.publish()
+
+            if not self.together:
+                self._dispatch(team, run)
+            elif self.team.is_first:
+                self._lead(run)
+            else:
+                for trial_id in self._orders():
+                    runner.run(trials[trial_id])
+
+    def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
+        ids = {trial.id for trial in self.chosen}
+        parents = {trial.parent for trial in self.chosen} - ids
+        tasks = [
+            Task(trial.id, trial.parent)
+            for trial in self.trials
+            if trial.id in ids
+            # One that is in other hands is not begun here, but waited for.
+            or (trial.id in parents and not self.ledger.is_settled(trial.id))
+        ]
+        Dispatch(tasks, self.ledger, team, run, self._say).carry_out()
+
+    def _lead(self, run: Callable[[str], None]) -> None:
+        """Decides, for all processes, which trial is next."""
+
+        def run_together(trial_id: str) -> None:
+            self.team.tell(f'order/{self.team.next_number("order")}', trial_id)
+            run(trial_id)
+
+        self._dispatch(Team.alone(), run_together)
+        self.team.tell(f'order/{self.team.next_number("order")}', None)
+
+    def _orders(self) -> Iterator[str]:
+        """Which trials the first process decides to train, until there are no more."""
+        number = 0
+        while (trial_id := self.team.listen(f'order/{number}')) is not None:
+            yield trial_id
+            number += 1
+
+    def _finish(self, manifest: dict[str, Any]) -> None:
+        """Shows what came out; removes what only unfinished plans need."""
+        for trial in self.chosen:
+            if self.ledger.is_done(trial.id) and self.team.is_first:
+                remove_states(trial_folder(self.work_dir, trial.id))
+        self.team.leave()
+        if self.ledger.complete:
+            self.images.remove()
+        if not self.team.is_first:
+            return
+        self.ledger.publish()
+        entries = [self.ledger.entry(trial.id) for trial in self.chosen]
+        generation_table(entries, manifest, self.work_dir, self.console)
+
+    def _complain(self, manifest: dict[str, Any]) -> None:
+        """Ends with an error if there is something to be done about it."""
+        again = [
+            f'{failure["trial"]} ({failure["kind"]})'
+            for failure in manifest['failed']
+            if failure['kind'] not in ('diverged', 'parent failed')
+        ]
+        if again:
             raise TrialError(
-                f'trial {trial.id!r} never had a finite validation metric: look at '
-                f'{self._folder(trial.id)}, and lower its learning rate'
+                f'{", ".join(again)}: failed for what may pass; the same command with '
+                '--retry-failed tries again, all else is kept'
             )
-        if trial.yields == 'best':
-            result['ingredients'] = [self._keep_best(trial, best, runner)]
-        return dict(result, best_epoch=best['epoch'], metrics=best['metrics'])
+        if manifest['complete'] and not manifest['ingredients']:
+            raise TrialError(
+                f'no trial has yielded an ingredient: {manifest["failed"][0]["reason"]}'
+            )
 
-    def _keep_best(self, trial: Trial, best: dict, runner: QuietRunner) -> dict:
-        """Writes the best epoch's weights as an ingredient."""
-        checkpoint = read_checkpoint(self._folder(trial.id) / BEST_FILE)
-        description = dict(
-            trial.describe(), name=trial.id, cycle=None, epoch=best['epoch']
-        )
-        return write_ingredient(
-            self.work_dir / INGREDIENTS_DIR / f'{trial.id}.pth',
-            checkpoint['state_dict'],
-            description,
-            best['metrics'],
-            dataset_meta=runner.train_dataloader.dataset.metainfo,
-        )
+    def _say(self, line: str) -> None:
+        say(line, self.console)
+
+
+def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:
+    """The trials that a command is for, in the order of the plan."""
+    if chosen is None:
+        return trials
+    by_name = {trial.id: trial for trial in trials}
+    by_name |= {str(number): trial for number, trial in enumerate(trials)}
+    names = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(
+                f'--trial {name}: the plan has no such trial; --list-trials shows them'
+            )
+    ids = {by_name[name].id for name in names}
+    return [trial for trial in trials if trial.id in ids]

@@ -1,0 +1,72 @@
+"""The record of one trial: how it ended, and what came out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ff_mm.errors import LedgerError
+from ff_mm.files import read_json, write_json
+
+RECORD = 'record.json'
+TRIALS_DIR = 'trials'
+STATES = ('done', 'failed')
+
+
+def trial_folder(work_dir: str | Path, trial_id: str) -> Path:
+    """The folder of one trial in a generation's work directory."""
+    return Path(work_dir) / TRIALS_DIR / trial_id
+
+
+class Record:
+    """``trials/<id>/record.json``, written once when a trial ends.
+
+    Records are the truth of a generation, ``ledger.json`` is the sum of them: a record
+    is written by one process only, so that no two can undo what the other has noted.
+
+    Args:
+        work_dir: The generation's.
+        trial_id: The trial.
+        config: SHA-256 of the config that it belongs to.
+    """
+
+    def __init__(self, work_dir: str | Path, trial_id: str, config: str) -> None:
+        self.path = trial_folder(work_dir, trial_id) / RECORD
+        self._id = trial_id
+        self._config = config
+
+    def read(self) -> dict[str, Any] | None:
+        """Returns how the trial ended; None if it has not, or the file is damaged.
+
+        What the file of a finished trial said is found out anew, bit for bit, by
+        training it again; so damage is no reason to stop.
+
+        Raises:
+            LedgerError: The record belongs to another config.
+        """
+        try:
+            content = read_json(self.path)
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(content, dict) or content.get('state') not in STATES:
+            return None
+        if content.get('id') != self._id or content.pop('config', None) != self._config:
+            raise LedgerError(
+                f'{self.path}: is of another config or trial; give a new --work-dir, '
+                f'or remove the file to train {self._id!r} again'
+            )
+        return content
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether there is a file that says nothing."""
+        return self.path.exists() and self.read() is None
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Writes the record, atomically."""
+        write_json(dict(entry, config=self._config), self.path)
+
+    def remove(self) -> None:
+        """Forgets how the trial ended, so that it is trained again."""
+        self.path.unlink(missing_ok=True)

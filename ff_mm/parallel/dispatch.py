@@ -1,0 +1,195 @@
+"""Who carries out which task of a plan, in what order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from ff_mm.parallel.claim import Holder
+from ff_mm.parallel.team import Team
+
+# How often to look whether a task of which the team's store does not speak has ended:
+# it belongs to a process of another command, or its owner has died.
+_LOOK_AGAIN = timedelta(seconds=2)
+# Seconds after which a process that has nothing else to do takes what nobody began: the
+# next of a chain falls to who carries out the chain.
+_COURTESY = 2.0
+# Seconds, where the news that a task has ended come before its record is to be seen.
+_RECORD_LAG = 0.02
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to be done once.
+
+    Attributes:
+        id: Its name.
+        parent: The task that must have been done before; None: there is none.
+    """
+
+    id: str
+    parent: str | None = None
+
+
+class Book(Protocol):
+    """What is known of tasks by all processes, such as a ledger."""
+
+    def is_settled(self, task: str) -> bool:
+        """Whether a task has ended, one way or the other."""
+
+    def has_failed(self, task: str) -> bool:
+        """Whether it has ended without a result."""
+
+    def refresh(self, task: str) -> None:
+        """Takes notice of what other processes have noted of a task."""
+
+    def take(self, task: str) -> bool:
+        """Makes a task this process's own, unless it is another's or settled."""
+
+    def release(self, task: str) -> None:
+        """Lets others take it."""
+
+    def holder(self, task: str) -> Holder | None:
+        """The living process that is at work on it."""
+
+    def fail(self, task: str, kind: str, reason: str) -> None:
+        """Notes that a task, taken by this process, has failed."""
+
+
+def chains(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Cuts tasks into chains, each of which one process carries out.
+
+    A task whose parent has no other child follows it in the parent's chain; a child
+    among several begins a chain of its own.
+
+    Args:
+        tasks: Parents before children.
+
+    Returns:
+        The chains, ordered by their first tasks.
+    """
+    children: dict[str | None, int] = {}
+    for task in tasks:
+        children[task.parent] = children.get(task.parent, 0) + 1
+    found: dict[str, list[Task]] = {}  # by the last task of each chain
+    ordered = []
+    for task in tasks:
+        chain = found.pop(task.parent, None) if children[task.parent] == 1 else None
+        if chain is None:
+            chain = []
+            ordered.append(chain)
+        chain.append(task)
+        found[task.id] = chain
+    return ordered
+
+
+class Dispatch:
+    """Carries out tasks together with the other processes of a team.
+
+    Each process takes the next chain by the number that the team's store gives it.
+    Chains are numbered parents first, so whatever a process has to wait for is already
+    another's; that it is done the store says, at once. Claims keep off processes of
+    other commands, and tell of owners that have died: their tasks are taken over, also
+    by processes that have run out of chains.
+
+    Args:
+        tasks: All tasks that this command is to carry out, parents before children. A
+            parent that is not among them must be settled before its children.
+        book: What is known of them.
+        team: The processes of this command.
+        run: Carries out one task that this process has taken, and notes in the book how
+            it ended.
+        notify: Takes lines for the user.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        book: Book,
+        team: Team,
+        run: Callable[[str], None],
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        self._chains = chains(tasks)
+        self._book = book
+        self._team = team
+        self._run = run
+        self._notify = notify
+        self._waited_for: set[str] = set()
+        self._ready_since: dict[str, float] = {}
+
+    def carry_out(self) -> None:
+        """Works until every task has ended, here or elsewhere."""
+        while (number := self._team.next_number('chain')) < len(self._chains):
+            self._follow(self._chains[number])
+        while left := [t for t in self._tasks.values() if not self._is_settled(t.id)]:
+            if not any([self._attempt(t) for t in left if self._is_left_over(t)]):
+                self._wait_for(left[0])
+
+    def _is_left_over(self, task: Task) -> bool:
+        """Whether a task could have been begun for a while, by whom it falls to."""
+        if task.parent is not None and not self._is_settled(task.parent):
+            return False
+        now = time.monotonic()
+        return now - self._ready_since.setdefault(task.id, now) >= _COURTESY
+
+    def _follow(self, chain: Sequence[Task]) -> None:
+        """Carries out a chain, up to what is in the hands of another command."""
+        for task in chain:
+            if task.parent is not None:
+                self._require(task.parent)
+            if not self._attempt(task) and not self._is_settled(task.id):
+                return
+
+    def _require(self, task_id: str) -> None:
+        """Waits until a task has ended, or carries it out if its owner has died."""
+        while not self._is_settled(task_id):
+            task = self._tasks[task_id]
+            if task.parent is not None:
+                self._require(task.parent)
+            if not self._attempt(task):
+                self._wait_for(task)
+
+    def _attempt(self, task: Task) -> bool:
+        """Carries a task out if that is this process's to do; tells whether it was."""
+        # On a network file system the news may be faster than the record.
+        if self._team.is_told(_settled(task.id)) or not self._book.take(task.id):
+            return False
+        self._team.tell(_taken(task.id))
+        try:
+            if task.parent is not None and self._book.has_failed(task.parent):
+                reason = f'{task.parent!r}, from which it starts, has failed'
+                self._book.fail(task.id, 'parent failed', reason)
+            else:
+                self._run(task.id)
+        finally:
+            self._book.release(task.id)
+        self._team.tell(_settled(task.id))
+        return True
+
+    def _is_settled(self, task_id: str) -> bool:
+        self._book.refresh(task_id)
+        return self._book.is_settled(task_id)
+
+    def _wait_for(self, task: Task) -> None:
+        """Waits for a moment, or until the team has carried the task out."""
+        if self._team.is_told(_settled(task.id), _LOOK_AGAIN):
+            time.sleep(_RECORD_LAG)
+            return
+        holder = self._book.holder(task.id)
+        stranger = holder is not None and not self._team.is_told(_taken(task.id))
+        if stranger and task.id not in self._waited_for:
+            self._waited_for.add(task.id)
+            self._notify(f'waiting for {task.id}: {holder} is at work on it')
+
+
+def _taken(task_id: str) -> str:
+    return f'taken/{task_id}'
+
+
+def _settled(task_id: str) -> str:
+    return f'settled/{task_id}'

@@ -1,0 +1,88 @@
+"""A plan on several processes gives what one process gives, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.registry import RUNNERS
+
+from ff_mm.files import read_json, sha256
+
+ROOT = Path(__file__).parents[2]
+PLAN = dict(plan__lrs=[1e-2, 1e-3, 1e-4], plan__probe__epochs=1)
+
+
+def digests(work_dir):
+    entries = read_json(work_dir / 'ingredients.json')['ingredients']
+    assert all(sha256(work_dir / e['file']) == e['sha256'] for e in entries)
+    return {entry['name']: entry['sha256'] for entry in entries}
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory, generation_config):
+    """The file of a plan, and what one process makes of it."""
+    folder = tmp_path_factory.mktemp('one')
+    cfg = generation_config(folder / 'one', **PLAN)
+    cfg.dump(folder / 'plan.py')
+    RUNNERS.build(cfg).train()
+    return folder / 'plan.py', digests(folder / 'one')
+
+
+def start(config, work_dir, processes, *options):
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    launch += [f'--nproc_per_node={processes}', 'tools/train.py', str(config)]
+    launch += ['--launcher', 'pytorch', '--work-dir', str(work_dir), *options]
+    # As many threads as here: sums of floats depend on it.
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
+    return subprocess.Popen(
+        launch,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize('processes', [2, 4])
+def test_trial_parallel_gives_what_one_process_gives(config, tmp_path, processes):
+    file, expected = config
+    process = start(file, tmp_path, processes)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    assert digests(tmp_path) == expected
+    assert f'trial parallel: {processes} processes' in out
+    assert read_json(tmp_path / 'ingredients.json')['complete'] is True
+    # Said and shown once, not by each process.
+    assert out.count('train: 40 images') == 1 or out.count('train:') == 1
+    assert out.count('ingredients.json') == 1
+    assert not (tmp_path / 'claims').exists()
+
+
+def children(pid):
+    path = Path(f'/proc/{pid}/task/{pid}/children')
+    return [int(child) for child in path.read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc who the processes are')
+def test_one_of_two_is_killed_and_the_same_command_given_again(config, tmp_path):
+    file, expected = config
+    process = start(file, tmp_path, 2)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob('trials/base_*/best.pth')):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    process = start(file, tmp_path, 2)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    assert digests(tmp_path) == expected
