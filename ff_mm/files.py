@@ -123,9 +123,16 @@ def read_json(path: PathLike) -> Any:
         ValueError: If the file is cut short, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both
+        text = Path(path).read_text(encoding='utf-8')
+        return json.loads(text, parse_constant=_refuse_constant)
+    # JSONDecodeError and UnicodeDecodeError are ValueErrors; the other is of brackets
+    # within brackets without end.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path}: not JSON, or cut short: {error}') from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f'{name} is no number of JSON')
 
 
 def sha256(path: PathLike) -> str:

@@ -175,3 +175,10 @@ def test_sha256_of_more_than_a_chunk(tmp_path):
     content = bytes(range(256)) * 5000
     (tmp_path / 'a').write_bytes(content)
     assert sha256(tmp_path / 'a') == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize('content', ['{"a": NaN}', '[-Infinity]', '[' * 100_000])
+def test_what_is_no_json_is_refused_however_deep(tmp_path, content):
+    (tmp_path / 'a.json').write_text(content)
+    with pytest.raises(ValueError, match=r'a\.json: not JSON'):
+        read_json(tmp_path / 'a.json')

@@ -12,6 +12,7 @@ import argparse
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -19,6 +20,11 @@ import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
 from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
+from ff_mm.engine.distributed import (
+    describe_data_parallel,
+    init_distributed,
+    model_wrapper,
+)
 from ff_mm.errors import ConfigError
 from ff_mm.generation.trial import check_mixed_precision
 
@@ -49,7 +55,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate with the actual batch size',
+        help='single runs: scale the learning rate with the actual batch size, from '
+        'the one in auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument(
+        '--trial',
+        nargs='+',
+        metavar='ID',
+        help='plans: only these trials, by id or number; several such commands, of a '
+        'job array for example, may work at one plan at the same time',
+    )
+    parser.add_argument(
+        '--list-trials',
+        action='store_true',
+        help='plans: show number and id of each trial, and what it starts from',
+    )
+    parser.add_argument(
+        '--retry-failed',
+        action='store_true',
+        help='plans: also try trials again that have failed',
     )
     parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory'
@@ -84,8 +108,21 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             )
         cfg.resume = not is_plan
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if is_plan:
+        cfg.trials, cfg.retry_failed = args.trial, args.retry_failed
+    elif args.trial or args.list_trials or args.retry_failed:
+        raise ConfigError(
+            '--trial, --list-trials and --retry-failed are for plans, and '
+            f'{cfg.filename} has none'
+        )
     if args.auto_scale_lr:
-        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+        cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
+    if is_plan and (cfg.get('auto_scale_lr') or {}).get('enable'):
+        raise ConfigError(
+            '--auto-scale-lr (auto_scale_lr.enable): a plan trains with the learning '
+            'rates that it states, by which its ingredients are grouped; state those '
+            'for your batch size: plan.lrs, plan.probe.lr, plan.fission.max_lr, min_lr'
+        )
     for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(field) and args.no_pin_memory:
             cfg[field]['pin_memory'] = False
@@ -105,6 +142,17 @@ def use_mixed_precision(cfg: Config) -> None:
         cfg.optim_wrapper.pop(key, None)
 
 
+def become_data_parallel(cfg: Config) -> None:
+    """Joins the other processes of a single run, on GPUs or CPUs, and says so."""
+    if cfg.launcher == 'none':
+        return
+    init_distributed(cfg)
+    if not cfg.get('model_wrapper_cfg'):
+        cfg.model_wrapper_cfg = model_wrapper(cfg)
+    if is_main_process():
+        print(describe_data_parallel(cfg, get_world_size()))
+
+
 def main() -> None:
     """Trains."""
     args = parse_args()
@@ -116,7 +164,12 @@ def main() -> None:
             'which the config does not say; inherit _base_/schedules/fgg.py'
         )
     if 'runner_type' in cfg:
-        RUNNERS.build(cfg).train()
+        runner = RUNNERS.build(cfg)
+        if args.list_trials:
+            for number, trial in enumerate(runner.trials):
+                print(number, trial.id, f'after {trial.parent}' if trial.parent else '')
+        else:
+            runner.train()
         return
     cfg = resolve(cfg)
     set_dataloader_defaults(
@@ -128,6 +181,7 @@ def main() -> None:
     if cfg.get('channels_last'):
         hooks.append(dict(type='ChannelsLastHook'))
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
+    become_data_parallel(cfg)
     Runner.from_cfg(cfg).train()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_distributed
+from torch.nn.parallel import DistributedDataParallel
 
+from ff_mm.config import resolve
 from ff_mm.parallel.team import Team
 
 
@@ -21,6 +24,10 @@ def init_distributed(cfg: Config) -> None:
 
     Args:
         cfg: A config with ``launcher`` and, for GPUs, ``env_cfg.dist_cfg``.
+
+    Raises:
+        ConfigError: The process was not started by that launcher.
+        TeamError: The process that keeps the store cannot be reached.
     """
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none' or is_distributed():
@@ -34,8 +41,61 @@ def init_distributed(cfg: Config) -> None:
 
 
 def model_wrapper(cfg: Config) -> dict[str, Any] | None:
-    """Returns the wrapper that distributed training on CPUs needs, else None."""
-    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+    """Returns the config of the wrapper that distributed training needs, else None.
+
+    It is the one that MMEngine takes by itself, but for the device. MMEngine gives the
+    local rank, which CPU modules refuse, and which is no device where SLURM shows each
+    process only its own GPU.
+
+    Args:
+        cfg: A config with ``launcher``, which may say ``find_unused_parameters``; the
+            process has joined the others.
+    """
+    if cfg.get('launcher', 'none') == 'none':
         return None
-    # MMEngine would give the local rank as device id, which CPU modules refuse.
-    return dict(type='MMDistributedDataParallel', device_ids=None)
+    gpu = torch.cuda.is_available()
+    return dict(
+        type='MMDistributedDataParallel',
+        device_ids=[torch.cuda.current_device()] if gpu else None,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+        **{_buffers_argument(): False},
+    )
+
+
+def _buffers_argument() -> str:
+    """Name of the option to give all ranks the buffers of rank 0 at each iteration."""
+    known = signature(DistributedDataParallel).parameters
+    new = 'forward_sync_buffers'  # newer torch warns of the older name
+    return new if new in known else 'broadcast_buffers'
+
+
+def describe_data_parallel(cfg: Config, size: int) -> str:
+    """Says in one line what data parallel training makes of a config.
+
+    Args:
+        cfg: The config, references resolved or not.
+        size: How many processes there are.
+
+    Returns:
+        Such as ``data parallel: 4 processes x batch_size 32 = 128 images a step;
+        learning rates are those of the config, not scaled``.
+    """
+    cfg = resolve(cfg)
+    batch = cfg.train_dataloader.get('batch_size') or 1  # as the Runner has it
+    factors = [f'{size} process{"es" * (size > 1)}', f'batch_size {batch}']
+    images = size * batch
+    steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if steps > 1:
+        factors.append(f'accumulative_counts {steps}')
+    return (
+        f'data parallel: {" x ".join(factors)} = {images * steps} images a step; '
+        f'{_learning_rates(cfg, images)}'
+    )
+
+
+def _learning_rates(cfg: Config, images: int) -> str:
+    scaling = cfg.get('auto_scale_lr') or {}
+    if not scaling.get('enable'):
+        return 'learning rates are those of the config, not scaled'
+    base = scaling['base_batch_size']
+    return f'learning rates are scaled by {images} / {base} = {images / base:g}'

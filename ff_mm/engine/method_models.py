@@ -16,7 +16,7 @@ from ff_mm.comparison.method import Method
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.runners.soup_runner import SOUP_FILE, SoupRunner
 from ff_mm.errors import ConfigError
-from ff_mm.files import read_json, write_json
+from ff_mm.files import read_json, sha256, write_json
 from ff_mm.merging.pool import Pool
 
 # Keys that only a comparison has.
@@ -107,7 +107,8 @@ def make_model(
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)
         report = RUNNERS.build(cfg).run(session)
-        write_json(dict(key=key, report=report), folder / _MADE)
+        made = dict(key=key, sha256=sha256(folder / SOUP_FILE), report=report)
+        write_json(made, folder / _MADE)
     return MethodModel(source, pool, report, folder / SOUP_FILE)
 
 
@@ -146,6 +147,7 @@ def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
         return None
     try:
         made = read_json(folder / _MADE)
-        return made['report'] if made['key'] == key else None
+        whole = made['sha256'] == sha256(folder / SOUP_FILE)
+        return made['report'] if whole and made['key'] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from ff_mm.parallel.claim import Holder
 from ff_mm.parallel.team import Team
 
-# How often to look whether a task of which the team's store does not speak has ended:
-# it belongs to a process of another command, or its owner has died.
-_LOOK_AGAIN = timedelta(seconds=2)
+# Seconds after which to look whether a task has ended of which the team's store says
+# nothing: it belongs to a process of another command, or its owner has died.
+_LOOK_AGAIN = 2.0
 # Seconds after which a process that has nothing else to do takes what nobody began: the
 # next of a chain falls to who carries out the chain.
 _COURTESY = 2.0

@@ -49,9 +49,21 @@ def set_environment(launcher: str) -> None:
                 f'start with {_STARTED_BY[launcher]}'
             )
         os.environ[name] = os.environ[source]
-    os.environ.setdefault('MASTER_PORT', _PORT)
+    os.environ.setdefault('MASTER_PORT', _port(launcher))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = _first_host(launcher)
+
+
+def _port(launcher: str) -> str:
+    """The usual port; under SLURM one of the job step's own.
+
+    Two jobs on one machine must not meet at a port.
+    """
+    if launcher != 'slurm' or not os.environ.get('SLURM_JOB_ID', '').isdigit():
+        return _PORT
+    step = os.environ.get('SLURM_STEP_ID', '0')
+    number = int(os.environ['SLURM_JOB_ID']) * 7 + (int(step) if step.isdigit() else 0)
+    return str(15000 + number % 15000)
 
 
 def _first_host(launcher: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -17,10 +18,11 @@ from torch.distributed import rendezvous
 from ff_mm.errors import FFMMError
 from ff_mm.parallel.launching import set_environment
 
-# How long a wait goes on before Python is asked whether there is a signal.
-_SLICE = timedelta(seconds=1)
-# By then all work is done; whoever has not left is gone.
-_FAREWELL = 60
+# Seconds between two questions to the store. Its own wait would keep Python from its
+# signals, and torch prints warnings whenever a time limit of it passes.
+_PAUSE = 0.02
+# Seconds. By then all work is done; whoever has not left is gone.
+_FAREWELL = 60.0
 
 
 class TeamError(FFMMError):
@@ -90,19 +92,20 @@ class Team:
         with self._in_touch():
             self._store.set(f'said/{key}', json.dumps(value))
 
-    def is_told(self, key: str, wait: timedelta = timedelta(0)) -> bool:
-        """Whether somebody has told a value, at once or within a time."""
-        name = f'said/{key}'
-        if wait:
-            with suppress(RuntimeError):  # the time is over; or the store is gone
-                self._store.wait([name], wait)
-        with self._in_touch():
-            return self._store.check([name])
+    def is_told(self, key: str, wait: float = 0.0) -> bool:
+        """Whether somebody has told a value, at once or within some seconds."""
+        deadline = time.monotonic() + wait
+        while True:
+            with self._in_touch():
+                if self._store.check([f'said/{key}']):
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
 
     def listen(self, key: str) -> Any:
         """Waits for a value, for as long as it takes."""
-        while not self.is_told(key, _SLICE):
-            pass  # Python handles signals between two waits
+        self.is_told(key, math.inf)
         with self._in_touch():
             return json.loads(self._store.get(f'said/{key}'))
 
@@ -169,9 +172,7 @@ class Team:
         if not self.is_first:
             return
         for rank in range(1, self.size):
-            for _ in range(_FAREWELL):
-                if self.is_told(f'left/{rank}', _SLICE):
-                    break
+            self.is_told(f'left/{rank}', _FAREWELL)
 
     @contextmanager
     def _in_touch(self) -> Iterator[None]:

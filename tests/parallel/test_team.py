@@ -1,11 +1,11 @@
 """Processes that share out work through torch.distributed's store."""
 
 import os
-from datetime import timedelta
 
 import pytest
 
 from ff_mm.errors import ConfigError
+from ff_mm.parallel.launching import set_environment
 from ff_mm.parallel.team import Team, TeamError
 
 
@@ -71,7 +71,7 @@ def test_a_team_of_one_needs_no_launcher():
     assert (team.rank, team.size, team.is_first) == (0, 1, True)
     assert team.first_does('it', lambda: (1, 2)) == [1, 2]
     assert team.exchange('it', 'x') == ['x']
-    assert not team.is_told('it', timedelta(milliseconds=1))
+    assert not team.is_told('it', 0.001)
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
@@ -92,3 +92,26 @@ def test_slurm_without_a_known_host_asks_for_it(monkeypatch):
     monkeypatch.delenv('SLURM_NODELIST', raising=False)
     with pytest.raises(ConfigError, match='set MASTER_ADDR'):
         Team.of_launcher('slurm')
+
+
+def test_jobs_of_slurm_do_not_meet_at_a_port(monkeypatch):
+    values = dict(PROCID='0', NTASKS='1', LOCALID='0', JOB_ID='', STEP_ID='0')
+    for name, value in values.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'):
+        monkeypatch.setenv(name, 'to be restored')
+    monkeypatch.setenv('MASTER_ADDR', 'localhost')
+    ports = set()
+    for job, step in [
+        ('', '0'),
+        ('17', '0'),
+        ('17', '1'),
+        ('18', '0'),
+        ('9999999', '5'),
+    ]:
+        monkeypatch.setenv('SLURM_JOB_ID', job)
+        monkeypatch.setenv('SLURM_STEP_ID', step)
+        monkeypatch.delenv('MASTER_PORT')
+        set_environment('slurm')
+        ports.add(int(os.environ['MASTER_PORT']))
+    assert len(ports) == 5 and all(1024 < port < 2**16 for port in ports)

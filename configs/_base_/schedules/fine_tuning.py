@@ -39,6 +39,4 @@ compile = False
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', weight_decay=1e-2)
 )
-# --auto-scale-lr goes from this batch size.
-auto_scale_lr = dict(enable=False, base_batch_size=128)
 train_cfg = dict(by_epoch=True, val_interval=1)

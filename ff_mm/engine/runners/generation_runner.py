@@ -221,16 +221,25 @@ class GenerationRunner:
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
             self._say(f'note: {line}')
-        for trial in self.chosen:
-            if ledger.has_failed(trial.id) and self.cfg.get('retry_failed'):
-                if ledger.failures[trial.id]['kind'] == 'diverged':
+        self._look_at_failures(ledger)
+
+    def _look_at_failures(self, ledger: Ledger) -> None:
+        """Gives trials that have failed another chance, if that is wanted."""
+        for trial in self.trials:
+            failure = ledger.failures.get(trial.id)
+            if failure is None:
+                continue
+            if failure['kind'] == 'parent failed':
+                if not ledger.has_failed(trial.parent):
+                    ledger.forget(trial.id)
+            elif trial in self.chosen and self.cfg.get('retry_failed'):
+                if failure['kind'] == 'diverged':  # it would diverge once more
                     remove_states(trial_folder(self.work_dir, trial.id))
                 ledger.forget(trial.id)
-            elif ledger.has_failed(trial.id):
-                reason = ledger.failures[trial.id]['reason']
+            elif trial in self.chosen:
                 self._say(
-                    f'note: {trial.id} has failed ({reason}); --retry-failed tries it '
-                    'again'
+                    f'note: {trial.id} has failed ({failure["reason"]}); '
+                    '--retry-failed tries it again'
                 )
 
     def _require_parents(self, ledger: Ledger) -> None:
@@ -315,9 +324,10 @@ class GenerationRunner:
     def _complain(self, manifest: dict[str, Any]) -> None:
         """Ends with an error if there is something to be done about it."""
         again = [
-            f'{failure["trial"]} ({failure["kind"]})'
-            for failure in manifest['failed']
-            if failure['kind'] not in ('diverged', 'parent failed')
+            f'{trial.id} ({failure["kind"]})'
+            for trial in self.chosen
+            if (failure := self.ledger.failures.get(trial.id))
+            and failure['kind'] not in ('diverged', 'parent failed')
         ]
         if again:
             raise TrialError(
