@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,9 @@ from ff_mm.evaluation.label import stack
 from ff_mm.evaluation.score_metric import keep_case
 from ff_mm.files import PathLike, atomic_write
 from ff_mm.missing import MISSING
+
+# What is in a file, as it was saved: other kinds would be cut or parsed into these.
+_KINDS = dict(scores=('f4',), truth=('i8', 'i1'), cases=('U',), groups=('i8',))
 
 
 class PredictionsError(FFMMError):
@@ -120,21 +122,34 @@ class Predictions:
                 else, or is about other cases.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                found = cls(**{name: file[name] for name in file.files})
+            found = cls(**_read_arrays(path))
         except FileNotFoundError:
             raise PredictionsError(f'{path}: no such file of predictions') from None
-        except (
-            *(OSError, ValueError, TypeError, AttributeError, EOFError),
-            *(zipfile.BadZipFile, zlib.error, NotImplementedError),
-        ) as error:
+        # NumPy raises whatever a damaged header makes it stumble over.
+        except Exception as error:
+            reason = str(error).split('\n', 1)[0][:160]
             raise PredictionsError(
-                f'{path}: damaged, or no predictions of ff_mm: {error}; delete it to '
+                f'{path}: damaged, or no predictions of ff_mm: {reason}; delete it to '
                 'have it computed anew'
             ) from error
         if cases is not None:
             _require_equal_cases(found.cases, tuple(cases), str(path), 'the data set')
         return found
+
+
+def _read_arrays(path: PathLike) -> dict[str, np.ndarray]:
+    """Reads what :meth:`Predictions.save` wrote; raises errors of any kind."""
+    with zipfile.ZipFile(path) as archive:
+        # What is compressed can be a million times as large in memory.
+        if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
+            raise ValueError('it is compressed')
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name, array in arrays.items():
+        kinds = _KINDS.get(name, ())
+        if array.dtype.kind not in kinds and array.dtype.str[1:] not in kinds:
+            raise ValueError(f'{name!r} is of type {array.dtype}')
+    return arrays
 
 
 def require_same_cases(predictions: Mapping[str, Predictions]) -> None:

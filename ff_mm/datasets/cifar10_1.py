@@ -90,7 +90,9 @@ def _load(path: str, _: int) -> np.ndarray:
     """Loads an array, read-only; the time of its last change is for the cache."""
     try:
         return np.load(path, allow_pickle=False)
-    except (EOFError, OSError, ValueError) as error:
+    # NumPy raises whatever a damaged header makes it stumble over.
+    except Exception as error:
+        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} is damaged: {error}. Download it anew.'
+            f'{path!r} is damaged: {reason}. Download it anew.'
         ) from error

@@ -180,7 +180,7 @@ def _read_mapping(path: str, problems: Problems) -> dict[str, str]:
                 entry['subset_img_id']: entry['img_id'].split('_')[0]
                 for entry in json.load(file)
             }
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         problems.add(
             f'nih_mapping {path!r} must be a JSON list of entries with subset_img_id '
             'and img_id. Download it again.'

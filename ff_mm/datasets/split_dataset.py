@@ -10,15 +10,19 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems, repeated
+from ff_mm.datasets.files.cut_short import file_cut_short
 from ff_mm.datasets.files.dicom import is_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
 from ff_mm.datasets.files.text import read_lines
 from ff_mm.datasets.splits.split_file import read_split_file
 from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares
 from ff_mm.errors import ConfigError, FFMMError
+
+_FINDS_ALL = 'tools/dataset_converters/check_dataset.py finds all such files'
 
 
 class Case(NamedTuple):
@@ -222,18 +226,26 @@ class SplitDataset(BaseDataset, ABC):
         """Gives a case through the pipeline.
 
         Raises:
-            DatasetError: The image cannot be read.
+            DatasetError: The image cannot be read, or its end is missing.
         """
+        info = self.get_data_info(idx)
+        if self._loads_files and (reason := file_cut_short(info.get('img_path') or '')):
+            raise DatasetError(f'{info["img_path"]}: {reason}; {_FINDS_ALL}')
         try:
-            return super().prepare_data(idx)
+            return self.pipeline(info)
         except Exception as error:
             if isinstance(error, FFMMError) or self._is_readable(idx):
                 raise
             path = self.get_data_info(idx).get('img_path')
             raise DatasetError(
-                f'{path}: cannot be read as an image ({error}). '
-                'tools/dataset_converters/check_dataset.py finds all such files'
+                f'{path}: cannot be read as an image ({error}); {_FINDS_ALL}'
             ) from error
+
+    @property
+    def _loads_files(self) -> bool:
+        """Whether images come out of their files, not out of a cache of them."""
+        steps = self.pipeline.transforms
+        return bool(steps) and isinstance(steps[0], LoadImageFromFile)
 
     def _is_readable(self, idx: int) -> bool:
         """Whether the first step of the pipeline, which loads the image, succeeds."""

@@ -6,7 +6,6 @@ import mmap
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ff_mm.files import PathLike
+from ff_mm.merging.archive import Archive
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -211,23 +211,24 @@ def _stamp(status: os.stat_result) -> _Stamp:
 
 def _read(path: Path, stamp: _Stamp) -> _Contents:
     """Unpickle a file, with tensors that know where their values are."""
-    checkpoint = read_checkpoint(path, device='meta')
-    entries = {key: _entry(t) for key, t in weights_of(checkpoint, path).items()}
+    try:
+        checkpoint = read_checkpoint(path, device='meta')
+        weights = weights_of(checkpoint, path)
+    except CheckpointError:
+        # Some kinds of tensors have no outline. What is wrong is said by this, too.
+        checkpoint = read_checkpoint(path)
+        weights = weights_of(checkpoint, path)
+    entries = {key: _entry(tensor) for key, tensor in weights.items()}
+    mappable = is_zip(path) and _fit(entries.values(), path)
+    if not mappable:
+        read_state_dict(path)  # raises what mapping would have passed over
     meta = checkpoint.get('meta')
     return _Contents(
-        stamp,
-        meta if isinstance(meta, Mapping) else {},
-        entries,
-        is_zip(path) and _fit(entries.values(), stamp[2]),
+        stamp, meta if isinstance(meta, Mapping) else {}, entries, mappable
     )
 
 
 def _entry(tensor: Tensor) -> _Entry:
-    plain = tensor.layout == torch.strided and not (
-        tensor.is_quantized or tensor.is_conj() or tensor.is_neg()
-    )
-    if not plain:
-        return _Entry(tensor.dtype, tensor.shape, (), 0, None, 0)
     storage = tensor.untyped_storage()
     return _Entry(
         tensor.dtype,
@@ -239,12 +240,14 @@ def _entry(tensor: Tensor) -> _Entry:
     )
 
 
-def _fit(entries: Collection[_Entry], size: int) -> bool:
-    """Say whether storages are known, apart from each other and within the file.
+def _fit(entries: Collection[_Entry], path: Path) -> bool:
+    """Say whether storages are known, and those that are in the file.
 
-    If not, the file is old, or lies; torch then finds what is wrong, if anything is.
+    If not, the file is old, was packed anew, or lies; torch then finds its own way, or
+    what is wrong.
     """
-    if any(entry.offset is None for entry in entries):
+    try:
+        there = Archive.read(path).storages
+    except (OSError, ValueError):  # it was changed since
         return False
-    spans = sorted({(entry.offset, entry.offset + entry.size) for entry in entries})
-    return spans[-1][1] <= size and all(a[1] <= b[0] for a, b in pairwise(spans))
+    return all((entry.offset, entry.size) in there for entry in entries)

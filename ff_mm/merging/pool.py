@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ff_mm.errors import ConfigError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
+from ff_mm.merging.pool_manifest import grouping, read_manifest
 from ff_mm.merging.state_dict import CheckpointError
-
-# Entries of an ingredient, besides its hyper-parameters, that levels can group by.
-_KEYS = ('stage', 'cycle', 'parent')
 
 _HASHERS = 4
 
@@ -77,10 +77,11 @@ class Pool:
     complete: bool = True
 
     def check_files(self) -> None:
-        """Checks each file against its recorded SHA-256.
+        """Checks each file: its recorded SHA-256, and that no weight is NaN.
 
         Raises:
-            CheckpointError: With a line for each file that is missing or another one.
+            CheckpointError: With a line for each file that is missing, another one, or
+                of a model that has diverged.
         """
         # hashlib lets other threads run, and a disk is faster with several readers.
         with ThreadPoolExecutor(_HASHERS) as hashers:
@@ -91,14 +92,54 @@ class Pool:
 
 def _problem(entry: PoolEntry) -> str | None:
     """Says what is wrong with the file of an entry, if anything is."""
-    if not entry.file.is_file():
-        return f'{entry.file}: no such file (ingredient {entry.name!r})'
-    if entry.digest is not None and sha256(entry.file) != entry.digest:
-        return (
-            f'{entry.file}: is not the file that was recorded (sha256 differs);'
-            ' copy it again, or train it again'
-        )
+    try:
+        if not entry.file.is_file():
+            return f'{entry.file}: no such file (ingredient {entry.name!r})'
+        if entry.digest is not None and sha256(entry.file) != entry.digest:
+            return (
+                f'{entry.file}: is not the file that was recorded (sha256 differs);'
+                ' copy it again, or train it again'
+            )
+        if key := _first_nan(entry.checkpoint):
+            return (
+                f'{entry.file}: {key!r} is NaN somewhere: this model has diverged; '
+                'leave it out, as every mean with it would be NaN'
+            )
+    except OSError as error:
+        return f'{entry.file}: cannot be read: {error.strerror}'
+    except CheckpointError as error:
+        return str(error)
     return None
+
+
+def _first_nan(checkpoint: CheckpointFile) -> str | None:
+    """The first weights in which a value is NaN.
+
+    Metrics do not tell: the accuracy of such a model is the share of class 0.
+    """
+    # An infinite value can be meant, such as a mask's.
+    weights = checkpoint.in_passing()
+    for key in weights:
+        if _has_nan(_stored(weights[key])):
+            return key
+    return None
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return False
+    if tensor.itemsize == 1:  # torch computes nothing with these
+        tensor = tensor.float()
+    # The sum is faster; that of infinite values can be NaN, too.
+    return bool(tensor.sum().isnan()) and bool(tensor.isnan().any())
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """A tensor, or what is stored of one that repeats values, be it without end."""
+    storage = tensor.untyped_storage().nbytes() // tensor.itemsize
+    return (
+        tensor if tensor.numel() <= storage else tensor.as_strided((storage,), (1,), 0)
+    )
 
 
 Source = str | Mapping[str, Any] | Sequence[Any]
@@ -147,47 +188,19 @@ def _read_source(source: Any) -> Pool:
 
 
 def _read_manifest(path: Path) -> Pool:
-    if not path.is_file():
-        raise ConfigError(
-            f'{path}: no such file; run the generation first (tools/train.py), or set '
-            'ingredients to where it is'
+    manifest = read_manifest(path)
+    entries = [
+        PoolEntry(
+            name=entry.name,
+            checkpoint=CheckpointFile(entry.file),
+            hyper=entry.hyper,
+            metrics=entry.metrics,
+            digest=entry.sha256,
+            validation=manifest.validation,
         )
-    try:
-        manifest = read_json(path)
-        validation = manifest['validation']['fingerprint']
-        entries = [
-            _manifest_entry(e, path, validation) for e in manifest['ingredients']
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f'{path}: is not a manifest of ff_mm: {error}') from error
-    if not entries:
-        raise CheckpointError(f'{path}: holds no ingredients yet')
-    return Pool(tuple(entries), manifest.get('cost'), manifest.get('complete', True))
-
-
-def _manifest_entry(
-    entry: Mapping[str, Any], manifest: Path, validation: str
-) -> PoolEntry:
-    relative = Path(entry['file'])
-    if not relative.is_absolute() and '..' in relative.parts:
-        raise CheckpointError(
-            f'{manifest}: the file of {entry["name"]!r}, {relative}, leaves the '
-            "manifest's folder"
-        )
-    return PoolEntry(
-        name=entry['name'],
-        checkpoint=CheckpointFile(manifest.parent / relative),
-        hyper=_grouping(entry),
-        metrics=entry['metrics'],
-        digest=entry['sha256'],
-        validation=validation,
-    )
-
-
-def _grouping(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {**entry.get('hyper', {}), **{key: entry.get(key) for key in _KEYS}}
+        for entry in manifest.entries
+    ]
+    return Pool(tuple(entries), manifest.cost, manifest.complete)
 
 
 def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
@@ -207,7 +220,9 @@ def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
     name = given.pop('name', file.stem)
     checkpoint = CheckpointFile(file)
     own = checkpoint.meta.get('ingredient')
-    known = _grouping(own) if isinstance(own, Mapping) else {}
+    known = (
+        grouping(own, f'{file}: meta.ingredient: ') if isinstance(own, Mapping) else {}
+    )
     return PoolEntry(name=name, checkpoint=checkpoint, hyper={**known, **given})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from torch.serialization import (
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, atomic_write, sha256
+from ff_mm.merging.archive import Archive
 
 StateDict = dict[str, Tensor]
 
@@ -114,10 +116,12 @@ def read_checkpoint(
 
     Raises:
         CheckpointError: If the file is missing, empty, truncated or no checkpoint,
-            holds no dict, or needs Python objects other than tensors and plain data.
+            is not as ``torch.save`` writes it, holds no dict, or needs Python objects
+            other than tensors and plain data.
     """
     zipped = is_zip(path)
     try:
+        archive = Archive.read(path) if zipped else None
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
@@ -125,6 +129,8 @@ def read_checkpoint(
                 weights_only=True,
                 mmap=mmap and zipped,
             )
+        if archive is not None and device == 'cpu':
+            archive.check_sizes(checkpoint)
     except Exception as error:  # a malformed pickle can raise anything
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(checkpoint, dict):
@@ -141,6 +147,8 @@ def is_zip(path: PathLike) -> bool:
         CheckpointError: If it cannot be opened.
     """
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # which would be waited for
+            raise CheckpointError(f'{path}: is a pipe, expected a file')
         with open(path, 'rb') as file:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError as error:
@@ -183,9 +191,15 @@ def read_state_dict(path: PathLike) -> StateDict:
 
     Raises:
         CheckpointError: If the file cannot be read, has no weights, or holds
-            anything but tensors among them.
+            anything but dense tensors among them.
     """
-    return weights_of(read_checkpoint(path), path)
+    weights = weights_of(read_checkpoint(path), path)
+    empty = next((key for key, value in weights.items() if value.is_meta), None)
+    if empty is not None:
+        raise CheckpointError(
+            f"{path}: key {empty!r} was saved on the device 'meta' and has no values"
+        )
+    return weights
 
 
 def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
@@ -196,7 +210,8 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         path: Its file, for messages.
 
     Raises:
-        CheckpointError: If it has no weights, or anything but tensors among them.
+        CheckpointError: If it has no weights, or anything but dense tensors among
+            them, or a name with characters that cannot be printed.
     """
     state_dict = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state_dict, dict) or not state_dict:
@@ -207,10 +222,30 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
                 f'{path}: key {key!r} holds a {type(value).__name__}, not a tensor; '
                 f"expected a state dict, or a checkpoint with a 'state_dict' entry"
             )
+        # Names come into messages, and to a terminal some characters are commands.
+        if not key.isprintable():
+            raise CheckpointError(f'{path}: key {key!r} is no name of a weight')
+        if kind := _unusual(value):
+            raise CheckpointError(
+                f'{path}: key {key!r} holds a {kind} tensor, of which there is no '
+                'mean; save the weights of the network as it was trained'
+            )
     prefix = 'module.' if all(key.startswith('module.') for key in state_dict) else ''
     return {
-        key.removeprefix(prefix): value.detach() for key, value in state_dict.items()
+        key.removeprefix(prefix): value.detach().resolve_conj().resolve_neg()
+        for key, value in state_dict.items()
     }
+
+
+def _unusual(tensor: Tensor) -> str | None:
+    """What kind of tensor this is, if it is none of values one after the other."""
+    if tensor.is_quantized:
+        return 'quantised'
+    if tensor.is_nested:
+        return 'nested'
+    if tensor.layout != torch.strided:
+        return f'sparse ({tensor.layout})'
+    return None
 
 
 def outline(state_dict: Mapping[str, Tensor]) -> StateDict:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ff_mm.datasets.checks.check import hash_pixels
+from ff_mm.datasets.files.cut_short import cut_short, first_line
 from ff_mm.datasets.files.dicom import is_dicom
 
 Loader = Callable[[dict], dict | None]
@@ -26,10 +27,6 @@ _CHANNELS = {
     'I;16B': '16-bit grey',
     'P': 'palette',
 }
-
-# How a file of this kind begins, and how it ends when it is whole.
-_JPEG = (b'\xff\xd8', b'\xff\xd9')
-_PNG = (b'\x89PNG', b'IEND\xaeB`\x82')
 
 
 class ImageFacts(NamedTuple):
@@ -81,11 +78,11 @@ def look_at(info: Mapping[str, Any], loader: Loader, decode: bool = True) -> Ima
     try:
         results = loader(dict(info))
     except Exception as error:
-        reason = _first_line(error).replace(path, '').strip(' :')
-        return ImageFacts(error=_cut_short(content) or reason)
+        reason = first_line(error).replace(path, '').strip(' :')
+        return ImageFacts(error=cut_short(content) or reason)
     if results is None:
         return ImageFacts(error='the pipeline leaves it out')
-    if reason := _cut_short(content):
+    if reason := cut_short(content):
         return ImageFacts(error=reason)
     pixels = np.asarray(results['img'])
     return ImageFacts(hash_pixels(pixels), _sides(pixels.shape), channels)
@@ -111,23 +108,3 @@ def _head(content: bytes, path: str) -> tuple[tuple[int, int] | None, str | None
             return _sides(image.size), _CHANNELS.get(image.mode, image.mode)
     except Exception:
         return None, None
-
-
-def _cut_short(content: bytes) -> str | None:
-    """Says what is wrong with a file whose end is missing.
-
-    OpenCV 4 fills the missing part of a JPEG with grey and says nothing.
-    """
-    for begin, end in (_JPEG, _PNG):
-        # Cameras append what is theirs, so the end may stand further in front.
-        if content.startswith(begin) and end not in content[-1024:]:
-            try:
-                Image.open(io.BytesIO(content)).load()
-            except Exception as error:
-                return _first_line(error)
-    return None
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().split('\n', 1)[0]
-    return text or type(error).__name__

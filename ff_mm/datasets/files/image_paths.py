@@ -77,6 +77,8 @@ def _find(names: Sequence[str], root: str, problems: Problems) -> list[str | Non
     ambiguous = []
     for i in lost:
         files = [os.path.join(root, file) for file in _ending_like(names[i], by_stem)]
+        # Pipes, and links that lead nowhere, have names, too.
+        files = list(filter(os.path.isfile, files))
         found[i] = files[0] if files else None
         if any(not cmp(files[0], file, shallow=False) for file in files[1:]):
             ambiguous.append(f'{names[i]}: {" or ".join(files[:3])}')

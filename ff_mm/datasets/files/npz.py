@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,9 +51,11 @@ def read_array(path: str, name: str, cache_dir: str | None = None) -> np.ndarray
         return np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))
     except DatasetError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    # NumPy raises whatever a damaged header makes it stumble over.
+    except Exception as error:
+        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} cannot be read: {error}. Download it anew.'
+            f'{path!r} cannot be read: {reason}. Download it anew.'
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from ff_mm.datasets.errors import Problems
 
 _GZIP = b'\x1f\x8b'
 _UTF16 = (b'\xff\xfe', b'\xfe\xff')
+
+# Bytes that a file may have once it is unpacked. Few of gzip can become very many.
+_LARGEST = 1 << 30
 
 
 def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | None:
@@ -26,14 +30,21 @@ def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | N
     try:
         raw = Path(path).read_bytes()
         if raw.startswith(_GZIP):
-            raw = gzip.decompress(raw)
+            with gzip.open(io.BytesIO(raw)) as file:
+                raw = file.read(_LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
+        return None
+    if len(raw) > _LARGEST:
+        problems.add(
+            f'{path!r} has more than {_LARGEST >> 30} GiB of text, which no table here '
+            'has. Check that it is the right file.'
+        )
         return None
     if raw[:2] in _UTF16:
         encoding = 'utf-16'
     try:
-        return raw.decode(encoding).removeprefix('\ufeff')
+        text = raw.decode(encoding).removeprefix('\ufeff')
     except UnicodeDecodeError as error:
         line = raw.count(b'\n', 0, error.start) + 1
         problems.add(
@@ -43,6 +54,14 @@ def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | N
             "table.encoding='cp1252', too."
         )
         return None
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        problems.add(
+            f'{path!r} has a NUL byte in line {line}: it is damaged, no text, or in '
+            "another encoding. Save it as 'CSV UTF-8'."
+        )
+        return None
+    return text
 
 
 def read_lines(path: str, problems: Problems) -> list[str]:

@@ -17,6 +17,7 @@ import PIL
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from ff_mm.datasets.files.cut_short import file_cut_short
 from ff_mm.datasets.image_cache.load_cached_image import make_record, run_steps
 from ff_mm.datasets.image_cache.pipelines import name_of
 from ff_mm.datasets.image_cache.record_file import Record
@@ -84,6 +85,8 @@ def _decode(path: str, steps: Sequence[BaseTransform]) -> Outcome:
     except Exception as error:
         reason = str(error).strip().split('\n', 1)[0] or type(error).__name__
         return reason if path in reason else f'{path}: {reason}'
+    if reason := file_cut_short(path):
+        return f'{path}: {reason}'
     if results is not None:
         results = run_steps(others, results)
     return None if results is None else make_record(path, results)

@@ -106,9 +106,15 @@ class RecordFile:
         if place == len(keys) or keys[place] != key or rows[place]['check'] != check:
             return None
         _, _, at, head, size = rows[place].item()
-        shape, kind, facts = _read_head(memory[at : at + head])
-        pixels = np.frombuffer(memory[at + head : at + size], dtype=kind)
-        return Record(name, pixels.reshape(shape).copy(), dict(facts))
+        try:
+            if not 0 <= at <= at + head <= at + size <= len(memory):
+                raise ValueError('a place that it does not have')
+            shape, kind, facts = _read_head(memory[at : at + head])
+            pixels = np.frombuffer(memory[at + head : at + size], dtype=kind)
+            return Record(name, pixels.reshape(shape).copy(), dict(facts))
+        # What Python makes of a text that was no head.
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as e:
+            raise self._damaged(e) from e
 
     @property
     def size(self) -> int | None:
@@ -116,7 +122,7 @@ class RecordFile:
         try:
             expected = int(self._read_index()['size'].sum())
             whole = _pixel_file(self.path).stat().st_size == expected
-        except (OSError, ValueError):
+        except Exception:  # NumPy raises whatever a header makes it stumble over
             return None
         return expected if whole else None
 
@@ -124,12 +130,15 @@ class RecordFile:
         try:
             rows = self._read_index()
             memory = _map(_pixel_file(self.path))
-        except (OSError, ValueError) as error:
-            raise DatasetError(
-                f'{self.path}: this cache of images is gone or damaged ({error}); give '
-                'the same command again, which makes it anew'
-            ) from error
+        except Exception as error:  # as above
+            raise self._damaged(error) from error
         return _Opened(np.ascontiguousarray(rows['key']), rows, memory)
+
+    def _damaged(self, error: Exception) -> DatasetError:
+        return DatasetError(
+            f'{self.path}: this cache of images is gone or damaged ({error}); give '
+            'the same command again, which makes it anew'
+        )
 
     def _read_index(self) -> np.ndarray:
         rows = np.lib.format.open_memmap(self.path, mode='r')

@@ -273,7 +273,7 @@ def _describe(source: Path, options: ResizeOptions) -> dict[str, Any]:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json(path)['made_with'])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DatasetError(
             f'{path} is damaged ({error}): give another folder'
         ) from None

@@ -53,13 +53,20 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
         datasets: As for :func:`write_split_file`.
 
     Raises:
-        DatasetError: The file is there and names other cases, labels or groups.
+        DatasetError: The file is there and names other cases, labels or groups, or it
+            cannot be read.
     """
     path = Path(path)
     if not path.exists():
         write_split_file(path, datasets)
         return
-    before = set(path.read_text(encoding='utf-8').splitlines())
+    try:
+        before = set(path.read_text(encoding='utf-8').splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f'{path}: cannot be read ({error}), so nobody knows whether this run began '
+            'with these data; restore it, or use a new --work-dir'
+        ) from error
     now = set(_to_csv(datasets).splitlines())
     if before != now:
         example = min(before ^ now)

@@ -17,6 +17,9 @@ from ff_mm.datasets.tables.nearest import nearest, with_nearest
 _DELIMITERS = ',;\t'
 
 _PARQUET = b'PAR1'
+# CVE-2023-47248: before 14.0.1 a type in a file could bring a pickle along.
+_SAFE_PYARROW = 15
+
 _EXCEL = (b'PK\x03\x04', b'\xd0\xcf\x11\xe0')
 
 
@@ -182,14 +185,26 @@ def _read_text(path: str, problems: Problems, encoding: str) -> Lines:
 
 def _delimiter(text: str) -> str:
     header = re.split(r'[\r\n]', text, maxsplit=1)[0]
-    return max(_DELIMITERS, key=lambda d: len(next(csv.reader([header], delimiter=d))))
+    try:
+        return max(
+            _DELIMITERS, key=lambda d: len(next(csv.reader([header], delimiter=d)))
+        )
+    except csv.Error:  # which reading the table will say, with its line
+        return _DELIMITERS[0]
 
 
 def _read_parquet(path: str, wanted: set[str] | None, problems: Problems) -> Lines:
     try:
+        import pyarrow
         from pyarrow import parquet
     except ImportError:
         problems.add(f'{path!r} is a parquet file: pip install pyarrow')
+        return None, []
+    if int(pyarrow.__version__.split('.')[0]) < _SAFE_PYARROW:
+        problems.add(
+            f'{path!r}: pyarrow {pyarrow.__version__} can run code that stands in a '
+            f'parquet file: pip install "pyarrow>={_SAFE_PYARROW}"'
+        )
         return None, []
     try:
         file = parquet.ParquetFile(path)
@@ -197,7 +212,7 @@ def _read_parquet(path: str, wanted: set[str] | None, problems: Problems) -> Lin
         # Others may hold the images themselves.
         read = [name for name in names if wanted is None or name in wanted]
         content = file.read(columns=read).to_pydict()
-    except (OSError, ValueError) as error:  # pyarrow's own are among these
+    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
         return None, []
     not_read = [''] * file.metadata.num_rows

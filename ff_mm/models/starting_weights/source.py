@@ -44,6 +44,12 @@ def read_source(name: str, sources: Mapping[str, str]) -> dict[str, Any]:
         ) from error
     except KeyError as error:
         raise CheckpointError(f'{place}: there is no model {error}') from error
+    except (RuntimeError, EOFError) as error:
+        reason = str(error).split('\n', 1)[0][:120] or type(error).__name__
+        raise CheckpointError(
+            f'{place}: what was downloaded is damaged or no checkpoint ({reason}); '
+            'remove it from the cache of downloads, and try again'
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f'{place}: cannot be fetched ({error}); download it where there is a '
@@ -74,7 +80,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         raise CheckpointError(f'{path}: needs `pip install safetensors`') from error
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, KeyError, ValueError, MemoryError) as error:
         raise CheckpointError(f'{path}: damaged ({error}), copy it anew') from error
 
 
