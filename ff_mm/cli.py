@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from mmengine.config import Config, DictAction
 
 from ff_mm.config import load_config
-from ff_mm.engine.termination import Terminated, termination_as_exception
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.parallel.termination import Terminated, termination_as_exception
+from ff_mm.parallel.together import AnotherFailed
 
 # Key that tells a config's kind -> kind, and the tool that carries it out.
 _KINDS = {
@@ -101,6 +102,8 @@ def run(main: Callable[[], Any]) -> None:
     try:
         with termination_as_exception():
             main()
+    except AnotherFailed:
+        sys.exit(2)  # that process says what is wrong
     except FFMMError as error:
         _leave(f'error: {error}', 2)
     except OSError as error:

@@ -4,19 +4,20 @@ python tools/soup.py configs/gog_ham10000_resnet50.py
 
 Several configs are carried out one after the other and compared in one table. They
 share what they have in common: images are decoded once, no evaluation is made twice.
+With several processes: tools/dist_soup.sh.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
 from ff_mm.analysis.tables import soup_table
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.errors import ConfigError
+from ff_mm.parallel.team import Team
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,12 +44,14 @@ def main() -> None:
                 f'{cfg.filename} is not a fusion config, it names no ingredients; '
                 'inherit one of configs/_base_/soups/'
             )
-    with FusionSession() as session:
+    team = Team.of_launcher(args.launcher)
+    with FusionSession(team) as session:
         reports = [RUNNERS.build(cfg).run(session) for cfg in configs]
-    if is_main_process():
+    if team.is_first:
         soup_table(reports)
         for cfg in configs:
             print(f'{cfg.work_dir}/soup.pth')
+    team.leave()
 
 
 if __name__ == '__main__':

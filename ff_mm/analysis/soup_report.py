@@ -31,7 +31,8 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         f'Selected by {report["metric"]} on validation ({report["rule"]} is better) '
         f'from {report["pool_size"]} ingredients in {report["seconds"]:.1f} s, '
         f'{report["evaluations"]["selection"]} validation passes for the selection, '
-        f'{report["evaluations"]["stopped"]} of them cut short.'
+        f'{report["evaluations"]["stopped"]} of them cut short'
+        + _in_vain(report['evaluations'])
     )
     yield ''
     yield from _metrics_table(report)
@@ -47,6 +48,17 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield '|---|---|'
     for item in report['ingredients']:
         yield f'| {item["name"]} | {item["weight"]:.4f} |'
+    if report.get('failed'):
+        yield ''
+        yield 'Not in the pool, as these trials have failed:'
+        yield ''
+        for failure in report['failed']:
+            yield f'- {failure["trial"]}: {failure["reason"]}'
+
+
+def _in_vain(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('in_vain')
+    return f', {count} ahead and not needed.' if count else '.'
 
 
 def _metrics_table(results: Mapping[str, Any]) -> Iterator[str]:

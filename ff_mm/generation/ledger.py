@@ -17,7 +17,7 @@ from ff_mm.files import read_json, write_json
 from ff_mm.generation.comparable import comparable, compare, difference_message
 from ff_mm.generation.record import Record
 from ff_mm.generation.trial import Trial
-from ff_mm.parallel.claim import Claim, Holder
+from ff_mm.parallel.claim import Claim, Holder, claimed_names
 from ff_mm.parallel.summary import write_until_current
 from ff_mm.version import __version__
 
@@ -75,15 +75,23 @@ class Ledger:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All trials' entries, in the order of the plan."""
-        return [self.entry(trial_id) for trial_id in self._trials]
+        claimed = claimed_names(self.work_dir / CLAIMS_DIR)
+        return [
+            self.entry(id) if id in claimed or id in self._ended else self._planned(id)
+            for id in self._trials
+        ]
 
     def entry(self, trial_id: str) -> dict[str, Any]:
         """One trial's entry."""
         if trial_id in self._ended:
             return self._ended[trial_id]
-        held = self._claims[trial_id].holder is not None
-        entry = _entry(self._trials[trial_id])
-        return dict(entry, state='running' if held else 'planned')
+        entry = self._planned(trial_id)
+        if self._claims[trial_id].holder is not None:
+            entry['state'] = 'running'
+        return entry
+
+    def _planned(self, trial_id: str) -> dict[str, Any]:
+        return dict(_entry(self._trials[trial_id]), state='planned')
 
     def is_done(self, trial_id: str) -> bool:
         """Whether a trial has been finished."""
@@ -186,9 +194,22 @@ class Ledger:
         self._records[trial_id].remove()
         self._ended.pop(trial_id, None)
 
-    def publish(self) -> None:
-        """Writes ``ledger.json``, with what other processes have noted until now."""
-        write_until_current(self._gather, lambda data: write_json(data, self.path))
+    def publish(self, last: bool = False) -> None:
+        """Writes ``ledger.json``, with what other processes have noted until now.
+
+        Args:
+            last: Whether this process has nothing more to note, so that what it writes
+                must not be overtaken. In between the file is but a look at the plan,
+                and with many processes there would be no end to writing it anew.
+        """
+
+        def write(data: dict[str, Any]) -> None:
+            write_json(data, self.path)
+
+        if last:
+            write_until_current(self._gather, write)
+        else:
+            write(self._gather())
 
     def remove_claims(self) -> None:
         """Removes the files of claims, once there is nothing left to claim."""

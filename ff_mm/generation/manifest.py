@@ -13,13 +13,17 @@ INGREDIENTS_DIR = 'ingredients'
 FORMAT = 1
 
 
-def write_manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(
+    ledger: Ledger, validation: dict[str, Any], last: bool = False
+) -> dict[str, Any]:
     """Writes ``ingredients.json`` from the ledger, into the same folder.
 
     Args:
         ledger: Trials that are not finished contribute nothing, nor do failed ones.
         validation: ``fingerprint`` and ``size`` of the validation set on which the
             metrics were taken.
+        last: Whether this process has nothing more to note, see
+            :meth:`ff_mm.generation.ledger.Ledger.publish`.
 
     Returns:
         The manifest. ``complete`` tells whether no trial is left to train; ``failed``
@@ -31,7 +35,11 @@ def write_manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]
         return _manifest(ledger, validation)
 
     path = ledger.work_dir / MANIFEST
-    return write_until_current(gather, lambda manifest: write_json(manifest, path))
+    if last:
+        return write_until_current(gather, lambda manifest: write_json(manifest, path))
+    manifest = gather()
+    write_json(manifest, path)
+    return manifest
 
 
 def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:

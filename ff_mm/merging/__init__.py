@@ -7,6 +7,7 @@ from ff_mm.merging.scorer import (
     Candidate,
     NoBetterThan,
     ScoreFunction,
+    ScoreManyFunction,
     Scorer,
     Step,
 )
@@ -29,6 +30,7 @@ __all__ = [
     'NoBetterThan',
     'RunningMean',
     'ScoreFunction',
+    'ScoreManyFunction',
     'Scorer',
     'Soup',
     'StateDict',

@@ -101,9 +101,12 @@ def hierarchical(
     files = _files(store)
     current = list(ingredients)
     for number, level in enumerate(levels[:-1], 1):
+        groups = _groups(current, level, number)
+        if level.soup == 'uniform':  # of which the scores can be found at once
+            scorer.score_all(Soup(label, 'uniform', tuple(m)) for label, m in groups)
         current = [
             SOUPS[level.soup](members, scorer, label, next(files))
-            for label, members in _groups(current, level, number)
+            for label, members in groups
         ]
     return SOUPS[levels[-1].soup](current, scorer, name, None)
 

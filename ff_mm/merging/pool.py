@@ -70,11 +70,19 @@ class PoolEntry:
 
 @dataclass(frozen=True)
 class Pool:
-    """All entries, what they cost, and whether the generation was finished."""
+    """All entries, what they cost, and what is missing.
+
+    Attributes:
+        entries: The ingredients.
+        cost: What the generations took; None: not known.
+        complete: Whether they were finished.
+        failed: Trials of theirs of which there is nothing, and why.
+    """
 
     entries: tuple[PoolEntry, ...]
     cost: Mapping[str, Any] | None = None
     complete: bool = True
+    failed: tuple[tuple[str, str], ...] = ()
 
     def check_files(self) -> None:
         """Checks each file: its recorded SHA-256, and that no weight is NaN.
@@ -170,6 +178,7 @@ def read_pool(source: Source) -> Pool:
         entries=tuple(_distinct(entries)),
         cost=pools[0].cost if len(pools) == 1 else None,
         complete=all(pool.complete for pool in pools),
+        failed=tuple(failure for pool in pools for failure in pool.failed),
     )
 
 
@@ -200,7 +209,7 @@ def _read_manifest(path: Path) -> Pool:
         )
         for entry in manifest.entries
     ]
-    return Pool(tuple(entries), manifest.cost, manifest.complete)
+    return Pool(tuple(entries), manifest.cost, manifest.complete, manifest.failed)
 
 
 def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:

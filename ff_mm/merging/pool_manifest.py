@@ -56,12 +56,14 @@ class Manifest:
         validation: Fingerprint of the validation set of their metrics.
         cost: What the generation took, numbers by name; None: not known.
         complete: Whether the generation was finished.
+        failed: Trials of which there is nothing, and why.
     """
 
     entries: tuple[ManifestEntry, ...]
     validation: str
     cost: Mapping[str, float | None] | None
     complete: bool
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -91,6 +93,7 @@ def read_manifest(path: Path) -> Manifest:
             validation.take('fingerprint', _is_name),
             content.take('cost', _is_cost, None),
             content.take('complete', _is_bool, True),
+            tuple(map(_failed, content.take('failed', _is_list, []))),
         )
     except CheckpointError:
         raise
@@ -167,6 +170,11 @@ def _entry(content: Any, manifest: Path) -> ManifestEntry:
         hyper=grouping(content, f'{manifest}: {where}'),
         metrics={key: value for key, value in metrics.items() if value is not None},
     )
+
+
+def _failed(content: Any) -> tuple[str, str]:
+    failure = _Described(content, 'a trial that has failed: ')
+    return failure.take('trial', _is_name), failure.take('reason', _is_name)
 
 
 def _inside(file: str, name: str, manifest: Path) -> Path:

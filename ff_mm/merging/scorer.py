@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,9 @@ from ff_mm.merging.state_dict import StateDict
 
 if TYPE_CHECKING:
     from ff_mm.merging.soup import AnyIngredient
+
+
+_Key = frozenset[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class Candidate:
 
 
 ScoreFunction = Callable[[Candidate, float | None], float | NoBetterThan]
+ScoreManyFunction = Callable[
+    [Sequence[Candidate], float | None], Sequence[float | NoBetterThan]
+]
 
 
 class Scorer:
@@ -86,9 +92,15 @@ class Scorer:
             the text of Wortsman et al. 2022, False in their code and that of
             FissionFusion.
         on_step: Called with each :class:`Step` as it happens, to show progress.
+        score_many: ``score_many(candidates, to_beat)`` returns what ``score`` returns
+            of each of them, or of the first one or more, and takes less time than one
+            after the other. Then candidates that may be needed are evaluated ahead of
+            need. That decides nothing: outcomes are looked up when their turn comes.
+            None: only what is needed is evaluated.
+        at_once: How many candidates ``score_many`` is given at most.
 
     Attributes:
-        evaluations: How often ``score`` was called.
+        evaluations: How many candidates were evaluated.
 
     Raises:
         ConfigError: If the rule is neither of the two.
@@ -100,6 +112,8 @@ class Scorer:
         rule: Literal['greater', 'less'] = 'greater',
         accept_ties: bool = False,
         on_step: Callable[[Step], None] | None = None,
+        score_many: ScoreManyFunction | None = None,
+        at_once: int = 1,
     ) -> None:
         if rule not in ('greater', 'less'):
             raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
@@ -108,7 +122,15 @@ class Scorer:
         self.evaluations = 0
         self._score = score
         self._on_step = on_step
-        self._known: dict[frozenset[tuple[str, float]], float | NoBetterThan] = {}
+        self._score_many = score_many
+        self._at_once = at_once
+        self._known: dict[_Key, float | NoBetterThan] = {}
+        self._ahead: dict[_Key, Mapping[str, float]] = {}
+
+    @property
+    def in_vain(self) -> list[Mapping[str, float]]:
+        """Recipes of what was evaluated ahead and has not been needed."""
+        return list(self._ahead.values())
 
     def score(self, ingredient: AnyIngredient) -> float:
         """Return the score of an ingredient or soup: known, remembered or evaluated."""
@@ -137,21 +159,61 @@ class Scorer:
                 still have improved on ``to_beat``: nothing could be decided by it.
         """
         key = _key(candidate.recipe)
-        known = self._known.get(key)
-        if known is None or not self._decides(known, to_beat):
-            self.evaluations += 1
-            known = self._score(candidate, to_beat)
-            if not self._decides(known, to_beat):
-                raise FFMMError(
-                    f'candidate {candidate.name!r}: its evaluation was stopped at '
-                    f'{known}, which does not say whether it improves on {to_beat} '
-                    f'(rule {self.rule!r}, accept_ties={self.accept_ties}); stop only '
-                    f'where it cannot, and never where the full score is needed'
+        self._ahead.pop(key, None)
+        if not self._is_known(key, to_beat):
+            self._keep(candidate, self._score(candidate, to_beat), to_beat)
+        return self._known[key]
+
+    def score_all(self, ingredients: Iterable[AnyIngredient]) -> None:
+        """Evaluate, several at once, what is unknown of scores that will be needed.
+
+        Does nothing without ``score_many``.
+
+        Args:
+            ingredients: Ingredients or soups whose scores are going to be asked for.
+        """
+        if self._score_many is None:
+            return
+        unknown: dict[_Key, Candidate] = {}
+        for ingredient in ingredients:
+            self._remember(ingredient)
+            key = _key(ingredient.recipe)
+            if not self._is_known(key, None):
+                candidate = Candidate(
+                    ingredient.name, ingredient.recipe, ingredient.load
                 )
-            if not isinstance(known, NoBetterThan):
-                known = float(known)
-            self._known[key] = known
-        return known
+                unknown.setdefault(key, candidate)
+        waiting = list(unknown.values())
+        while waiting:
+            done = self._evaluate_ahead(waiting[: self._at_once], None)
+            waiting = waiting[done:]
+
+    def look_ahead(
+        self, candidates: Iterable[Candidate], to_beat: float | None
+    ) -> None:
+        """Evaluate the next candidates at once, if the first of them is not known.
+
+        Does nothing without ``score_many``.
+
+        Args:
+            candidates: What :meth:`evaluate` is going to be asked for, as long as none
+                of them improves on ``to_beat``; taken one by one, until there are
+                enough.
+            to_beat: As for :meth:`evaluate`.
+        """
+        if self._score_many is None:
+            return
+        unknown: dict[_Key, Candidate] = {}
+        for candidate in candidates:
+            key = _key(candidate.recipe)
+            if not self._is_known(key, to_beat):
+                unknown.setdefault(key, candidate)
+            elif not unknown or self._wins(self._known[key], to_beat):
+                break  # nothing is needed now; or what follows will not be
+            if len(unknown) == self._at_once:
+                break
+        if len(unknown) > 1:
+            self._evaluate_ahead(list(unknown.values()), to_beat)
 
     def improves(self, new: float, old: float) -> bool:
         """Say whether a score is good enough to replace another; NaN never is."""
@@ -163,6 +225,7 @@ class Scorer:
 
     def order(self, ingredients: Sequence[AnyIngredient]) -> list[AnyIngredient]:
         """Sort by score, best first and NaN last; equal ones keep their order."""
+        self.score_all(ingredients)
         sign = -1.0 if self.rule == 'greater' else 1.0
 
         def rank(ingredient: AnyIngredient) -> tuple[bool, float]:
@@ -176,6 +239,43 @@ class Scorer:
         if self._on_step is not None:
             self._on_step(step)
         return step
+
+    def _evaluate_ahead(
+        self, candidates: Sequence[Candidate], to_beat: float | None
+    ) -> int:
+        outcomes = self._score_many(candidates, to_beat)
+        for candidate, outcome in zip(candidates, outcomes, strict=False):
+            self._keep(candidate, outcome, to_beat)
+            self._ahead[_key(candidate.recipe)] = candidate.recipe
+        return max(1, len(outcomes))  # what is passed over is evaluated when needed
+
+    def _keep(
+        self,
+        candidate: Candidate,
+        outcome: float | NoBetterThan,
+        to_beat: float | None,
+    ) -> None:
+        """Take note of an outcome, if something can be decided by it."""
+        self.evaluations += 1
+        if not self._decides(outcome, to_beat):
+            raise FFMMError(
+                f'candidate {candidate.name!r}: its evaluation was stopped at '
+                f'{outcome}, which does not say whether it improves on {to_beat} '
+                f'(rule {self.rule!r}, accept_ties={self.accept_ties}); stop only '
+                f'where it cannot, and never where the full score is needed'
+            )
+        if not isinstance(outcome, NoBetterThan):
+            outcome = float(outcome)
+        self._known[_key(candidate.recipe)] = outcome
+
+    def _is_known(self, key: _Key, to_beat: float | None) -> bool:
+        known = self._known.get(key)
+        return known is not None and self._decides(known, to_beat)
+
+    def _wins(self, outcome: float | NoBetterThan, to_beat: float | None) -> bool:
+        if isinstance(outcome, NoBetterThan) or to_beat is None:
+            return False
+        return self.improves(outcome, to_beat)
 
     def _remember(self, ingredient: AnyIngredient) -> None:
         """Keep known scores, so that no candidate of the same recipe is evaluated."""
@@ -194,6 +294,6 @@ class Scorer:
         return not self.improves(outcome.value, to_beat)
 
 
-def _key(recipe: Mapping[str, float]) -> frozenset[tuple[str, float]]:
+def _key(recipe: Mapping[str, float]) -> _Key:
     # Rounded, since equal weights can come about by sums in different orders.
     return frozenset((name, round(weight, 12)) for name, weight in recipe.items())

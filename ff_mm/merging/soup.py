@@ -214,7 +214,8 @@ def greedy(
     mean = RunningMean()
     if candidates:
         mean.add(first.in_passing())
-    for candidate in ahead(candidates):
+    for number, candidate in enumerate(ahead(candidates)):
+        scorer.look_ahead(_mixtures(candidates[number:], kept, mean, scorer), best)
         step = _try(candidate, kept, mean, best, scorer)
         steps.append(scorer.report(step))
         if not step.accepted:
@@ -238,17 +239,35 @@ def _try(
     """Score the mean of ``kept`` (which is ``mean``) and the candidate, and decide."""
     if math.isnan(scorer.score(candidate)):
         return Step(candidate.name, None, best, False, 'its own score is NaN')
-    mixed = Candidate(
-        candidate.name,
-        _mixed([*kept, candidate]),
-        lambda out=None: mean.mean_with(candidate.in_passing(), out=out),
-    )
-    score = scorer.evaluate(mixed, to_beat=best)
+    score = scorer.evaluate(_mixture(candidate, kept, mean), to_beat=best)
     if isinstance(score, NoBetterThan):
         reason = 'cannot be better'
         return Step(candidate.name, None, best, False, reason, bound=score.value)
     accepted = scorer.improves(score, best)
     return Step(candidate.name, score, best, accepted, _reason(score, best, accepted))
+
+
+def _mixture(
+    candidate: AnyIngredient, kept: Sequence[AnyIngredient], mean: RunningMean
+) -> Candidate:
+    """The mean of ``kept`` and a candidate, as long as ``mean`` is that of ``kept``."""
+    return Candidate(
+        candidate.name,
+        _mixed([*kept, candidate]),
+        lambda out=None: mean.mean_with(candidate.in_passing(), out=out),
+    )
+
+
+def _mixtures(
+    candidates: Sequence[AnyIngredient],
+    kept: Sequence[AnyIngredient],
+    mean: RunningMean,
+    scorer: Scorer,
+) -> Iterator[Candidate]:
+    """What will be scored if none of the candidates is kept."""
+    for candidate in candidates:
+        if not math.isnan(scorer.score(candidate)):
+            yield _mixture(candidate, kept, mean)
 
 
 def _reason(score: float, best: float, accepted: bool) -> str:

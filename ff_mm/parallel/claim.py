@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from ff_mm.errors import FFMMError
 from ff_mm.files import write_json
 
 # Seconds between two signs of life, and without one until an owner on another machine
@@ -52,17 +55,21 @@ class Holder:
         return f'process {self.pid} on {self.host}, since {self.since}'
 
 
+class InUseError(FFMMError):
+    """What one process at a time may use, and another uses now."""
+
+
 _UNKNOWN = Holder('an unknown machine', '', 0, 0, 'a moment ago')
 
 
 class Claim:
     """A claim on a name in a folder; one process at a time holds it.
 
-    Each holder makes a file ``<name>.<n>``, which only one process can (``O_EXCL``, on
-    network file systems as well). The last number is the one that counts; as long as
-    anything can be claimed none is removed, so that a judgement that has become old
-    does no harm: whoever finds holder n dead or gone can only become n + 1, and only
-    one can.
+    Each holder makes a file ``<name>.<n>``, which only one process can (a hard link, or
+    ``O_EXCL``; on network file systems as well). The last number is the one that
+    counts; as long as anything can be claimed none is removed, so that a judgement that
+    has become old does no harm: whoever finds holder n dead or gone can only become
+    n + 1, and only one can.
 
     A holder on the same machine is dead if there is no such process. One on another
     machine gives a sign of life every :data:`BEAT` seconds (the time of its file, which
@@ -94,7 +101,9 @@ class Claim:
                 return False
             with suppress(FileExistsError):  # another was faster
                 self._make(last + 1)
-                return True
+                if self.is_mine:
+                    return True
+                self.release()
 
     @contextmanager
     def held(self, notify: Callable[[Holder], None] | None = None) -> Iterator[None]:
@@ -135,17 +144,18 @@ class Claim:
             write_json(dict(released=True), path)
 
     def remove(self) -> None:
-        """Removes the files, once nobody will claim the name any more."""
+        """Removes the files, once the work is done for which the name was claimed."""
         for number in range(self._last(), 0, -1):
             self._path(number).unlink(missing_ok=True)
 
     def _make(self, number: int) -> None:
         path = self._path(number)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-            json.dump(asdict(Holder.this_process()), file)
-            file.flush()
-            os.fsync(file.fileno())
+        part = self.folder / f'.{self.name}.{secrets.token_hex(8)}.part'
+        try:
+            _write_new(part, asdict(Holder.this_process()))
+            _give_name(part, path)
+        finally:
+            part.unlink(missing_ok=True)
         self._number = number
         _held.add(path)
         self._released.clear()
@@ -157,10 +167,13 @@ class Claim:
                 os.utime(path)
 
     def _last(self) -> int:
-        number = 0
-        while self._path(number + 1).exists():
-            number += 1
-        return number
+        """The number that counts; 0 if there is none."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return 0
+        endings = [n[len(self.name) + 1 :] for n in names if n.startswith(self.name)]
+        return max((int(end) for end in endings if end.isdecimal()), default=0)
 
     def _path(self, number: int) -> Path:
         return self.folder / f'{self.name}.{number}'
@@ -195,10 +208,70 @@ class Claim:
             now.unlink(missing_ok=True)
 
 
+@contextmanager
+def only_one(folder: str | Path, name: str, hint: str = '') -> Iterator[None]:
+    """Holds a claim, and refuses to wait for it.
+
+    Args:
+        folder: The work directory of which only one process may be at work.
+        name: What is claimed.
+        hint: What else the user can do.
+
+    Raises:
+        InUseError: Another process holds it.
+    """
+    claim = Claim(folder, name)
+    if not claim.take():
+        raise InUseError(
+            f'{folder}: {claim.holder} is at work there; wait for it, stop it, or give '
+            f'another --work-dir{hint}'
+        )
+    try:
+        yield
+    finally:
+        claim.release()
+        claim.remove()
+        with suppress(OSError):  # there is something in it
+            Path(folder).rmdir()
+
+
+def _write_new(path: Path, content: dict[str, Any]) -> None:
+    with open(path, 'x', encoding='utf-8') as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _give_name(part: Path, path: Path) -> None:
+    """Gives a file a second name, if there is no file of that name.
+
+    A link is as exclusive as O_EXCL, and what it names is whole: else a process that is
+    killed between making its file and writing it would seem alive for a while.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        _write_new(path, json.loads(part.read_text(encoding='utf-8')))
+
+
+def claimed_names(folder: str | Path) -> set[str]:
+    """The names in a folder that have ever been claimed."""
+    try:
+        return {name.rpartition('.')[0] for name in os.listdir(folder)}
+    except FileNotFoundError:
+        return set()
+
+
 # Files of the claims that this process holds.
 _held: set[Path] = set()
 
 
+@functools.cache
 def _machine() -> str:
     """Tells machines apart, and one from itself before it was started anew."""
     try:

@@ -17,9 +17,9 @@ from mmengine.hooks import Hook
 from ff_mm.engine import QuietRunner
 from ff_mm.engine.agreement import any_rank, is_time_to_agree
 from ff_mm.engine.hooks.resume_state_hook import find_state
-from ff_mm.engine.termination import Terminated, deferred, termination_as_exception
 from ff_mm.errors import TrialDiverged
 from ff_mm.files import read_json, write_json
+from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
 
 TESTS = Path(__file__).parents[1]
 

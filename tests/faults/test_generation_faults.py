@@ -11,9 +11,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
-from ff_mm.errors import ConfigError, LedgerError, TrialError
+from ff_mm.errors import ConfigError, TrialError
 from ff_mm.files import read_json, sha256
-from ff_mm.parallel.claim import Claim
+from ff_mm.parallel.claim import Claim, InUseError
 
 BASES = ['base_lr0.01', 'base_lr0.001']
 SHORT = dict(
@@ -252,7 +252,7 @@ def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
 def test_a_second_run_of_a_plan_that_is_being_carried_out_is_refused(finished):
     other = Claim(finished.work_dir / 'claims', '.plan')
     other.take()
-    with pytest.raises(LedgerError, match=r'process \d+ on .*carries out this plan'):
+    with pytest.raises(InUseError, match=r'process \d+ on .*at work there'):
         finished()
     other.release()
     finished()

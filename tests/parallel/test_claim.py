@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ff_mm.parallel import claim as claim_module
-from ff_mm.parallel.claim import Claim, Holder
+from ff_mm.parallel.claim import Claim, Holder, InUseError, only_one
 
 FORK = multiprocessing.get_context('fork')
 
@@ -143,3 +143,50 @@ def test_of_many_that_race_one_wins(tmp_path, before):
 def test_this_process_describes_itself():
     holder = Holder.this_process()
     assert holder.pid == os.getpid() and holder.host and holder.started > 0
+
+
+def test_of_two_names_where_one_begins_the_other_each_is_its_own(tmp_path):
+    assert Claim(tmp_path, 'base').take()
+    assert Claim(tmp_path, 'base_2').take()
+    assert Claim(tmp_path, 'bas').take()
+    assert not Claim(tmp_path, 'base').take()
+
+
+def test_one_at_a_time_may_use_a_folder(tmp_path):
+    with only_one(tmp_path / 'work', '.plan'):
+        again = only_one(tmp_path / 'work', '.plan', hint=' (or wait)')
+        with (
+            pytest.raises(InUseError, match=r'work: process \d+ on .*\(or wait'),
+            again,
+        ):
+            pass
+        with only_one(tmp_path / 'work', '.soup'):
+            pass
+    with only_one(tmp_path / 'work', '.plan'):
+        pass
+    assert not (tmp_path / 'work').exists()
+
+
+def die_while_claiming(folder):
+    """Is killed when its claim has a file, and before that says whose it is."""
+    claim_module.os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    Claim(folder, 'base').take()
+
+
+def test_who_dies_while_claiming_leaves_no_claim(tmp_path):
+    process = FORK.Process(target=die_while_claiming, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert Claim(tmp_path, 'base').take()
+
+
+def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError('no links here')
+
+    monkeypatch.setattr(claim_module.os, 'link', refuse)
+    claim = Claim(tmp_path, 'base')
+    assert claim.take() and claim.is_mine and claim.holder.pid == os.getpid()
+    assert not Claim(tmp_path, 'base').take()
+    assert [path.name for path in tmp_path.iterdir()] == ['base.1']

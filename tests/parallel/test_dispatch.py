@@ -70,6 +70,7 @@ def carry_out(team, work_dir, seconds=0.01):
 
     Dispatch(TASKS, ledger, team, run).carry_out()
     assert ledger.complete
+    ledger.publish(last=True)
     return done
 
 

@@ -79,7 +79,7 @@ def scripts(tmp_path) -> Path:
     """The scripts, beside a stand-in for ``train.py``; a path with a space."""
     folder = tmp_path / 'a project' / 'tools'
     folder.mkdir(parents=True)
-    for name in ('dist_train.sh', 'slurm_train.sh'):
+    for name in ('dist.sh', 'dist_train.sh', 'slurm_train.sh'):
         shutil.copy(ROOT / 'tools' / name, folder)
     (folder / 'train.py').write_text(TRAINING)
     return folder

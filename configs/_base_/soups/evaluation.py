@@ -10,4 +10,7 @@ evaluation = dict(
     fold_batch_norm=True,
     # None (float32), 'bfloat16' or 'float16'.
     dtype=None,
+    # What several processes share out (tools/dist_soup.sh): 'candidates', 'images' of
+    # each pass, or 'auto': candidates, if all have room for the images.
+    parallel='auto',
 )

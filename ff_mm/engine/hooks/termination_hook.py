@@ -14,7 +14,7 @@ from ff_mm.engine.agreement import any_rank, is_time_to_agree
 from ff_mm.engine.enduring_workers import make_workers_endure
 from ff_mm.engine.hooks.resume_state_hook import save_state
 from ff_mm.engine.snapshot_val_loop import SnapshotValLoop
-from ff_mm.engine.termination import Terminated, request, requested_at
+from ff_mm.parallel.termination import Terminated, request, requested_at
 
 
 @HOOKS.register_module()
@@ -31,8 +31,8 @@ class TerminationHook(Hook):
     Ranks stop in the same iteration, or those that go on would wait for the others
     for ever; how much time there is, is rank 0's to say.
 
-    It acts within :func:`ff_mm.engine.termination.deferred`; without, SIGTERM does what
-    it did. The data workers of the run are made to outlive the signal, see
+    It acts within :func:`ff_mm.parallel.termination.deferred`; without, SIGTERM does
+    what it did. The data workers of the run are made to outlive the signal, see
     :class:`ff_mm.engine.enduring_workers.EnduringWorker`.
 
     Args:

@@ -22,6 +22,7 @@ from ff_mm.engine.passes.options import EvaluationOptions
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.attainable import AttainableScore
 from ff_mm.merging import NoBetterThan
+from ff_mm.parallel.termination import raise_if_requested
 
 
 @dataclass
@@ -87,6 +88,7 @@ class EvaluationSet:
             The metrics of all cases; or, of a pass that was cut short, the score that
             the candidate could have reached at best.
         """
+        raise_if_requested()  # a library may have swallowed the exception
         if self.count.passes:
             self.keep()
         self.count.passes += 1

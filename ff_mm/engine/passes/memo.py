@@ -12,6 +12,8 @@ from typing import Any
 from mmengine.dist import is_main_process
 
 from ff_mm.merging import NoBetterThan
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
 MEMO = 'evaluations.jsonl'
@@ -26,18 +28,22 @@ class EvaluationMemo:
 
     Args:
         known: Findings that several memos of one process share.
+        team: Processes that all go through the same calls. The first of them reads
+            and writes the file, so that all know the same at any time.
     """
 
-    def __init__(self, known: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, known: dict[str, Any] | None = None, team: Team | None = None
+    ) -> None:
         self._known = {} if known is None else known
+        self._team = team or Team.alone()
         self._path: Path | None = None
 
     def open(self, path: Path) -> None:
         """Reads what there is in a file, and goes on with it."""
         self._path = path
-        if path.is_file():
-            for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
-                self._read(line)
+        for line in first_alone(self._team, 'memo', lambda: _lines(path)):
+            self._read(line)
 
     def metrics(self, key: str) -> dict[str, Any] | None:
         """Returns the metrics of a full pass, if there was one."""
@@ -62,7 +68,8 @@ class EvaluationMemo:
 
     def _add(self, key: str, value: Any) -> None:
         self._known[key] = value
-        if self._path is None or not is_main_process():
+        writes = is_main_process() and self._team.is_first
+        if self._path is None or not writes:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # The line break comes first: a line that was cut short stays alone.
@@ -75,10 +82,33 @@ class EvaluationMemo:
         try:
             entry = json.loads(line)
             key, value = entry['key'], entry['value']
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return
-        if isinstance(key, str) and isinstance(value, (dict, float)):
+        # Keys of bounds end in a rule and a metric, see below.
+        expected = _is_number if '/' in str(key) else _is_metrics
+        if isinstance(key, str) and expected(value):
             self._known[key] = value
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    return path.read_text(encoding='utf-8', errors='replace').splitlines()
+
+
+def _is_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_metric, value.values()))
+
+
+def _is_metric(value: Any) -> bool:
+    """Whether a value is what metrics give: a number, None, or a list of these."""
+    if isinstance(value, list):
+        return all(map(_is_metric, value))
+    return value is None or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def evaluation_key(evaluation: str, recipe: Mapping[str, float]) -> str:

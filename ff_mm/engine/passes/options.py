@@ -18,6 +18,9 @@ _DTYPES = {
 }
 
 
+_PARALLEL = ('auto', 'candidates', 'images')
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
     """The values of a config's ``evaluation``. Only ``dtype`` can change a decision.
@@ -34,6 +37,14 @@ class EvaluationOptions:
             float32.
         channels_last: The memory format of images. None: that which is faster, which is
             channels last on a CPU, and on a GPU in mixed precision.
+        parallel: What several processes (``tools/dist_soup.sh``) share out.
+            ``'candidates'``: each evaluates another one of the next candidates, on the
+            whole validation set, and stops as soon as it has lost. ``'images'``: all
+            evaluate the same candidate, each on its part of the images, and every pass
+            is complete. ``'auto'``: candidates, unless the images that the processes of
+            one machine would keep, each the whole set, take more than
+            ``cache_memory``. (Stopping early saves most of a selection's time, and
+            memory is what it costs.)
     """
 
     batch_size: int = 32
@@ -42,6 +53,7 @@ class EvaluationOptions:
     fold_batch_norm: bool = True
     dtype: Any = None
     channels_last: bool | None = None
+    parallel: str = 'auto'
 
     def __post_init__(self) -> None:
         _check('batch_size', self.batch_size, at_least=1)
@@ -51,6 +63,11 @@ class EvaluationOptions:
                 f'evaluation.dtype={self.dtype!r}: expected one of {list(_DTYPES)}'
             )
         object.__setattr__(self, 'dtype', _DTYPES[self.dtype])
+        if self.parallel not in _PARALLEL:
+            raise ConfigError(
+                f'evaluation.parallel={self.parallel!r}: expected one of '
+                f'{list(_PARALLEL)}'
+            )
         if self.channels_last is None:
             faster = not torch.cuda.is_available() or self.dtype is not None
             object.__setattr__(self, 'channels_last', faster)

@@ -29,6 +29,7 @@ from ff_mm.evaluation.prediction_metrics import PredictionMetrics
 from ff_mm.files import sha256
 from ff_mm.generation.ledger import describe_environment
 from ff_mm.merging.state_dict import read_state_dict
+from ff_mm.parallel.claim import only_one
 
 _BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
 
@@ -96,7 +97,12 @@ class ComparisonRunner:
         Raises:
             DatasetError: All that is wrong with the data, before anything is computed.
             CheckpointError: All that is wrong with the ingredients.
+            InUseError: Another command is at work in the work directory.
         """
+        with only_one(self.work_dir, '.comparison'):
+            return self._compare()
+
+    def _compare(self) -> dict[str, Any]:
         if self.left_out:
             self._line(f'without a pool, or None: {", ".join(self.left_out)}')
         for name, sources in self.pools.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,17 @@ from ff_mm.engine.plan_checks import check_data, check_metrics, trial_configs
 from ff_mm.engine.runners.trial_runner import TrialRunner
 from ff_mm.engine.shared_datasets import forget_datasets, keep_dataset
 from ff_mm.engine.validation import validation_fingerprint
-from ff_mm.errors import ConfigError, LedgerError, TrialError
+from ff_mm.errors import ConfigError, TrialError
 from ff_mm.generation.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.generation.manifest import write_manifest
 from ff_mm.generation.record import trial_folder
 from ff_mm.generation.trial import Trial
 from ff_mm.generation.verification import forget_damaged
 from ff_mm.models.starting_weights import check_starting_weights
-from ff_mm.parallel.claim import Claim
+from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, Task
 from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone
 
 SPLITS = 'splits.csv'
 # Names of claims that no trial can have.
@@ -104,7 +105,9 @@ class GenerationRunner:
         Raises:
             DatasetError: All that is wrong with the data, before any training; or a run
                 that goes on with other data than it began with.
-            LedgerError: Another process carries out this plan.
+            InUseError: Another process carries out this plan.
+            AnotherFailed: Another process of this command has.
+            LedgerError: The work directory belongs to another config.
             TrialError: Trials that have failed for what may pass, or nothing came out
                 of any; after all others are done.
         """
@@ -114,7 +117,7 @@ class GenerationRunner:
         with ExitStack() as stack:
             validation = self._set_up(stack)
             self._carry_out(validation)
-            manifest = write_manifest(self.ledger, validation)
+            manifest = write_manifest(self.ledger, validation, last=True)
             self._finish(manifest)
         if manifest['complete'] and self.team.is_first:
             self.ledger.remove_claims()
@@ -134,8 +137,8 @@ class GenerationRunner:
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = check_data(self.cfg, self._say)
         check_metrics(self.cfg, self.trials, datasets['val'])
-        files = self.team.first_does(
-            'prepare', lambda: self._prepare(datasets, configs, stack)
+        files = first_alone(
+            self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
         )
         if not self.images.find(files):  # they are on another machine
             self.images.fill(datasets, configs)
@@ -171,7 +174,9 @@ class GenerationRunner:
     ) -> dict[str, str]:
         """Does what is done once for all processes; gives the files of the images."""
         if self.cfg.get('trials') is None:
-            stack.enter_context(self._as_only_run())
+            hint = ' (with --trial several commands can share a plan)'
+            claims = self.work_dir / CLAIMS_DIR
+            stack.enter_context(only_one(claims, _PLAN, hint))
         waiting = 'waiting for {} to finish its preparations'
         with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
             lambda holder: self._say(waiting.format(holder))
@@ -188,21 +193,6 @@ class GenerationRunner:
                 return {}
             self._require_parents(ledger)
             return self.images.fill(datasets, configs)
-
-    @contextmanager
-    def _as_only_run(self) -> Iterator[None]:
-        """Keeps off a second command that would carry out the whole plan."""
-        claim = Claim(self.work_dir / CLAIMS_DIR, _PLAN)
-        if not claim.take():
-            raise LedgerError(
-                f'{self.work_dir}: {claim.holder} carries out this plan; wait for it, '
-                'stop it, or give another --work-dir (with --trial several commands '
-                'can share a plan)'
-            )
-        try:
-            yield
-        finally:
-            claim.release()
 
     def _open_ledger(self) -> Ledger:
         config = self.cfg.to_dict()
@@ -317,7 +307,7 @@ class GenerationRunner:
             self.images.remove()
         if not self.team.is_first:
             return
-        self.ledger.publish()
+        self.ledger.publish(last=True)
         entries = [self.ledger.entry(trial.id) for trial in self.chosen]
         generation_table(entries, manifest, self.work_dir, self.console)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from rich.console import Console
 
 from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
@@ -19,7 +21,6 @@ from ff_mm.config import resolve
 from ff_mm.engine.candidate_evaluator import CandidateEvaluator
 from ff_mm.engine.class_numbering import check_class_numbering
 from ff_mm.engine.deployment import deployment_config
-from ff_mm.engine.distributed import init_distributed
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.memo import MEMO
@@ -29,6 +30,7 @@ from ff_mm.merging import (
     Candidate,
     Ingredient,
     Level,
+    NoBetterThan,
     Scorer,
     Soup,
     StateDict,
@@ -39,10 +41,15 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.state_dict import copy_weights
+from ff_mm.parallel.claim import only_one
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
+# Begins the names of folders for the soups below the top.
+_STORE = '.soups'
 
 
 class SoupRunner(ABC):
@@ -92,10 +99,12 @@ class SoupRunner(ABC):
         """Makes the soup, writes it and its report.
 
         Passes that an interrupted run has made are not made again: they stand in
-        ``evaluations.jsonl`` of the work directory.
+        ``evaluations.jsonl`` of the work directory. With several processes all of them
+        call this; the first one writes and prints.
 
         Args:
-            session: What several fusions share; None: this is the only one.
+            session: What several fusions share; None: this is the only one, of the
+                processes that ``cfg.launcher`` has started.
 
         Returns:
             The report, as written to ``report.json``.
@@ -103,15 +112,31 @@ class SoupRunner(ABC):
         Raises:
             DatasetError: All that is wrong with the data.
             CheckpointError: All that is wrong with the ingredients.
+            InUseError: Another command is at work in the work directory.
+            AnotherFailed: Another process has.
         """
         if session is None:
-            with FusionSession() as session:
+            team = Team.of_launcher(self.cfg.get('launcher', 'none'))
+            with FusionSession(team) as session:
                 return self.run(session)
-        init_distributed(self.cfg)
+        if not session.team.is_first:
+            self.console = Console(quiet=True)
+        self.session = session
+        with ExitStack() as stack:
+            first_alone(session.team, 'work_dir', lambda: self._take_work_dir(stack))
+            return self._run(session)
+
+    def _take_work_dir(self, stack: ExitStack) -> None:
+        """Keeps other commands off, and removes what killed ones have left."""
+        stack.enter_context(only_one(self.work_dir, '.fusion'))
+        for folder in self.work_dir.glob(f'{_STORE}*'):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self, session: FusionSession) -> dict[str, Any]:
         start = time.perf_counter()
         pool = session.pool(self.cfg.ingredients)
         bench = session.bench(self.cfg, self._line)
-        self.evaluator = bench.evaluator
+        self.bench, self.evaluator = bench, bench.evaluator
         if bench.rehearsal is not None:
             rule = self.cfg.selection['rule']
             bench.rehearsal.check(self.metric, rule, 'selection.metric')
@@ -120,17 +145,18 @@ class SoupRunner(ABC):
             session.memo(self.work_dir / MEMO),
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
+            bench.team,
         )
         ingredients = self._ingredients(pool, bench.rehearsal)
-        self.work_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.work_dir, prefix='.soups') as store:
+        with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
             report = self._finish(self._make(ingredients, Path(store)))
         report.update(
             pool_size=len(ingredients),
+            failed=[dict(trial=trial, reason=why) for trial, why in pool.failed],
             generation_cost=pool.cost,
             seconds=round(time.perf_counter() - start, 2),
         )
-        if is_main_process():
+        if session.is_first:
             write_report(report, self.work_dir)
         return report
 
@@ -187,6 +213,8 @@ class SoupRunner(ABC):
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
             )
+        for trial, reason in pool.failed:
+            self._line(f'note: {trial} is not in the pool, it has failed: {reason}')
         if not pool.complete:
             self._line('note: the generation is not finished, the pool not complete')
         return ingredients
@@ -216,16 +244,23 @@ class SoupRunner(ABC):
 
     def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Soup:
         """Makes the soup; its weights are computed again when they are loaded."""
-        scorer = Scorer(
-            lambda candidate, to_beat: self.candidates.score(
-                candidate, _hopeless(scorer, to_beat)
-            ),
+
+        def score(
+            candidates: Sequence[Candidate], to_beat: float | None
+        ) -> list[float | NoBetterThan]:
+            return self.candidates.score(candidates, _hopeless(self.scorer, to_beat))
+
+        at_once = self.candidates.at_once
+        self.scorer = Scorer(
+            lambda candidate, to_beat: score([candidate], to_beat)[0],
             rule=self.cfg.selection['rule'],
             accept_ties=self.options.get('accept_ties', False),
             on_step=self._show,
+            score_many=score if at_once > 1 else None,
+            at_once=at_once,
         )
         return hierarchical(
-            ingredients, self.levels, scorer, name=self.method, store=store
+            ingredients, self.levels, self.scorer, name=self.method, store=store
         )
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
@@ -253,7 +288,7 @@ class SoupRunner(ABC):
             ],
             tree=tree(soup),
             bn_reestimation=bn,
-            evaluations=self.candidates.cost(),
+            evaluations=self.candidates.cost(self.scorer.in_vain),
         )
 
     def _reestimate(
@@ -264,16 +299,22 @@ class SoupRunner(ABC):
         if not wanted:
             return results, state_dict, None
         self.evaluator.load(state_dict)
-        used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
+
+        def reestimate() -> dict[str, Any]:
+            used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
+            return dict(used=used, after=to_plain(self.evaluator.evaluate_all()))
+
+        # It is one pass over training data, and few over the sets: the first does it.
+        done = first_alone(self.bench.team, 'batch norm', reestimate)
         state_dict = {
             key: value.detach().cpu().clone()
             for key, value in self.evaluator.weights.items()
         }
-        after = self.evaluator.evaluate_all()
-        return after, state_dict, dict(num_samples=used, before=results)
+        described = dict(num_samples=done['used'], before=results)
+        return done['after'], state_dict, described
 
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
-        if not is_main_process():
+        if not self.session.is_first:
             return
         deploy = deployment_config(self.cfg)
         meta = to_plain(

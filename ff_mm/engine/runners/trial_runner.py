@@ -19,7 +19,6 @@ from ff_mm.engine.hooks.progress_hook import ProgressHook, seconds_spent
 from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
 from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.engine.runners.quiet_runner import QuietRunner
-from ff_mm.engine.termination import deferred, raise_if_requested
 from ff_mm.engine.worker_errors import own_words
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import sha256
@@ -29,6 +28,7 @@ from ff_mm.generation.manifest import INGREDIENTS_DIR
 from ff_mm.generation.record import trial_folder
 from ff_mm.generation.trial import Trial, trial_config
 from ff_mm.merging.state_dict import read_checkpoint
+from ff_mm.parallel.termination import deferred, raise_if_requested
 
 
 class TrialRunner:

@@ -12,16 +12,16 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
-from ff_mm.engine import termination
 from ff_mm.engine.hooks import termination_hook
 from ff_mm.engine.hooks.resume_state_hook import find_state
-from ff_mm.engine.termination import (
+from ff_mm.files import read_json, sha256
+from ff_mm.parallel import termination
+from ff_mm.parallel.termination import (
     Terminated,
     deferred,
     requested_at,
     termination_as_exception,
 )
-from ff_mm.files import read_json, sha256
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='signals are POSIX')
 

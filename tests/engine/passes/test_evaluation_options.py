@@ -30,6 +30,8 @@ def test_channels_last_where_it_is_faster(monkeypatch):
         (dict(cache_memory=-1), 'cache_memory=-1'),
         (dict(cache_memory=0.5), 'cache_memory=0.5'),
         (dict(dtype='bf16'), 'bfloat16'),
+        (dict(parallel='data'), "parallel='data'.*'auto', 'candidates', 'images'"),
+        (dict(parallel=True), 'parallel=True'),
     ],
 )
 def test_what_cannot_be_is_named(values, named):

@@ -10,9 +10,9 @@ import time
 import pytest
 from torch.utils.data import DataLoader
 
-from ff_mm.engine import termination
 from ff_mm.engine.enduring_workers import make_workers_endure
-from ff_mm.engine.termination import (
+from ff_mm.parallel import termination
+from ff_mm.parallel.termination import (
     Terminated,
     deferred,
     raise_if_requested,
