@@ -73,6 +73,17 @@ def _os_error(error: BaseException, part: Path) -> OSError | None:
     return None
 
 
+def remove_unfinished(directory: PathLike, name: str = '') -> None:
+    """Remove what killed processes have left of files that they were writing.
+
+    Args:
+        directory: Where nobody writes such files now.
+        name: With what the files' names begin.
+    """
+    for part in Path(directory).glob(f'.{name}*.part'):
+        part.unlink(missing_ok=True)
+
+
 def _sync_directory(directory: Path) -> None:
     """Make a rename in ``directory`` survive a power cut, where that is possible."""
     with suppress(OSError):  # Windows, and some network file systems, cannot

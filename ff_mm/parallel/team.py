@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -49,7 +49,6 @@ class Team:
         self.rank = rank
         self.size = size
         self._store = store
-        self._rounds: dict[str, int] = {}
 
     @classmethod
     def alone(cls) -> Team:
@@ -109,43 +108,6 @@ class Team:
         with self._in_touch():
             return json.loads(self._store.get(f'said/{key}'))
 
-    def first_does(self, what: str, function: Callable[[], Any]) -> Any:
-        """Has the first process do something while the others wait.
-
-        Args:
-            what: A name for it.
-            function: Returns what JSON can say.
-
-        Returns:
-            The result, on every process.
-
-        Raises:
-            TeamError: On the others, if the first process fails.
-        """
-        key = f'{what}/{self._round(what)}'
-        if self.is_first:
-            try:
-                value = function()
-            except BaseException as error:
-                self.tell(key, dict(error=f'{type(error).__name__}: {error}'))
-                raise
-            self.tell(key, dict(value=value))
-        outcome = self.listen(key)
-        if 'error' in outcome:
-            raise TeamError(f'the first process has stopped: {outcome["error"]}')
-        return outcome['value']
-
-    def exchange(self, what: str, value: Any) -> list[Any]:
-        """Returns what all processes have to say, by rank; all must call it.
-
-        Args:
-            what: A name for it.
-            value: What JSON can say.
-        """
-        key = f'{what}/{self._round(what)}'
-        self.tell(f'{key}/{self.rank}', value)
-        return [self.listen(f'{key}/{rank}') for rank in range(self.size)]
-
     def join(self, backend: str | None = None, **options: Any) -> None:
         """Makes the process group of all, once: to MMEngine they are then one run.
 
@@ -183,10 +145,6 @@ class Team:
                 'the process that keeps what all have in common is gone (torchrun, or '
                 'the first one); what is finished is kept, give the same command again'
             ) from error
-
-    def _round(self, what: str) -> int:
-        self._rounds[what] = self._rounds.get(what, -1) + 1
-        return self._rounds[what]
 
 
 @cache

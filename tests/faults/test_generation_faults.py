@@ -244,9 +244,15 @@ def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
     before = digests(finished.work_dir)
     trial = finished.work_dir / 'trials' / 'base_lr0.01'
     (trial / 'record.json').unlink()
-    (trial / '.state_epoch_1.pth.0123456789abcdef.part').write_bytes(b'half')
+    parts = [
+        trial / '.state_epoch_1.pth.0123456789abcdef.part',
+        finished.work_dir / 'ingredients' / '.base_lr0.01.pth.0123456789abcdef.part',
+    ]
+    for part in parts:
+        part.write_bytes(b'half')
     finished()
     assert digests(finished.work_dir) == before
+    assert not any(part.exists() for part in parts)
 
 
 def test_a_second_run_of_a_plan_that_is_being_carried_out_is_refused(finished):

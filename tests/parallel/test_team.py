@@ -6,7 +6,7 @@ import pytest
 
 from ff_mm.errors import ConfigError
 from ff_mm.parallel.launching import set_environment
-from ff_mm.parallel.team import Team, TeamError
+from ff_mm.parallel.team import Team
 
 
 def take_numbers(team):
@@ -22,40 +22,6 @@ def test_each_number_goes_to_one_process(in_team):
     assert sorted(n for numbers in taken for n in numbers) == list(range(20))
 
 
-def exchange_twice(team):
-    """Says the rank, then its square."""
-    return team.exchange('it', team.rank), team.exchange('it', {'a': team.rank**2})
-
-
-def test_exchange_gives_all_values_by_rank_in_each_round(in_team):
-    squares = [{'a': 0}, {'a': 1}, {'a': 4}]
-    assert in_team(3, exchange_twice) == [([0, 1, 2], squares)] * 3
-
-
-def what_the_first_did(team):
-    """Lets the first return a value that names it."""
-    return [team.first_does('it', lambda: {'by': team.rank}) for _ in range(2)]
-
-
-def test_the_first_process_does_what_is_done_once(in_team):
-    assert in_team(3, what_the_first_did) == [[{'by': 0}] * 2] * 3
-
-
-def first_fails(team):
-    """Lets the first fail; the kind of error that each process sees."""
-    try:
-        team.first_does('it', lambda: 1 / 0)
-    except (ZeroDivisionError, TeamError) as error:
-        return type(error).__name__, str(error)
-
-
-def test_where_the_first_fails_the_others_learn_why(in_team):
-    first, *others = in_team(3, first_fails)
-    assert first[0] == 'ZeroDivisionError'
-    assert {kind for kind, _ in others} == {'TeamError'}
-    assert all('division by zero' in text for _, text in others)
-
-
 def leave(team):
     """Leaves."""
     team.leave()
@@ -69,9 +35,9 @@ def test_all_can_leave(in_team):
 def test_a_team_of_one_needs_no_launcher():
     team = Team.of_launcher('none')
     assert (team.rank, team.size, team.is_first) == (0, 1, True)
-    assert team.first_does('it', lambda: (1, 2)) == [1, 2]
-    assert team.exchange('it', 'x') == ['x']
     assert not team.is_told('it', 0.001)
+    team.tell('it', {'a': [1, None]})
+    assert team.is_told('it') and team.listen('it') == {'a': [1, None]}
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])

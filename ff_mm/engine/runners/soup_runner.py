@@ -26,6 +26,7 @@ from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.memo import MEMO
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.rehearsal import Rehearsal
+from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.merging import (
     Candidate,
     Ingredient,
@@ -131,6 +132,7 @@ class SoupRunner(ABC):
         stack.enter_context(only_one(self.work_dir, '.fusion'))
         for folder in self.work_dir.glob(f'{_STORE}*'):
             shutil.rmtree(folder, ignore_errors=True)
+        remove_unfinished(self.work_dir)
 
     def _run(self, session: FusionSession) -> dict[str, Any]:
         start = time.perf_counter()
@@ -327,7 +329,8 @@ class SoupRunner(ABC):
         write_checkpoint(
             dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
         )
-        deploy.dump(self.work_dir / DEPLOY_FILE)
+        with atomic_write(self.work_dir / DEPLOY_FILE, 'w') as file:
+            file.write(deploy.pretty_text)
 
     def _show(self, step: Step) -> None:
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'

@@ -21,7 +21,7 @@ from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.engine.runners.quiet_runner import QuietRunner
 from ff_mm.engine.worker_errors import own_words
 from ff_mm.errors import TrialDiverged, TrialError
-from ff_mm.files import sha256
+from ff_mm.files import remove_unfinished, sha256
 from ff_mm.generation.ingredient_file import write_ingredient
 from ff_mm.generation.ledger import Ledger
 from ff_mm.generation.manifest import INGREDIENTS_DIR
@@ -88,6 +88,9 @@ class TrialRunner:
 
     def _train(self, trial: Trial) -> None:
         folder = self._folder(trial.id)
+        if is_main_process():
+            remove_unfinished(folder)
+            remove_unfinished(self.ledger.work_dir / INGREDIENTS_DIR, trial.id)
         cfg = trial_config(
             self.cfg,
             trial,
