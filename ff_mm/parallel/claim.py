@@ -51,6 +51,11 @@ class Holder:
         pid = os.getpid()
         return cls(socket.gethostname(), _machine(), pid, _started(pid) or 0, now)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of this machine, which can tell at once if it has died."""
+        return bool(self.machine) and self.machine == _machine()
+
     def __str__(self) -> str:
         return f'process {self.pid} on {self.host}, since {self.since}'
 
@@ -129,6 +134,14 @@ class Claim:
         return self._holder_of(last) if last else None
 
     @property
+    def last_sign(self) -> tuple[int, float]:
+        """Number of the last holder, and when it gave a sign of life, by its file."""
+        last = self._last()
+        with suppress(FileNotFoundError):
+            return last, self._path(last).stat().st_mtime
+        return last, 0.0
+
+    @property
     def is_mine(self) -> bool:
         """Whether this object holds the claim still."""
         return self._path(self._number) in _held and self._last() == self._number
@@ -190,7 +203,7 @@ class Claim:
         return holder if self._is_alive(holder, path) else None
 
     def _is_alive(self, holder: Holder, path: Path) -> bool:
-        if holder.machine and holder.machine == _machine():
+        if holder.is_here:
             if holder.pid == os.getpid() and holder.started == _started(holder.pid):
                 return path in _held
             return _started(holder.pid) == holder.started
@@ -209,23 +222,38 @@ class Claim:
 
 
 @contextmanager
-def only_one(folder: str | Path, name: str, hint: str = '') -> Iterator[None]:
-    """Holds a claim, and refuses to wait for it.
+def only_one(
+    folder: str | Path,
+    name: str,
+    hint: str = '',
+    notify: Callable[[str], None] = lambda line: None,
+) -> Iterator[None]:
+    """Holds a claim, and refuses to wait for another process to end.
+
+    A process on another machine is waited for until it gives a sign of life, or counts
+    as dead: a job that was killed and goes on elsewhere finds its own claim.
 
     Args:
-        folder: The work directory of which only one process may be at work.
+        folder: The work directory in which only one process may be at work.
         name: What is claimed.
         hint: What else the user can do.
+        notify: Takes lines for the user.
 
     Raises:
         InUseError: Another process holds it.
     """
     claim = Claim(folder, name)
     if not claim.take():
-        raise InUseError(
-            f'{folder}: {claim.holder} is at work there; wait for it, stop it, or give '
-            f'another --work-dir{hint}'
-        )
+        holder = claim.holder or _UNKNOWN
+        text = f'{folder}: {holder} is at work there'
+        if not holder.is_here:
+            notify(
+                f'{text}, or has died; waiting {DEAD_AFTER:.0f} s for a sign of life'
+            )
+        if holder.is_here or not _outlive(claim):
+            raise InUseError(
+                f'{text}; wait for it, stop it, or give another --work-dir{hint}'
+            )
     try:
         yield
     finally:
@@ -233,6 +261,16 @@ def only_one(folder: str | Path, name: str, hint: str = '') -> Iterator[None]:
         claim.remove()
         with suppress(OSError):  # there is something in it
             Path(folder).rmdir()
+
+
+def _outlive(claim: Claim) -> bool:
+    """Takes a claim once its holder counts as dead; tells whether it has been so."""
+    before = claim.last_sign
+    while not claim.take():
+        if claim.last_sign != before:
+            return False
+        time.sleep(_LOOK_AGAIN)
+    return True
 
 
 def _write_new(path: Path, content: dict[str, Any]) -> None:

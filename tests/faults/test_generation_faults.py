@@ -256,7 +256,7 @@ def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
 
 
 def test_a_second_run_of_a_plan_that_is_being_carried_out_is_refused(finished):
-    other = Claim(finished.work_dir / 'claims', '.plan')
+    other = Claim(finished.work_dir, '.plan')
     other.take()
     with pytest.raises(InUseError, match=r'process \d+ on .*at work there'):
         finished()

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -190,3 +191,32 @@ def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
     assert claim.take() and claim.is_mine and claim.holder.pid == os.getpid()
     assert not Claim(tmp_path, 'base').take()
     assert [path.name for path in tmp_path.iterdir()] == ['base.1']
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A claim of a process on another machine."""
+    Claim(tmp_path, '.plan').take()
+    edit(tmp_path / '.plan.1', machine='elsewhere', host='node7')
+    return tmp_path
+
+
+def test_a_job_that_died_elsewhere_is_outlived(elsewhere, monkeypatch):
+    monkeypatch.setattr(claim_module, 'DEAD_AFTER', 1.0)
+    lines = []
+    with only_one(elsewhere, '.plan', notify=lines.append):
+        pass
+    assert len(lines) == 1 and 'on node7' in lines[0] and 'sign of life' in lines[0]
+
+
+def test_a_job_that_lives_elsewhere_is_not(elsewhere, monkeypatch):
+    monkeypatch.setattr(claim_module, '_LOOK_AGAIN', 0.01)
+
+    def live():
+        time.sleep(0.2)
+        os.utime(elsewhere / '.plan.1')
+
+    threading.Thread(target=live).start()
+    refused = pytest.raises(InUseError, match='on node7, since')
+    with refused, only_one(elsewhere, '.plan'):
+        pass

@@ -99,7 +99,7 @@ class ComparisonRunner:
             CheckpointError: All that is wrong with the ingredients.
             InUseError: Another command is at work in the work directory.
         """
-        with only_one(self.work_dir, '.comparison'):
+        with only_one(self.work_dir, '.comparison', notify=self._line):
             return self._compare()
 
     def _compare(self) -> dict[str, Any]:

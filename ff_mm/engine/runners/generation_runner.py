@@ -175,8 +175,7 @@ class GenerationRunner:
         """Does what is done once for all processes; gives the files of the images."""
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
-            claims = self.work_dir / CLAIMS_DIR
-            stack.enter_context(only_one(claims, _PLAN, hint))
+            stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
         waiting = 'waiting for {} to finish its preparations'
         with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
             lambda holder: self._say(waiting.format(holder))

@@ -129,7 +129,7 @@ class SoupRunner(ABC):
 
     def _take_work_dir(self, stack: ExitStack) -> None:
         """Keeps other commands off, and removes what killed ones have left."""
-        stack.enter_context(only_one(self.work_dir, '.fusion'))
+        stack.enter_context(only_one(self.work_dir, '.fusion', notify=self._line))
         for folder in self.work_dir.glob(f'{_STORE}*'):
             shutil.rmtree(folder, ignore_errors=True)
         remove_unfinished(self.work_dir)
