@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ _KINDS = {
     'ingredients': ('a fusion', 'soup.py'),
     'pools': ('a comparison', 'compare.py'),
 }
+
+# Exit status of a program that SIGTERM has ended before its work was done.
+TERMINATED = 128 + signal.SIGTERM
 
 # What the system refuses -> what is wrong, and what to do.
 _GO_ON = 'and give the same command again; nothing finished is lost'
@@ -88,13 +92,18 @@ def check_kind(cfg: Config, key: str) -> None:
             )
 
 
-def run(main: Callable[[], Any]) -> None:
+def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     """Runs a tool; what the user can mend is said in its own words, and no more.
 
     No checkpoint that the tool or any library loads can run code: torch is told so for
     the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 1 if
     the disk is full or a file must not be written or read, with 130 when interrupted,
     and with 0 when terminated by SIGTERM, so that a scheduler may start it again.
+
+    Args:
+        main: The tool.
+        goes_on: Whether the same command goes on where a terminated one ended; if not,
+            it exits with 143, as programs do.
     """
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     # With both set torch loads nothing at all.
@@ -114,11 +123,10 @@ def run(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)
     except Terminated:
-        _leave(
-            'terminated; everything finished is kept, the same command goes on from '
-            'here',
-            0,
-        )
+        if not goes_on:
+            _leave('terminated', TERMINATED)
+        kept = 'everything finished is kept, the same command goes on from here'
+        _leave(f'terminated; {kept}', 0)
 
 
 def _leave(message: str, status: int) -> NoReturn:

@@ -9,6 +9,7 @@ train as they do there. A plan goes on where it stopped; give the same command a
 from __future__ import annotations
 
 import argparse
+import sys
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -27,6 +28,7 @@ from ff_mm.engine.distributed import (
 )
 from ff_mm.errors import ConfigError
 from ff_mm.generation.trial import check_mixed_precision
+from ff_mm.parallel.termination import Terminated
 
 
 def parse_args() -> argparse.Namespace:
@@ -182,7 +184,11 @@ def main() -> None:
         hooks.append(dict(type='ChannelsLastHook'))
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
     become_data_parallel(cfg)
-    Runner.from_cfg(cfg).train()
+    try:
+        Runner.from_cfg(cfg).train()
+    except Terminated:
+        print('terminated; --resume goes on from the last checkpoint', file=sys.stderr)
+        sys.exit(cli.TERMINATED)
 
 
 if __name__ == '__main__':

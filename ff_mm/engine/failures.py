@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 import torch
 
 from ff_mm.errors import TrialDiverged
 
-_NO_MEMORY = ("can't allocate memory", 'out of memory')
-_WORKER = ('DataLoader worker', 'unable to open shared memory', 'insufficient shared')
+_NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
+# Of its death; what a worker has raised says 'in DataLoader worker process'.
+_WORKER = ('DataLoader worker (pid', 'unable to open shared memory', 'insufficient sha')
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,13 @@ def failure_of(error: BaseException) -> Failure | None:
     Args:
         error: What was raised while the trial was trained.
     """
-    text = ' '.join(str(error).split())
+    # Of what a worker has raised the last line says what it was.
+    said = str(error).strip()
+    last_line = 'Original Traceback' in said and said.splitlines()[-1]
+    text = ' '.join((last_line or said).split())
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
-    ):
+    if _is_out_of_memory(error, text):
         reason = f'{_short(text)}; it needs a device with more memory, or to itself'
         return Failure('out of memory', reason, may_pass=True)
     if isinstance(error, RuntimeError) and any(words in text for words in _WORKER):
@@ -53,6 +56,14 @@ def failure_of(error: BaseException) -> Failure | None:
         )
         return Failure('data worker died', reason, may_pass=True)
     return None
+
+
+def _is_out_of_memory(error: BaseException, text: str) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(w in text for w in _NO_MEMORY)
 
 
 def _short(text: str) -> str:

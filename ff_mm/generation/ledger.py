@@ -64,8 +64,8 @@ class Ledger:
             id: Claim(self.work_dir / CLAIMS_DIR, id) for id in self._trials
         }
         self._ended: dict[str, dict[str, Any]] = {}
+        self.refresh()
         for trial_id in self._trials:
-            self.refresh(trial_id)
             if self._records[trial_id].is_damaged:
                 self.notes.append(
                     f'{self._records[trial_id].path}: cut short; trial {trial_id!r} '
@@ -131,10 +131,20 @@ class Ledger:
         """Where today's environment is not that in which the plan was begun."""
         return compare(self._header['environment'], describe_environment())
 
-    def refresh(self, trial_id: str | None = None) -> None:
-        """Takes notice of what other processes have noted of one trial, or of all."""
+    def refresh(self, trial_id: str | None = None, anew: bool = False) -> None:
+        """Takes notice of what other processes have noted.
+
+        Args:
+            trial_id: Of which trial; None: of all.
+            anew: Also of trials that had ended when this process looked last, and that
+                another command may have begun again.
+        """
+        if anew:
+            self._ended.clear()
         for each in self._trials if trial_id is None else [trial_id]:
             if each not in self._ended:
+                if trial_id is not None:
+                    self._records[each].ask_server()
                 record = self._records[each].read()
                 if record is not None:
                     self._ended[each] = record

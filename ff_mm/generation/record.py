@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,15 @@ class Record:
                 f'or remove the file to train {self._id!r} again'
             )
         return content
+
+    def ask_server(self) -> None:
+        """Has a network file system forget that there was no such file.
+
+        Opening a folder makes its client ask the server again.
+        """
+        for folder in reversed(self.path.parents[:3]):  # work_dir, trials, <id>
+            with suppress(OSError):
+                os.listdir(folder)
 
     @property
     def is_damaged(self) -> bool:

@@ -99,12 +99,13 @@ class Claim:
         Returns:
             Whether it is now this object's.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
             last = self._last()
             if last and self._holder_of(last) is not None:
                 return False
-            with suppress(FileExistsError):  # another was faster
+            # Another was faster; or has removed the folder, as all is done.
+            with suppress(FileExistsError, FileNotFoundError):
                 self._make(last + 1)
                 if self.is_mine:
                     return True
@@ -157,8 +158,11 @@ class Claim:
             write_json(dict(released=True), path)
 
     def remove(self) -> None:
-        """Removes the files, once the work is done for which the name was claimed."""
-        for number in range(self._last(), 0, -1):
+        """Removes the files, once the work is done for which the name was claimed.
+
+        Those of who has taken the claim since stay.
+        """
+        for number in range(self._number or self._last(), 0, -1):
             self._path(number).unlink(missing_ok=True)
 
     def _make(self, number: int) -> None:
@@ -212,8 +216,8 @@ class Claim:
     def _age(self, path: Path) -> float:
         """Seconds since the last sign of life, by the clock of the file system."""
         now = self.folder / f'.now.{secrets.token_hex(8)}'
-        now.touch()
         try:
+            now.touch()
             return now.stat().st_mtime - path.stat().st_mtime
         except FileNotFoundError:  # the whole folder has been removed
             return float('inf')

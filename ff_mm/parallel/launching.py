@@ -67,8 +67,10 @@ def _port(launcher: str) -> str:
 
 
 def _first_host(launcher: str) -> str:
-    if launcher == 'slurm' and 'SLURM_NODELIST' in os.environ:
-        command = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+    # Of the step, where it has not all machines of the job.
+    nodes = os.environ.get('SLURM_STEP_NODELIST') or os.environ.get('SLURM_NODELIST')
+    if launcher == 'slurm' and nodes:
+        command = ['scontrol', 'show', 'hostnames', nodes]
         try:
             hosts = subprocess.run(command, capture_output=True, text=True, check=True)
             return hosts.stdout.split()[0]

@@ -72,6 +72,14 @@ class Team:
         """
         return Team.alone() if launcher == 'none' else _meet(launcher)
 
+    def anew(self) -> Team:
+        """The same processes for another run, in which nothing has been said yet.
+
+        All must call it, and in the same order.
+        """
+        run = self.next_number(f'runs of {self.rank}')
+        return Team(dist.PrefixStore(f'run {run}', self._store), self.rank, self.size)
+
     @property
     def is_first(self) -> bool:
         """Whether this process does what is done but once."""
@@ -133,8 +141,9 @@ class Team:
         self.tell(f'left/{self.rank}')
         if not self.is_first:
             return
+        deadline = time.monotonic() + _FAREWELL
         for rank in range(1, self.size):
-            self.is_told(f'left/{rank}', _FAREWELL)
+            self.is_told(f'left/{rank}', deadline - time.monotonic())
 
     @contextmanager
     def _in_touch(self) -> Iterator[None]:

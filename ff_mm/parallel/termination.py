@@ -57,7 +57,7 @@ def termination_as_exception() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if 'DataLoader worker' in str(error):
+        if 'DataLoader worker (pid' in str(error):
             if _request.moment is None:
                 time.sleep(_SECONDS_TO_WAIT)
             raise_if_requested()

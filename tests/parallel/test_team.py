@@ -22,6 +22,23 @@ def test_each_number_goes_to_one_process(in_team):
     assert sorted(n for numbers in taken for n in numbers) == list(range(20))
 
 
+def count_twice(team):
+    """Takes numbers and says something in two runs."""
+    numbers = []
+    for run in (team.anew(), team.anew()):
+        numbers.append(run.next_number('chain'))
+        assert not run.is_told(f'left/{team.rank}')
+        run.leave()
+    return numbers
+
+
+def test_another_run_begins_anew(in_team):
+    counted = in_team(3, count_twice)
+    assert [sorted(numbers) for numbers in zip(*counted, strict=True)] == [
+        [0, 1, 2]
+    ] * 2
+
+
 def leave(team):
     """Leaves."""
     team.leave()

@@ -89,4 +89,5 @@ def remove_states(work_dir: str | Path, keep: str | None = None) -> None:
     """Removes the states in a trial's folder, but for one."""
     for path in Path(work_dir).glob('state_epoch_*.pth'):
         if path.name != keep:
-            path.unlink()
+            # Another process may do the same now.
+            path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from ff_mm.engine.shared_datasets import forget_datasets, keep_dataset
 from ff_mm.engine.validation import validation_fingerprint
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.generation.ledger import CLAIMS_DIR, LEDGER, Ledger
-from ff_mm.generation.manifest import write_manifest
+from ff_mm.generation.manifest import MANIFEST, write_manifest
 from ff_mm.generation.record import trial_folder
 from ff_mm.generation.trial import Trial
 from ff_mm.generation.verification import forget_damaged
@@ -32,7 +32,7 @@ from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, Task
 from ff_mm.parallel.team import Team
-from ff_mm.parallel.together import first_alone
+from ff_mm.parallel.together import first_alone, together
 
 SPLITS = 'splits.csv'
 # Names of claims that no trial can have.
@@ -111,13 +111,13 @@ class GenerationRunner:
             TrialError: Trials that have failed for what may pass, or nothing came out
                 of any; after all others are done.
         """
-        self._gather()
+        self._meet_others()
         option = resolve(self.cfg).get('cache_images')
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             validation = self._set_up(stack)
             self._carry_out(validation)
-            manifest = write_manifest(self.ledger, validation, last=True)
+            manifest = self._sum_up(validation)
             self._finish(manifest)
         if manifest['complete'] and self.team.is_first:
             self.ledger.remove_claims()
@@ -135,33 +135,52 @@ class GenerationRunner:
             What the manifest says of the validation set.
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
-        datasets = check_data(self.cfg, self._say)
+        datasets = self._check_data()
         check_metrics(self.cfg, self.trials, datasets['val'])
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
         )
-        if not self.images.find(files):  # they are on another machine
-            self.images.fill(datasets, configs)
+
+        def find_or_fill() -> None:
+            if not self.images.find(files):  # they are on another machine
+                self.images.fill(datasets, configs)
+
+        together(self.team, 'images', find_or_fill)  # in training they wait not long
         self.ledger = self._open_ledger()
         cfg = resolve(self.cfg)
         for name in ('train', 'val'):
             keep_dataset(cfg[f'{name}_dataloader'].dataset, datasets[name])
-        return dict(
+        validation = dict(
             fingerprint=validation_fingerprint(cfg, datasets['val']),
             size=len(datasets['val']),
         )
+        if self.team.is_first and (self.work_dir / MANIFEST).exists():
+            write_manifest(self.ledger, validation)  # it may be complete no longer
+        return validation
 
-    def _gather(self) -> None:
+    def _check_data(self) -> dict[str, BaseDataset]:
+        """Builds the data sets; what the first one unpacks or loads the others find."""
+        found: dict[str, BaseDataset] = {}
+
+        def check() -> None:
+            if not found:
+                found.update(check_data(self.cfg, self._say))
+
+        first_alone(self.team, 'data of the first', check)
+        together(self.team, 'data', check)
+        return found
+
+    def _meet_others(self) -> None:
         """Finds the other processes, and makes one run of them if that is wanted."""
         launcher = self.cfg.get('launcher', 'none')
-        self.team = Team.of_launcher(launcher)
+        self.team = Team.of_launcher(launcher).anew()
         self.console = make_console(quiet=not self.team.is_first)
         if self.parallel == 'data':
             init_distributed(self.cfg)
         else:
             self.cfg.launcher = 'none'  # to MMEngine each process is alone
-        self.together = self.parallel == 'data' and launcher != 'none'
-        if self.together:
+        self.data_parallel = self.parallel == 'data' and launcher != 'none'
+        if self.data_parallel:
             self._say(describe_data_parallel(self.cfg, self.team.size))
         elif self.team.size > 1:
             self._say(f'trial parallel: {self.team.size} processes take whole trials')
@@ -195,7 +214,7 @@ class GenerationRunner:
 
     def _open_ledger(self) -> Ledger:
         config = self.cfg.to_dict()
-        if self.together:
+        if self.data_parallel:
             # The images of a step decide what comes out.
             config['data_parallel'] = self.team.size
         return Ledger(self.work_dir, config, self.trials)
@@ -221,6 +240,8 @@ class GenerationRunner:
             if failure['kind'] == 'parent failed':
                 if not ledger.has_failed(trial.parent):
                     ledger.forget(trial.id)
+                elif trial in self.chosen:
+                    self._say(f'note: {trial.id}: {failure["reason"]}')
             elif trial in self.chosen and self.cfg.get('retry_failed'):
                 if failure['kind'] == 'diverged':  # it would diverge once more
                     remove_states(trial_folder(self.work_dir, trial.id))
@@ -247,7 +268,7 @@ class GenerationRunner:
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
         left = [self.ledger.entry(trial.id) for trial in self.chosen]
-        team = Team.alone() if self.together else self.team
+        team = Team.alone() if self.data_parallel else self.team
         console = make_console()
         with PlanProgress(left, console, team) as progress:
             runner = TrialRunner(self.cfg, self.ledger, self.images, progress)
@@ -259,7 +280,7 @@ class GenerationRunner:
                 write_manifest(self.ledger, validation)
                 self.ledger.publish()
 
-            if not self.together:
+            if not self.data_parallel:
                 self._dispatch(team, run)
             elif self.team.is_first:
                 self._lead(run)
@@ -286,8 +307,10 @@ class GenerationRunner:
             self.team.tell(f'order/{self.team.next_number("order")}', trial_id)
             run(trial_id)
 
-        self._dispatch(Team.alone(), run_together)
-        self.team.tell(f'order/{self.team.next_number("order")}', None)
+        try:
+            self._dispatch(Team.alone(), run_together)
+        finally:
+            self.team.tell(f'order/{self.team.next_number("order")}', None)
 
     def _orders(self) -> Iterator[str]:
         """Which trials the first process decides to train, until there are no more."""
@@ -295,6 +318,17 @@ class GenerationRunner:
         while (trial_id := self.team.listen(f'order/{number}')) is not None:
             yield trial_id
             number += 1
+
+    def _sum_up(self, validation: dict[str, Any]) -> dict[str, Any]:
+        """Writes the manifest of all that there is now, also of other commands."""
+        self.ledger.refresh(anew=True)
+        if not self.data_parallel:
+            return write_manifest(self.ledger, validation, last=True)
+        return first_alone(
+            self.team,
+            'manifest',
+            lambda: write_manifest(self.ledger, validation, last=True),
+        )
 
     def _finish(self, manifest: dict[str, Any]) -> None:
         """Shows what came out; removes what only unfinished plans need."""

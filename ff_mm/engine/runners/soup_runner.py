@@ -132,7 +132,8 @@ class SoupRunner(ABC):
         stack.enter_context(only_one(self.work_dir, '.fusion', notify=self._line))
         for folder in self.work_dir.glob(f'{_STORE}*'):
             shutil.rmtree(folder, ignore_errors=True)
-        remove_unfinished(self.work_dir)
+        for name in (SOUP_FILE, DEPLOY_FILE, 'report'):
+            remove_unfinished(self.work_dir, name)
 
     def _run(self, session: FusionSession) -> dict[str, Any]:
         start = time.perf_counter()

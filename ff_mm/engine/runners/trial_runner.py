@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 
 from ff_mm.analysis.progress import PlanProgress
 from ff_mm.datasets.image_cache.image_cache import ImageCache
@@ -75,10 +75,11 @@ class TrialRunner:
                 self._train(trial)
         except Exception as error:
             failure = failure_of(error)
-            if failure and failure.kind == 'data worker died':
-                raise_if_requested()  # it may have died of the SIGTERM for all
+            grouped = torch.distributed.is_initialized()
+            if grouped or (failure and failure.kind == 'data worker died'):
+                raise_if_requested()  # another rank, or the worker, has ended of it
             # Of several ranks, one alone may have it; those that go on would wait.
-            alone = torch.distributed.is_initialized() and failure and failure.may_pass
+            alone = grouped and failure and failure.may_pass
             if failure is None or alone:
                 raise
             return failure
@@ -91,12 +92,14 @@ class TrialRunner:
         if is_main_process():
             remove_unfinished(folder)
             remove_unfinished(self.ledger.work_dir / INGREDIENTS_DIR, trial.id)
+        state = [find_state(folder)]
+        broadcast_object_list(state)  # ranks on other machines may see another
         cfg = trial_config(
             self.cfg,
             trial,
             folder,
             parent_file=self._parent_file(trial),
-            state=find_state(folder),
+            state=state[0],
             state_interval=self.cfg.get('state_interval', 1),
         )
         if wrapper := model_wrapper(cfg):
