@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -51,14 +52,19 @@ def test_a_failing_replace_removes_the_temporary_file(tmp_path):
     assert os.listdir(tmp_path) == ['taken']
 
 
-@pytest.fixture
-def limit_size():
-    """Files cannot grow beyond 20 kB, a limit of the system as a full disk is one."""
+@contextmanager
+def limited_size():
+    """Files cannot grow beyond 20 kB, a limit of the system as a full disk is one.
+
+    Not a fixture: pytest writes between those and the test, maybe to a large file.
+    """
     resource = pytest.importorskip('resource')
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def large(file):
@@ -74,12 +80,11 @@ def many_tensors(file):
 
 
 @pytest.mark.parametrize('write', [large, one_tensor, many_tensors])
-def test_what_does_not_fit_is_the_systems_error_with_the_files_name(
-    tmp_path, limit_size, write
-):
+def test_what_does_not_fit_is_the_systems_error_with_the_files_name(tmp_path, write):
     path = tmp_path / 'a.pth'
     path.write_bytes(b'old')
-    with pytest.raises(OSError) as caught, atomic_write(path) as file:
+    refused = pytest.raises(OSError)
+    with limited_size(), refused as caught, atomic_write(path) as file:
         write(file)
     assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
     assert path.read_bytes() == b'old'
