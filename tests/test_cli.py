@@ -65,7 +65,7 @@ def test_a_termination_is_status_0_and_says_how_to_go_on(capsys):
         (errno.EPERM, 'not permitted'),
     ],
 )
-@pytest.mark.parametrize('name', ['/work/ledger.json', None])
+@pytest.mark.parametrize('name', ['/data/ledger.json', None])
 def test_what_the_disk_refuses_is_one_line_and_status_1(capsys, number, words, name):
     with pytest.raises(SystemExit) as stop:
         cli.run(raising(OSError(number, os.strerror(number), name)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 
 from ff_mm.errors import ConfigError
 
@@ -71,11 +72,9 @@ def _first_host(launcher: str) -> str:
     nodes = os.environ.get('SLURM_STEP_NODELIST') or os.environ.get('SLURM_NODELIST')
     if launcher == 'slurm' and nodes:
         command = ['scontrol', 'show', 'hostnames', nodes]
-        try:
+        with suppress(OSError, subprocess.CalledProcessError, IndexError):
             hosts = subprocess.run(command, capture_output=True, text=True, check=True)
             return hosts.stdout.split()[0]
-        except (OSError, subprocess.CalledProcessError, IndexError):
-            pass  # said below
     raise ConfigError(
         f'--launcher {launcher}: set MASTER_ADDR to the host of the first process'
     )
