@@ -26,6 +26,10 @@ fi
 TOOL=$1
 GPUS=$2
 shift 2
+if ! [[ $GPUS =~ ^[1-9][0-9]*$ ]]; then
+    echo "error: GPUS=$GPUS: expected the number of processes on this machine" >&2
+    exit 2
+fi
 NNODES=${NNODES:-1}
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -85,7 +89,7 @@ trap interrupt INT
 set -m
 PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" \
 TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-60} \
-"${PYTHON:-python}" -m torch.distributed.run \
+"${PYTHON:-python}" "$ROOT/tools/torchrun.py" \
     "${WHERE[@]}" \
     --nproc-per-node="$GPUS" \
     --max-restarts="${MAX_RESTARTS:-0}" \

@@ -189,7 +189,8 @@ class Claim:
             names = os.listdir(self.folder)
         except FileNotFoundError:
             return 0
-        endings = [n[len(self.name) + 1 :] for n in names if n.startswith(self.name)]
+        begin = f'{self.name}.'
+        endings = [name[len(begin) :] for name in names if name.startswith(begin)]
         return max((int(end) for end in endings if end.isdecimal()), default=0)
 
     def _path(self, number: int) -> Path:

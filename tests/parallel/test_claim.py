@@ -153,6 +153,12 @@ def test_of_two_names_where_one_begins_the_other_each_is_its_own(tmp_path):
     assert not Claim(tmp_path, 'base').take()
 
 
+def test_the_number_of_one_name_is_no_ending_of_another(tmp_path):
+    (tmp_path / 'lr0.123').write_text('{"released": true}')  # lr0, the 123rd holder
+    assert Claim(tmp_path, 'lr0.1').take()
+    assert (tmp_path / 'lr0.1.1').exists()
+
+
 def test_one_at_a_time_may_use_a_folder(tmp_path):
     with only_one(tmp_path / 'work', '.plan'):
         again = only_one(tmp_path / 'work', '.plan', hint=' (or wait)')

@@ -43,8 +43,8 @@ def words(tmp_path):
     def started(*arguments, **environment):
         result = start(*arguments, PYTHON=str(python), **environment)
         assert result.returncode == 0, result.stderr
-        module, name, *rest = result.stdout.splitlines()
-        assert (module, name) == ('-m', 'torch.distributed.run')
+        launcher, *rest = result.stdout.splitlines()
+        assert launcher == f'{ROOT}/tools/torchrun.py'
         return rest
 
     return started

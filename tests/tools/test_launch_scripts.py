@@ -79,7 +79,7 @@ def scripts(tmp_path) -> Path:
     """The scripts, beside a stand-in for ``train.py``; a path with a space."""
     folder = tmp_path / 'a project' / 'tools'
     folder.mkdir(parents=True)
-    for name in ('dist.sh', 'dist_train.sh', 'slurm_train.sh'):
+    for name in ('dist.sh', 'dist_train.sh', 'slurm_train.sh', 'torchrun.py'):
         shutil.copy(ROOT / 'tools' / name, folder)
     (folder / 'train.py').write_text(TRAINING)
     return folder
@@ -192,7 +192,16 @@ def test_ctrl_c_interrupts_all(scripts, start, tmp_path):
 
 
 def test_a_process_that_dies_is_a_failure(scripts, start, tmp_path):
-    assert end(start(scripts / 'dist_train.sh', tmp_path, 2, 'die'))[0] == 1
+    code, output = end(start(scripts / 'dist_train.sh', tmp_path, 2, 'die'))
+    assert code == 3, output
+    assert 'has ended with exit code 3' in output and 'Traceback' not in output
+
+
+@pytest.mark.parametrize('gpus', ['two', '0', '-1', '1.5'])
+def test_what_is_no_number_of_processes_is_said(scripts, start, tmp_path, gpus):
+    code, output = end(start(scripts / 'dist_train.sh', tmp_path, gpus))
+    assert (code, output.count('\n')) == (2, 1)
+    assert output.startswith(f'error: GPUS={gpus}: expected the number')
 
 
 def test_processes_are_started_anew_if_asked_for(scripts, start, tmp_path):

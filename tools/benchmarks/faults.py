@@ -45,7 +45,7 @@ from typing import Any
 
 import mmengine.config.config
 import torch
-from measuring import ROOT, machine, show
+from measuring import ROOT, machine, one_thread, show
 from sklearn.datasets import load_digits
 
 import ff_mm  # noqa: F401  # so that forks need not import it
@@ -269,14 +269,7 @@ def tools(plan: str) -> list[Command]:
 
 def begin(command: Command, folder: Path) -> subprocess.Popen:
     """Starts a command in a folder, with one thread; what it says goes into a file."""
-    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    environment = dict(
-        os.environ,
-        PYTHONPATH=os.pathsep.join(filter(None, paths)),
-        PYTHONUNBUFFERED='1',
-        OMP_NUM_THREADS='1',
-        TORCH_CPP_LOG_LEVEL='ERROR',
-    )
+    environment = one_thread(PYTHONUNBUFFERED='1')
     with open(folder / LOG, 'ab') as log:
         log.write(f'{tool_of(command)}\n'.encode())
         log.flush()

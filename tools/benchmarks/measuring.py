@@ -113,6 +113,17 @@ class Child:
     output: str
 
 
+def one_thread(**more: str) -> dict[str, str]:
+    """The environment of a command of this checkout that takes one thread a process.
+
+    Args:
+        **more: Further variables.
+    """
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    path = os.pathsep.join(filter(None, paths))
+    return dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1', **more)
+
+
 def run_child(command: Sequence[str], **options: Any) -> Child:
     """Runs a command to its end, as a process of its own.
 

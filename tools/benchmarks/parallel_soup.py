@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import Run, interleave, machine, run_child, show, spread, write
+from measuring import (
+    Run,
+    interleave,
+    machine,
+    one_thread,
+    run_child,
+    show,
+    spread,
+    write,
+)
 
 from ff_mm.files import read_json
 from ff_mm.merging import read_state_dict
@@ -90,7 +99,7 @@ def run(command: list[str], options: list[str], folder: Path) -> dict[str, Any]:
     work_dir = folder / 'soup'
     shutil.rmtree(work_dir, ignore_errors=True)
     given = ['--cfg-options', *options] if options else []
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable)
+    env = one_thread(PYTHON=sys.executable)
     child = run_child([*command, '--work-dir', str(work_dir), *given], env=env)
     return dict(
         command=child.seconds,

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measuring import ROOT, Run, interleave, machine, show, spread, write
+from measuring import ROOT, Run, interleave, machine, one_thread, show, spread, write
 
 from ff_mm.files import read_json, sha256
 
@@ -155,16 +155,9 @@ def execute(command: list[str], place: Path) -> float:
     Raises:
         subprocess.CalledProcessError: If it fails; its output has then been shown.
     """
-    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    environment = dict(
-        os.environ,
-        PYTHONPATH=os.pathsep.join(filter(None, paths)),
-        OMP_NUM_THREADS='1',
-        TORCH_CPP_LOG_LEVEL='ERROR',
-    )
     with open(place / 'log.txt', 'w+b') as log:
         process = subprocess.Popen(
-            command, cwd=place, env=environment, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=place, env=one_thread(), stdout=log, stderr=subprocess.STDOUT
         )
         while process.poll() is None and not (place / 'work' / 'trials').exists():
             time.sleep(0.02)
