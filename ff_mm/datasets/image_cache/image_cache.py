@@ -90,8 +90,7 @@ class ImageCache:
             ConfigError: Images that cannot be cached, or not be shrunk.
         """
         if self.options is not None:
-            with self._claim.held():
-                self._files = self._fill(self._parts(datasets, configs))
+            self._files = self._fill(self._parts(datasets, configs))
         return self._files
 
     def find(self, files: Mapping[str, str]) -> bool:
@@ -166,7 +165,8 @@ class ImageCache:
             return {}
         began = time.perf_counter()
         try:
-            files, made = self._make(parts)
+            with self._claim.held():
+                files, made = self._make(parts)
         except OSError as error:
             raise DatasetError(
                 f'{self.folder}: images cannot be cached there: '
