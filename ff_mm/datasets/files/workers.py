@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,18 +16,9 @@ from typing import TypeVar
 
 import cv2
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from ff_mm.analysis.progress import duration, make_console, say
+from ff_mm.analysis.count_progress import CountProgress
+from ff_mm.analysis.progress import make_console
 from ff_mm.errors import FFMMError
 
 T = TypeVar('T')
@@ -38,8 +28,6 @@ R = TypeVar('R')
 _BATCH = 16
 # Batches in flight for each worker; what is further ahead is not in memory yet.
 _AHEAD = 4
-# Between two lines in a log file.
-_SECONDS_BETWEEN_LINES = 5
 
 
 class WorkerError(FFMMError):
@@ -79,7 +67,7 @@ def track(
         WorkerError: A worker has died, mostly for lack of memory.
     """
     console = console or make_console()
-    with _pool(workers) as pool, ImageProgress(title, total, console) as progress:
+    with _pool(workers) as pool, CountProgress(title, total, console) as progress:
         for result in _apply(
             function, iter(tasks), pool, _AHEAD * workers, max(1, min(batch, _BATCH))
         ):
@@ -142,65 +130,3 @@ def _end_with_parent() -> None:
     """Ends a worker whose main process was killed and could not end it."""
     multiprocessing.parent_process().join()
     os._exit(1)
-
-
-class ImageProgress:
-    """Shows how many images are done, how fast, and the time left.
-
-    Args:
-        title: What is being done.
-        total: Number of images.
-        console: Where to draw.
-    """
-
-    def __init__(self, title: str, total: int, console: Console) -> None:
-        self.title, self.total, self.console = title, total, console
-        self._done = 0
-        self._began = self._said = time.perf_counter()
-        self._bar = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Speed(),
-            TextColumn('left:'),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task(title, total=total)
-
-    def __enter__(self) -> ImageProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def advance(self) -> None:
-        """One more image is done."""
-        self._done += 1
-        self._bar.advance(self._task)
-        tenth = self._done * 10 // self.total
-        if self._bar.disable and tenth != (self._done - 1) * 10 // self.total:
-            self._say()
-
-    def _say(self) -> None:
-        now = time.perf_counter()
-        if now - self._said < _SECONDS_BETWEEN_LINES:
-            return
-        self._said = now
-        left = (now - self._began) / self._done * (self.total - self._done)
-        say(
-            f'[{self._done}/{self.total} images, {duration(left)} left] {self.title}',
-            self.console,
-        )
-
-
-class _Speed(ProgressColumn):
-    """Images a second."""
-
-    def render(self, task: Task) -> Text:
-        """Gives the speed, or nothing before there is one."""
-        speed = task.finished_speed or task.speed
-        return Text(f'{speed:.0f} images/s' if speed else '')

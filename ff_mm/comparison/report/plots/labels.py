@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from ff_mm.analysis.plots.style import COLOURS
 from ff_mm.comparison.report.plots.style import (
-    COLOURS,
     Point,
     draw_points,
     legend_entry,

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ff_mm.analysis.plots.saving import rendered, save_figure
+from ff_mm.analysis.plots.style import COLOURS, INK, PAPER
 from ff_mm.comparison.report.plots.cost import cost_plot
 from ff_mm.comparison.report.plots.robustness import robustness_plot
-from ff_mm.comparison.report.plots.style import COLOURS, INK, PAPER, RC
 from ff_mm.comparison.report.wording import (
     main_set,
     metric_title,
     sentence,
     set_title,
 )
-from ff_mm.files import atomic_write
 
 #: Colours of the page's style sheet, which has others for the dark.
 _VARIABLES = {INK: 'currentColor', PAPER: 'var(--paper)'} | {
     colour: f'var(--pool-{number})' for number, colour in enumerate(COLOURS)
 }
-_UNDATED = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}, 'png': {}}
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,8 @@ def save(plot: Plot, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    files = []
-    for suffix in ('pdf', 'svg', 'png'):
-        path = folder / f'comparison_{plot.key}.{suffix}'
-        with atomic_write(path) as file:
-            file.write(_rendered(plot.figure, suffix, PAPER))
-        files.append(path)
-    return files
+    stem = folder / f'comparison_{plot.key}'
+    return save_figure(plot.figure, stem, ('pdf', 'svg', 'png'))
 
 
 def inline_svg(plot: Plot) -> str:
@@ -90,7 +82,7 @@ def inline_svg(plot: Plot) -> str:
     Its ids are unlike those of other plots, it has a name for screen readers, and its
     colours are the page's.
     """
-    root = ET.fromstring(_rendered(plot.figure, 'svg', 'none'))
+    root = ET.fromstring(rendered(plot.figure, 'svg', 'none'))
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(('}metadata', '}style')):
@@ -110,19 +102,6 @@ def inline_svg(plot: Plot) -> str:
         'stroke-linecap': 'butt',
     }
     return ET.tostring(root, encoding='unicode', method='html')
-
-
-def _rendered(figure: Figure, suffix: str, background: str) -> bytes:
-    file = io.BytesIO()
-    with rc_context(RC):
-        figure.savefig(
-            file,
-            format=suffix,
-            dpi=300,
-            facecolor=background,
-            metadata=_UNDATED[suffix],
-        )
-    return file.getvalue()
 
 
 def _for_page(key: str, value: str, prefix: str) -> str:

@@ -1,0 +1,1 @@
+"""Plots: how all of them look, how they become files, and what they show."""
