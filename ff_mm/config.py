@@ -15,8 +15,9 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -26,6 +27,8 @@ from ff_mm.errors import ConfigError
 
 _INNERMOST = re.compile(r'\$\{([^${}]+)\}')
 _MAX_DEPTH = 20
+
+T = TypeVar('T')
 
 # What the tools themselves put into a config, or read from it.
 _TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
@@ -248,3 +251,24 @@ def _unfilled(key: str, value: Any) -> Any:
     if key == 'checkpoint_path':  # TIMMBackbone's
         return ''
     return without_pretrained(value)
+
+
+def read_options(kind: type[T], values: Mapping[str, Any] | None, key: str) -> T:
+    """Makes a dataclass of a part of a config.
+
+    Args:
+        kind: The dataclass; what the config does not say has its default.
+        values: The values; None: there are none.
+        key: Where they stand in the config.
+
+    Raises:
+        ConfigError: A key that the dataclass does not have; what it says of the values
+            itself.
+    """
+    values = {} if values is None else values
+    known = [field.name for field in fields(kind)]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f'{key}={values!r}: expected a dict with some of {known}')
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(f'{key}: unknown key {unknown[0]!r}, there are {known}')
+    return kind(**values)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mmengine.dist import is_main_process
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from mmengine.config import Config
+from mmpretrain.engine.hooks import precise_bn_hook
 from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,8 +17,55 @@ from torch.utils.data import DataLoader
 from ff_mm.errors import ConfigError
 
 
+def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
+    """Reads how many training images batch norm is to be re-estimated on.
+
+    Args:
+        option: None, or ``dict(num_samples=2048)``.
+        cfg: The config, resolved.
+        key: Where the option stands in it.
+
+    Returns:
+        How many at most; None: it is not to be re-estimated.
+
+    Raises:
+        ConfigError: Another option, no ``train_dataloader``, or less than a batch.
+    """
+    if not option:
+        return None
+    if not (isinstance(option, dict) and set(option) == {'num_samples'}):
+        raise ConfigError(f'{key}: expected dict(num_samples=2048), got {option!r}')
+    if not cfg.get('train_dataloader'):
+        raise ConfigError(f'{key} needs a train_dataloader')
+    batch, samples = cfg.train_dataloader.get('batch_size', 1), option['num_samples']
+    if not samples >= batch:
+        raise ConfigError(
+            f'{key}: num_samples={samples} is less than one batch of {batch}'
+        )
+    return samples
+
+
+class KeptBatches:
+    """The first batches of a loader, decoded once for many models.
+
+    Args:
+        loader: Training data.
+        num_samples: How many images to keep at most.
+    """
+
+    def __init__(self, loader: DataLoader, num_samples: int) -> None:
+        self.batch_size = loader.batch_size
+        self._batches = list(islice(loader, num_samples // loader.batch_size))
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batches)
+
+
 def reestimate_batch_norm(
-    model: nn.Module, loader: DataLoader, num_samples: int
+    model: nn.Module, loader: DataLoader | KeptBatches, num_samples: int
 ) -> int:
     """Replaces running statistics by those of the data, layer by layer.
 
@@ -47,12 +100,30 @@ def reestimate_batch_norm(
     statistics = [(layer.running_mean, layer.running_var) for layer in layers]
     for layer in layers:
         layer.train()
-    update_bn_stats(model, loader, num_samples, logger='silent')
+    with _without_bar():
+        update_bn_stats(model, loader, num_samples, logger='silent')
     # MMPretrain puts new tensors in their place, of which others would not know.
     for layer, (mean, variance) in zip(layers, statistics, strict=True):
         layer.running_mean = mean.copy_(layer.running_mean)
         layer.running_var = variance.copy_(layer.running_var)
-    if is_main_process():
-        print()  # MMPretrain's progress bar leaves its line open
     model.eval()
     return batches * batch_size
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keeps MMPretrain's progress bar from the console, which has one already."""
+    bar = precise_bn_hook.ProgressBar
+    precise_bn_hook.ProgressBar = _NoBar
+    try:
+        yield
+    finally:
+        precise_bn_hook.ProgressBar = bar
+
+
+class _NoBar:
+    def __init__(self, total: int) -> None:
+        pass
+
+    def update(self) -> None:
+        pass

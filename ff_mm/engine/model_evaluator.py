@@ -15,7 +15,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
-from ff_mm.engine.batch_norm import reestimate_batch_norm
+from ff_mm.engine.batch_norm import KeptBatches, reestimate_batch_norm
 from ff_mm.engine.distributed import init_distributed, model_wrapper
 from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.evaluation_set import EvaluationSet
@@ -61,6 +61,7 @@ class ModelEvaluator:
         self.runner.call_hook('before_run')
         self._notify = notify
         self._folding: BatchNormFolding | None = None
+        self._kept_batches: dict[int, KeptBatches] = {}
         self.sets = {
             name: self._build_set(name, loader, metrics)
             for name, (loader, metrics) in _sets(self.cfg).items()
@@ -216,21 +217,27 @@ class ModelEvaluator:
             ood={name: evaluate(f'ood/{name}') for name in self.ood_names},
         )
 
-    def reestimate_batch_norm(self, num_samples: int) -> int:
+    def reestimate_batch_norm(self, num_samples: int, keep: bool = False) -> int:
         """Re-estimates batch-norm statistics of the network's weights on training data.
 
         Args:
             num_samples: How many training images to use at most.
+            keep: Whether the images stay in memory, for other weights to come. They
+                are the same ones, with the same augmentations, in any case.
 
         Returns:
             How many were used.
         """
-        # The same images and augmentations whatever was evaluated before.
-        set_random_seed(self.runner.seed)
-        loader = self.runner.build_dataloader(
-            with_defaults(self.cfg.train_dataloader), seed=self.runner.seed
-        )
-        return reestimate_batch_norm(self.model, loader, num_samples)
+        batches = self._kept_batches.get(num_samples)
+        if batches is None:
+            # The same images and augmentations whatever was evaluated before.
+            set_random_seed(self.runner.seed)
+            loader = with_defaults(self.cfg.train_dataloader)
+            batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
+        if keep and num_samples not in self._kept_batches:
+            batches = KeptBatches(batches, num_samples)
+            self._kept_batches[num_samples] = batches
+        return reestimate_batch_norm(self.model, batches, num_samples)
 
     def close(self) -> None:
         """Releases the Runner's global instances."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
 
 _DTYPES = {
@@ -79,14 +80,7 @@ class EvaluationOptions:
         Raises:
             ConfigError: An unknown key, or a value out of its range.
         """
-        values = dict(values or {})
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ConfigError(
-                f'evaluation: unknown key {unknown[0]!r}, there are {known}'
-            )
-        return cls(**values)
+        return read_options(cls, values, 'evaluation')
 
 
 def _check(name: str, value: Any, at_least: int) -> None:
