@@ -23,6 +23,9 @@ _LEAST, _MOST = 1e-100, 1e100
 class RunningMean:
     """Weighted mean of state dicts that arrive one at a time.
 
+    A weight may be negative, as long as the weights so far add up to something
+    positive: then the "mean" lies beyond the models.
+
     Floating point entries are averaged in double precision and cast back to the dtype
     of the models at the end, complex ones in their double precision. Integer and
     boolean entries, such as the ``num_batches_tracked`` of batch norm, are not averaged
@@ -60,9 +63,10 @@ class RunningMean:
             weight: Its weight in relation to the other models'.
 
         Raises:
-            ValueError: If the weight is not positive and finite (and between 1e-100
-                and 1e100), or if keys, shapes or dtypes are not those of the first
-                model. The mean is then as before.
+            ValueError: If the weight, or what all of them add up to, is out of bounds:
+                the sum positive, both finite (between 1e-100 and 1e100); or if keys,
+                shapes or dtypes are not those of the first model. The mean is then as
+                before.
         """
         self._check(state_dict, weight)
         if not self._outline:
@@ -151,10 +155,11 @@ class RunningMean:
         return weight / (self._total + weight)
 
     def _check(self, state_dict: Mapping[str, Tensor], weight: float) -> None:
-        if not _LEAST <= weight <= _MOST:
+        total = self._total + weight
+        if not (_LEAST <= abs(weight) <= _MOST and _LEAST <= total <= _MOST):
             raise ValueError(
-                f'a weight must be positive and finite, between {_LEAST} and {_MOST}, '
-                f'got {weight}'
+                'weights must add up to something positive and finite, and be between '
+                f'{_LEAST} and {_MOST}, got {weight} in addition to {self._total}'
             )
         if not state_dict:
             raise ValueError('a model without entries cannot be averaged')

@@ -1,0 +1,92 @@
+"""Random directions from a model, as long in each filter as the model itself.
+
+Li et al., "Visualizing the loss landscape of neural nets", NeurIPS 2018, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor
+
+from ff_mm.merging.scorer import Candidate
+from ff_mm.merging.soup import AnyIngredient
+from ff_mm.merging.state_dict import StateDict
+
+
+class FilterNormalizedDirection:
+    """A random direction whose filters have the norms of a model's.
+
+    Each filter (of a layer of more than one dimension what belongs to one output) is
+    drawn from a normal distribution and scaled to the norm of the model's filter.
+    Biases, batch norm and its statistics stay as they are, as in the code of Li et al.
+    by default: of these a network's output may depend on without bounds.
+
+    Args:
+        centre: The model.
+        seed: Of the random numbers; the same seed gives the same direction.
+    """
+
+    def __init__(self, centre: AnyIngredient, seed: int) -> None:
+        self.centre = centre
+        self.seed = seed
+
+    @property
+    def name(self) -> str:
+        """What to call it in recipes."""
+        return f'filter-normalized direction of seed {self.seed} at {self.centre.name}'
+
+    @cached_property
+    def weights(self) -> StateDict:
+        """The direction: of the entries along which it goes; in memory once used."""
+        random = torch.Generator().manual_seed(self.seed)
+        return {
+            key: _scaled(torch.randn(weight.shape, generator=random), weight)
+            for key, weight in self.centre.load().items()
+            if weight.is_floating_point() and weight.ndim > 1
+        }
+
+
+def step(
+    directions: Sequence[FilterNormalizedDirection], lengths: Sequence[float]
+) -> Candidate:
+    """Describes the point so far along directions from the model at their centre.
+
+    Args:
+        directions: One or more, of one centre.
+        lengths: How far along each; 1 is as far as the model's filters are long.
+    """
+    centre = directions[0].centre
+    terms = [(d, x) for d, x in zip(directions, lengths, strict=True) if x != 0]
+    recipe = {**centre.recipe, **{d.name: float(x) for d, x in terms}}
+    return Candidate(centre.name, recipe, partial(_load, centre, terms))
+
+
+@torch.no_grad()
+def _load(
+    centre: AnyIngredient,
+    terms: Sequence[tuple[FilterNormalizedDirection, float]],
+    out: StateDict | None = None,
+) -> StateDict:
+    if out is None:
+        out = {key: value.clone() for key, value in centre.load().items()}
+    else:
+        centre.load(out)
+    for direction, length in terms:
+        _add(out, direction.weights, length)
+    return out
+
+
+def _add(weights: StateDict, direction: Mapping[str, Tensor], length: float) -> None:
+    for key, value in direction.items():
+        weights[key].add_(value.to(weights[key]), alpha=length)
+
+
+def _scaled(random: Tensor, weight: Tensor) -> Tensor:
+    """Gives each filter of a random tensor the norm of the model's."""
+    filters = tuple(range(1, weight.ndim))
+    norm = weight.float().pow(2).sum(filters, keepdim=True).sqrt()
+    own = random.pow(2).sum(filters, keepdim=True).sqrt()
+    return random * (norm / own)
