@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config
+from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
 from ff_mm.parallel.together import AnotherFailed
 
@@ -90,6 +93,34 @@ def check_kind(cfg: Config, key: str) -> None:
             raise ConfigError(
                 f'{cfg.filename} is {kind} config: python tools/{tool} {cfg.filename}'
             )
+
+
+def analyse(runner_type: str, description: str) -> None:
+    """Reads the command line of an analysis of a fusion config, and carries it out.
+
+    Args:
+        runner_type: The registered name of a
+            :class:`~ff_mm.engine.runners.pool_analysis.PoolAnalysis`.
+        description: What ``--help`` says.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of a fusion')
+    add_common_options(parser)
+    args = parser.parse_args()
+    cfg = read_config(args, args.config)
+    check_kind(cfg, 'ingredients')
+    if 'ingredients' not in cfg:
+        raise ConfigError(
+            f'{cfg.filename} is not a fusion config, it names no ingredients; inherit '
+            'one of configs/_base_/soups/'
+        )
+    cfg.runner_type = runner_type
+    team = Team.of_launcher(args.launcher)
+    with FusionSession(team) as session:
+        RUNNERS.build(cfg).run(session)
+    team.leave()
 
 
 def run(main: Callable[[], Any], goes_on: bool = True) -> None:

@@ -48,12 +48,27 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield '|---|---|'
     for item in report['ingredients']:
         yield f'| {item["name"]} | {item["weight"]:.4f} |'
+    if report.get('basins'):
+        yield from _basins(report['basins'])
     if report.get('failed'):
         yield ''
         yield 'Not in the pool, as these trials have failed:'
         yield ''
         for failure in report['failed']:
             yield f'- {failure["trial"]}: {failure["reason"]}'
+
+
+def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
+    yield ''
+    threshold = basins['threshold']
+    limit = f', joined up to a barrier of {basins["metric"]} of {threshold}'
+    limit = '' if threshold is None else limit
+    yield f'Groups are basins{limit} ({basins["linkage"]} linkage):'
+    yield ''
+    yield '| basin | ingredients |'
+    yield '|---|---|'
+    for number, names in basins['members'].items():
+        yield f'| {number} | {", ".join(names)} |'
 
 
 def _in_vain(evaluations: Mapping[str, Any]) -> str:

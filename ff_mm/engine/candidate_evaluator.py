@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object
 
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.passes.early_exit import Selection
-from ff_mm.engine.passes.memo import EvaluationMemo, evaluation_key
+from ff_mm.engine.passes.memo import EvaluationMemo, by_content, evaluation_key
 from ff_mm.errors import ConfigError
 from ff_mm.merging import Candidate, NoBetterThan
 from ff_mm.parallel.team import Team
@@ -217,11 +217,8 @@ class CandidateEvaluator:
         return to_plain(outcome, 'metrics')
 
     def _key(self, split: str, recipe: Mapping[str, float]) -> str:
-        by_content: dict[str, float] = {}
-        for name, weight in recipe.items():
-            digest = self._digests[name]
-            by_content[digest] = by_content.get(digest, 0.0) + weight
-        return evaluation_key(self.evaluator.keys[split], by_content)
+        parts = by_content(recipe, self._digests)
+        return evaluation_key(self.evaluator.keys[split], parts)
 
     def _value(self, metrics: Mapping[str, Any]) -> float:
         if self.selection.metric not in metrics:

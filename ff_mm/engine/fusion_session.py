@@ -54,6 +54,24 @@ class Bench:
     rehearsal: Rehearsal | None
     team: Team
 
+    def rule(self, metric: str) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        if self.rehearsal is not None:
+            return self.rehearsal.rule(metric)
+        selection = self.evaluator.cfg.get('selection') or {}
+        if metric == selection.get('metric'):
+            return selection['rule']
+        return 'less' if 'loss' in metric else 'greater'
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether validation gives a loss."""
+        return self.rehearsal is not None and 'loss' in self.rehearsal.perfect
+
 
 class FusionSession:
     """Pools read, data checked, networks built and passes made, each but once.

@@ -77,6 +77,18 @@ class Rehearsal:
             )
         _check_rule(chosen, rule, chance, perfect)
 
+    def rule(self, metric: str) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        rule = 'greater'
+        if metric in self.perfect and self.perfect[metric] < self.chance[metric]:
+            rule = 'less'
+        self.check(metric, rule, 'metrics')
+        return rule
+
 
 def _check_rule(chosen: str, rule: str, chance: float, perfect: float) -> None:
     if rule not in ('greater', 'less'):

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from many_processes import make
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
 
 from ff_mm.config import resolve
@@ -78,33 +78,6 @@ def soup_config(fusion, work_dir, method, **evaluation):
     cfg.soup = copy.deepcopy(soup)
     cfg.evaluation = evaluation
     return cfg
-
-
-def make(size, work, *args):
-    """Runs ``work(*args)`` in processes as torchrun starts them; what each returned."""
-    server = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
-    with multiprocessing.get_context('fork').Pool(size) as pool:
-        jobs = [
-            pool.apply_async(member, (server.port, rank, size, work, args))
-            for rank in range(size)
-        ]
-        return [job.get(100) for job in jobs]
-
-
-def member(port, rank, size, work, args):
-    torch.set_num_threads(1)  # threads do not outlive a fork
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(size),
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-        TORCHELASTIC_USE_AGENT_STORE='True',
-        TORCHELASTIC_RESTART_COUNT='0',
-    )
-    result = work(*args)
-    Team.of_launcher('pytorch').leave()
-    return result
 
 
 def soup(cfg, launcher='pytorch'):

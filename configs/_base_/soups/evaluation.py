@@ -1,3 +1,6 @@
+# What all fusions have in common.
+_base_ = '../analyses.py'
+
 # How candidates are evaluated. None of it changes what is chosen, but dtype may.
 evaluation = dict(
     # Images that go through the network at a time: on a GPU take more.

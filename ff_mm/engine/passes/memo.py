@@ -111,6 +111,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def by_content(
+    recipe: Mapping[str, float], digests: Mapping[str, str]
+) -> dict[str, float]:
+    """Gives a recipe by what its parts are, not by what they are called.
+
+    Args:
+        recipe: Weight by name.
+        digests: Digest by name; files of one digest are one part.
+    """
+    parts: dict[str, float] = {}
+    for name, weight in recipe.items():
+        parts[digests[name]] = parts.get(digests[name], 0.0) + weight
+    return parts
+
+
 def evaluation_key(evaluation: str, recipe: Mapping[str, float]) -> str:
     """Identifies one evaluation.
 

@@ -1,7 +1,9 @@
-"""Runners: fission, fusion, comparison, and the quiet MMEngine Runner that they use."""
+"""Runners: fission, fusion, comparison, analyses, and MMEngine's Runner made quiet."""
 
 from ff_mm.engine.runners.comparison_runner import ComparisonRunner
 from ff_mm.engine.runners.generation_runner import GenerationRunner
+from ff_mm.engine.runners.lmc_runner import LMCRunner
+from ff_mm.engine.runners.loss_surface_runner import LossSurfaceRunner
 from ff_mm.engine.runners.quiet_runner import QuietRunner
 from ff_mm.engine.runners.soups import (
     BestIngredientRunner,
@@ -20,6 +22,8 @@ __all__ = [
     'GoUSoupRunner',
     'GreedySoupRunner',
     'HierarchicalSoupRunner',
+    'LMCRunner',
+    'LossSurfaceRunner',
     'QuietRunner',
     'UniformSoupRunner',
 ]

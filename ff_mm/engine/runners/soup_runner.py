@@ -17,13 +17,17 @@ from rich.console import Console
 
 from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
-from ff_mm.config import resolve
+from ff_mm.config import read_options, resolve
+from ff_mm.engine.basins import KEY as BASIN
+from ff_mm.engine.basins import BasinOptions, Basins, find_basins
+from ff_mm.engine.batch_norm import batch_norm_samples
 from ff_mm.engine.candidate_evaluator import CandidateEvaluator
 from ff_mm.engine.class_numbering import check_class_numbering
 from ff_mm.engine.deployment import deployment_config
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.passes.early_exit import Selection
-from ff_mm.engine.passes.memo import MEMO
+from ff_mm.engine.passes.memo import MEMO, EvaluationMemo
+from ff_mm.engine.point_evaluator import PointEvaluator
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.rehearsal import Rehearsal
 from ff_mm.files import atomic_write, remove_unfinished
@@ -62,7 +66,9 @@ class SoupRunner(ABC):
     - ``selection``: ``metric`` and ``rule`` (``'greater'`` or ``'less'``), which rank
       and select on the validation set.
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), and what the subclass takes.
+      ``dict(num_samples=...)``), and what the subclass takes; with groups also
+      ``basins``, see :class:`ff_mm.engine.basins.BasinOptions`, by which levels can
+      then group (``group_by='basin'``).
     - ``model``, ``val_dataloader``, ``val_evaluator``, ``test_*``,
       ``ood_dataloaders``, ``evaluation``: see
       :class:`ff_mm.engine.model_evaluator.ModelEvaluator`.
@@ -85,6 +91,7 @@ class SoupRunner(ABC):
         self._check_keys()
         self.metric = self.cfg.selection['metric']
         self.levels = self.build_levels()
+        self.basin_options = self._read_basins()
         self.console = make_console()
 
     @classmethod
@@ -137,23 +144,28 @@ class SoupRunner(ABC):
 
     def _run(self, session: FusionSession) -> dict[str, Any]:
         start = time.perf_counter()
-        pool = session.pool(self.cfg.ingredients)
+        self.pool = pool = session.pool(self.cfg.ingredients)
         bench = session.bench(self.cfg, self._line)
         self.bench, self.evaluator = bench, bench.evaluator
         if bench.rehearsal is not None:
             rule = self.cfg.selection['rule']
             bench.rehearsal.check(self.metric, rule, 'selection.metric')
+        memo = session.memo(self.work_dir / MEMO)
         self.candidates = CandidateEvaluator(
             self.evaluator,
-            session.memo(self.work_dir / MEMO),
+            memo,
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
             bench.team,
         )
         ingredients = self._ingredients(pool, bench.rehearsal)
+        basins = self._find_basins(ingredients, memo)
+        if basins is not None:
+            ingredients = basins.ingredients
         with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
             report = self._finish(self._make(ingredients, Path(store)))
         report.update(
+            basins=None if basins is None else basins.describe(),
             pool_size=len(ingredients),
             failed=[dict(trial=trial, reason=why) for trial, why in pool.failed],
             generation_cost=pool.cost,
@@ -180,24 +192,40 @@ class SoupRunner(ABC):
                 f'soup: unknown key {unknown[0]!r} for {type(self).__name__}, there '
                 f'are {sorted(known)}'
             )
-        self._check_batch_norm()
+        option = self.options.get('bn_reestimation')
+        self.bn_samples = batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
 
-    def _check_batch_norm(self) -> None:
-        bn = self.options.get('bn_reestimation')
-        if not bn:
-            return
-        if not (isinstance(bn, dict) and set(bn) == {'num_samples'}):
+    def _read_basins(self) -> BasinOptions | None:
+        given = self.options.get('basins')
+        if given is None:
+            return None
+        if not any(BASIN in level.keys for level in self.levels):
             raise ConfigError(
-                f'soup.bn_reestimation: expected dict(num_samples=2048), got {bn!r}'
+                f'soup.basins={given!r}: no level groups by them; give '
+                f'soup.group_by={BASIN!r}, or leave soup.basins out'
             )
-        if not self.cfg.get('train_dataloader'):
-            raise ConfigError('soup.bn_reestimation needs a train_dataloader')
-        batch = self.cfg.train_dataloader.get('batch_size', 1)
-        if not bn['num_samples'] >= batch:
-            raise ConfigError(
-                f'soup.bn_reestimation: num_samples={bn["num_samples"]} is less than '
-                f'one batch of {batch}'
-            )
+        return read_options(BasinOptions, given, 'soup.basins')
+
+    def _find_basins(
+        self, ingredients: Sequence[Ingredient], memo: EvaluationMemo
+    ) -> Basins | None:
+        """Groups the pool by connectivity, if a level asks for it."""
+        options = self.basin_options
+        if options is None:
+            return None
+        metric = options.metric or ('loss' if self.bench.has_loss else self.metric)
+        points = PointEvaluator(
+            self.evaluator,
+            memo,
+            self.session.digests(self.pool),
+            self.bench.team,
+            console=self.console,
+        )
+        rule = self.bench.rule(metric)
+        basins = find_basins(points, ingredients, options, metric, rule)
+        for number, names in basins.members.items():
+            self._line(f'basin {number}: {", ".join(names)}')
+        return basins
 
     def _ingredients(self, pool: Pool, rehearsal: Rehearsal | None) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
@@ -298,13 +326,12 @@ class SoupRunner(ABC):
         self, results: dict[str, Any], state_dict: StateDict
     ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
         """Re-estimates batch norm if asked to; what was before goes into the report."""
-        wanted = self.options.get('bn_reestimation')
-        if not wanted:
+        if not self.bn_samples:
             return results, state_dict, None
         self.evaluator.load(state_dict)
 
         def reestimate() -> dict[str, Any]:
-            used = self.evaluator.reestimate_batch_norm(wanted['num_samples'])
+            used = self.evaluator.reestimate_batch_norm(self.bn_samples)
             return dict(used=used, after=to_plain(self.evaluator.evaluate_all()))
 
         # It is one pass over training data, and few over the sets: the first does it.

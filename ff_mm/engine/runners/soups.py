@@ -28,7 +28,7 @@ class HierarchicalSoupRunner(SoupRunner):
 
     method = 'hierarchical'
     title = 'hierarchical'
-    soup_keys = ('levels',)
+    soup_keys = ('levels', 'basins')
 
     def build_levels(self) -> list[Level]:
         """Returns the levels that the config lists."""
@@ -47,7 +47,7 @@ class HierarchicalSoupRunner(SoupRunner):
 
 
 class _TwoLevelRunner(SoupRunner):
-    soup_keys = ('group_by',)
+    soup_keys = ('group_by', 'basins')
 
     @property
     def group_by(self) -> str | Sequence[str]:

@@ -1,0 +1,122 @@
+"""Evaluates points of weight space, each once, and remembers what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from ff_mm.analysis.count_progress import CountProgress
+from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.engine.passes.memo import EvaluationMemo, by_content, evaluation_key
+from ff_mm.merging import Candidate
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import in_turn
+from ff_mm.plain import to_plain
+
+
+class PointEvaluator:
+    """Makes the passes that paths and surfaces need.
+
+    What has been evaluated stands in a memo, that of soups of the same pool included,
+    so that the same command goes on where it was interrupted. With a team every process
+    goes through the same calls, and whoever is free takes the next point.
+
+    Args:
+        evaluator: The network and the sets.
+        memo: What is known already, the same in all processes.
+        digests: What identifies the parts of a recipe: the SHA-256 of an ingredient's
+            file, or a name by which a random direction can be made again.
+        team: Processes of which each has all cases; None: there are no others, or the
+            passes themselves are split over them.
+        bn_samples: Training images on which batch-norm statistics are re-estimated at
+            each point; None: they are those of the point, such as a mean of two.
+        console: Where progress is shown.
+
+    Attributes:
+        passes: How many passes this command has made, those of all processes.
+    """
+
+    def __init__(
+        self,
+        evaluator: ModelEvaluator,
+        memo: EvaluationMemo,
+        digests: Mapping[str, str],
+        team: Team | None = None,
+        bn_samples: int | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.evaluator = evaluator
+        self.digests = dict(digests)
+        self.passes = 0
+        self._memo = memo
+        self._team = team or Team.alone()
+        self._bn_samples = bn_samples
+        self._console = console or Console(quiet=True)
+
+    def recall(self, name: str, metrics: Mapping[str, Any]) -> None:
+        """Takes over an ingredient's validation metrics recorded at training."""
+        if not self._bn_samples:
+            self._memo.share(self._key('val', {name: 1.0}), metrics)
+
+    def evaluate(
+        self, points: Sequence[Candidate], split: str = 'val', title: str = 'points'
+    ) -> list[dict[str, Any]]:
+        """Evaluates points.
+
+        Args:
+            points: With recipes of parts that have digests.
+            split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
+            title: What they are, for the progress display.
+
+        Returns:
+            The metrics of each point on all cases.
+
+        Raises:
+            AnotherFailed: Another process has.
+        """
+        keys = [self._key(split, point.recipe) for point in points]
+        unknown = {
+            key: point
+            for key, point in zip(keys, points, strict=True)
+            if self._memo.metrics(key) is None
+        }
+        with CountProgress(title, len(unknown), self._console, 'points') as progress:
+
+            def note(key: str, metrics: dict[str, Any]) -> None:
+                self._memo.add_metrics(key, metrics)
+                self.passes += 1
+                progress.advance()
+
+            in_turn(
+                self._team,
+                'points',
+                list(unknown),
+                lambda key: self._pass(unknown[key], split),
+                note,
+            )
+        return [dict(self._memo.metrics(key)) for key in keys]
+
+    def _pass(self, point: Candidate, split: str) -> dict[str, Any]:
+        self.evaluator.load_from(point.load)
+        if self._bn_samples:
+            self.evaluator.reestimate_batch_norm(self._bn_samples, keep=True)
+        if self.evaluator.options.fold_batch_norm:
+            self.evaluator.fold_batch_norm()
+        return to_plain(self.evaluator.evaluate(split), 'metrics')
+
+    def _key(self, split: str, recipe: Mapping[str, float]) -> str:
+        parts = by_content(recipe, self.digests)
+        if self._bn_samples:
+            parts[f'batch norm of {self._training_data()}'] = float(self._bn_samples)
+        return evaluation_key(self.evaluator.keys[split], parts)
+
+    def _training_data(self) -> str:
+        """What the images consist of on which batch norm is re-estimated."""
+        cfg = self.evaluator.cfg
+        parts = [cfg.train_dataloader, cfg.get('data_preprocessor')]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,204 @@
+"""What analyses of a pool have in common: its config, its data, its evaluations."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmengine.config import Config
+from rich.console import Console
+
+from ff_mm.analysis.progress import make_console, say
+from ff_mm.config import ood_dataloaders, read_options, resolve
+from ff_mm.engine.batch_norm import batch_norm_samples
+from ff_mm.engine.fusion_session import Bench, FusionSession
+from ff_mm.engine.passes.memo import MEMO
+from ff_mm.engine.point_evaluator import PointEvaluator
+from ff_mm.errors import ConfigError
+from ff_mm.merging import Ingredient
+from ff_mm.merging.pool import Pool
+from ff_mm.parallel.claim import only_one
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone
+
+
+class PoolAnalysis(ABC):
+    """Looks at the ingredients of a fusion config, and leaves figures and numbers.
+
+    Any config of ``tools/soup.py`` will do; the analysis has a key of its own in it,
+    see ``configs/_base_/analyses.py``. Results lie in ``<work_dir>/<name>/``, and
+    evaluations in the ``evaluations.jsonl`` of the work directory, which the soups of
+    the config share.
+
+    Built by ``RUNNERS.build(cfg)``.
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown, or a set that there is not.
+
+    Attributes:
+        name: The key of the options in the config, and the folder of the results.
+        options_type: The dataclass of the options.
+        console: Where lines go.
+        pool: What is looked at; as all that follows, once :meth:`run` was called.
+        bench: The network and the sets.
+        points: Evaluates.
+        ingredients: Those of the pool by name.
+    """
+
+    name: ClassVar[str]
+    options_type: ClassVar[type]
+
+    def __init__(self, cfg: Config) -> None:
+        for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
+            if not cfg.get(key):
+                raise ConfigError(f'{cfg.filename}: {key!r} is missing')
+        self.cfg = resolve(cfg)
+        self.work_dir = Path(cfg.work_dir)
+        self.folder = self.work_dir / self.name
+        self.options = read_options(self.options_type, cfg.get(self.name), self.name)
+        self.bn_samples = batch_norm_samples(
+            getattr(self.options, 'bn_reestimation', None),
+            self.cfg,
+            f'{self.name}.bn_reestimation',
+        )
+        self.metric = self.cfg.selection['metric']
+        self.console = make_console()
+        self.cfg = _with_sets(self.cfg, self.splits(), self.name)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> PoolAnalysis:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    def splits(self) -> Sequence[str]:
+        """Returns the sets that are evaluated; the others are not even read."""
+        return ('val',)
+
+    @abstractmethod
+    def analyse(self) -> Any:
+        """Computes everything, and lets the first process write it.
+
+        With several processes all of them call it, and do the same evaluations.
+        """
+
+    def run(self, session: FusionSession | None = None) -> Any:
+        """Carries out the analysis; evaluations that are known are not made again.
+
+        Args:
+            session: What several fusions and analyses share; None: this is the only
+                one, of the processes that ``cfg.launcher`` has started.
+
+        Returns:
+            What :meth:`analyse` returns.
+
+        Raises:
+            DatasetError: All that is wrong with the data.
+            CheckpointError: All that is wrong with the ingredients.
+            InUseError: Another command is at work in the work directory.
+            AnotherFailed: Another process has.
+        """
+        if session is None:
+            team = Team.of_launcher(self.cfg.get('launcher', 'none'))
+            with FusionSession(team) as session:
+                return self.run(session)
+        if not session.team.is_first:
+            self.console = Console(quiet=True)
+        self.session = session
+        with ExitStack() as stack:
+            first_alone(session.team, 'work_dir', lambda: self._take_work_dir(stack))
+            self._prepare(session)
+            return self.analyse()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.session.is_first
+
+    def rule(self, metric: str) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        return self.bench.rule(metric)
+
+    def metrics(self, asked: Sequence[str] | None) -> list[str]:
+        """Returns the metrics to look at: those asked for, or the usual ones.
+
+        These are the one that selects, and the loss if there is one.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        if asked is None:
+            asked = [self.metric, *(['loss'] if self.bench.has_loss else [])]
+        for metric in asked:
+            self.rule(metric)
+        return list(dict.fromkeys(asked))
+
+    def line(self, text: str) -> None:
+        """Prints a line for the user."""
+        say(text, self.console)
+
+    def _take_work_dir(self, stack: ExitStack) -> None:
+        stack.enter_context(only_one(self.work_dir, '.fusion', notify=self.line))
+
+    def _prepare(self, session: FusionSession) -> None:
+        self.pool: Pool = session.pool(self.cfg.ingredients)
+        self.bench: Bench = session.bench(self.cfg, self.line)
+        evaluator = self.bench.evaluator
+        validation = evaluator.validation
+        self.ingredients: dict[str, Ingredient] = {
+            entry.name: entry.ingredient(self.metric, validation)
+            for entry in self.pool.entries
+        }
+        first = next(iter(self.ingredients.values()))
+        evaluator.check(first.load(), first.file)
+        self.points = PointEvaluator(
+            evaluator,
+            session.memo(self.work_dir / MEMO),
+            session.digests(self.pool),
+            self.bench.team,
+            self.bn_samples,
+            self.console,
+        )
+        self._recall(validation)
+        self.line(f'{self.name}: {len(self.ingredients)} ingredients')
+
+    def _recall(self, validation: str) -> None:
+        """Takes over recorded metrics where none of the config's is missing."""
+        if self.bench.rehearsal is None:
+            return
+        for entry in self.pool.entries:
+            if entry.validation == validation and not (
+                set(self.bench.rehearsal.perfect) - set(entry.metrics)
+            ):
+                self.points.recall(entry.name, entry.metrics)
+
+
+def _with_sets(cfg: Config, splits: Sequence[str], key: str) -> Config:
+    """Returns the config with no other sets than validation and those asked for.
+
+    Raises:
+        ConfigError: There is no such set.
+    """
+    ood = {f'ood/{name}': loader for name, loader in ood_dataloaders(cfg).items()}
+    known = ['val', *(['test'] if cfg.get('test_dataloader') else []), *ood]
+    for split in splits:
+        if split not in known:
+            raise ConfigError(f'{key}: there is no set {split!r}, there are {known}')
+    cfg = copy.deepcopy(cfg)
+    if 'ood_dataloaders' in cfg:
+        for name in ood:
+            if name not in splits:
+                cfg.ood_dataloaders.pop(name[4:])
+    if 'test' not in splits and not any(split in ood for split in splits):
+        cfg.test_dataloader = None
+    return cfg
