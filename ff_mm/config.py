@@ -32,6 +32,8 @@ T = TypeVar('T')
 
 # What the tools themselves put into a config, or read from it.
 _TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
+# Analyses of the pool of any fusion config, be it that it says nothing of them.
+_TOOL_KEYS |= {'lmc', 'loss_surface', 'trajectory', 'soup_tree'}
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -272,3 +274,18 @@ def read_options(kind: type[T], values: Mapping[str, Any] | None, key: str) -> T
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f'{key}: unknown key {unknown[0]!r}, there are {known}')
     return kind(**values)
+
+
+def check_names(key: str, names: Any) -> None:
+    """Checks that an option is None or a list of names.
+
+    Args:
+        key: Where it stands in the config.
+        names: The option.
+
+    Raises:
+        ConfigError: It is something else, such as a name by itself.
+    """
+    fits = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+    if names is not None and not (fits and names):
+        raise ConfigError(f'{key}={names!r}: expected a list of names, or None')

@@ -15,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ff_mm.analysis.metric_values import overall, shown
 from ff_mm.parallel.team import Team, TeamError
@@ -146,7 +147,8 @@ class PlanProgress:
 def say(text: str, console: Console) -> None:
     """Prints one line as it is, on the main process."""
     if is_main_process():
-        console.print(text, soft_wrap=True, markup=False, highlight=False)
+        # Not the string, in which rich would see markup and emoji.
+        console.print(Text(text), soft_wrap=True)
 
 
 def make_console(quiet: bool = False) -> Console:

@@ -200,6 +200,8 @@ def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
         (dict(lmc__split='tset'), r"lmc: there is no set 'tset', there are \['val', "),
         (dict(lmc__metrics=['acuracy']), r"'acuracy'.*did you mean 'accuracy'"),
         (dict(lmc__differ=['momentum']), r"'momentum'.*'lr'"),
+        (dict(lmc__metrics='loss'), r"lmc.metrics='loss': expected a list of names"),
+        (dict(lmc__differ='lr'), r"lmc.differ='lr': expected a list of names"),
         (dict(lmc__at_most=0), r'lmc.at_most=0'),
         (dict(lmc__linkage='ward'), r"lmc.linkage='ward'"),
         (dict(lmc__bn_reestimation=5), r'lmc.bn_reestimation: expected dict'),

@@ -5,6 +5,7 @@ from ff_mm.engine.runners.generation_runner import GenerationRunner
 from ff_mm.engine.runners.lmc_runner import LMCRunner
 from ff_mm.engine.runners.loss_surface_runner import LossSurfaceRunner
 from ff_mm.engine.runners.quiet_runner import QuietRunner
+from ff_mm.engine.runners.soup_tree_runner import SoupTreeRunner
 from ff_mm.engine.runners.soups import (
     BestIngredientRunner,
     GoGSoupRunner,
@@ -13,6 +14,7 @@ from ff_mm.engine.runners.soups import (
     HierarchicalSoupRunner,
     UniformSoupRunner,
 )
+from ff_mm.engine.runners.trajectory_runner import TrajectoryRunner
 
 __all__ = [
     'BestIngredientRunner',
@@ -25,5 +27,7 @@ __all__ = [
     'LMCRunner',
     'LossSurfaceRunner',
     'QuietRunner',
+    'SoupTreeRunner',
+    'TrajectoryRunner',
     'UniformSoupRunner',
 ]

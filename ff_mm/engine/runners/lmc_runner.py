@@ -10,6 +10,7 @@ from mmengine.registry import RUNNERS
 from ff_mm.analysis.connectivity import Connectivity, MeasuredPath
 from ff_mm.analysis.ingredient_pairs import all_pairs, choose
 from ff_mm.analysis.lmc_table import barrier_table
+from ff_mm.config import check_names
 from ff_mm.engine.paths import evaluate_paths
 from ff_mm.engine.runners.pool_analysis import PoolAnalysis
 from ff_mm.errors import ConfigError
@@ -46,6 +47,8 @@ class LMCOptions:
 
     def __post_init__(self) -> None:
         lambdas(self.points)
+        check_names('lmc.metrics', self.metrics)
+        check_names('lmc.differ', self.differ)
         if self.at_most is not None and not (
             isinstance(self.at_most, int) and self.at_most >= 1
         ):

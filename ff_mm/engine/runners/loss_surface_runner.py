@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.analysis.loss_surface import LossSurface
 from ff_mm.analysis.plots.surface import Mark
+from ff_mm.config import check_names
 from ff_mm.engine.runners.pool_analysis import PoolAnalysis
 from ff_mm.engine.runners.soup_runner import SOUP_FILE
 from ff_mm.errors import ConfigError
@@ -70,6 +71,8 @@ class LossSurfaceOptions:
             raise ConfigError(
                 f'loss_surface.directions={self.directions!r}: expected 0, 1 or 2'
             )
+        for key in ('models', 'soups', 'metrics'):
+            check_names(f'loss_surface.{key}', getattr(self, key))
         wanted = 1 if self.directions else 3
         if self.models is not None and len(set(self.models)) != wanted:
             raise ConfigError(

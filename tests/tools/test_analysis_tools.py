@@ -1,0 +1,109 @@
+"""The analysis tools as users call them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ff_mm.config import load_config
+from ff_mm.engine.runners.lmc_runner import LMCOptions
+from ff_mm.engine.runners.loss_surface_runner import LossSurfaceOptions
+from ff_mm.engine.runners.soup_tree_runner import SoupTreeOptions
+from ff_mm.engine.runners.trajectory_runner import TrajectoryOptions
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = dict(
+    lmc=LMCOptions,
+    loss_surface=LossSurfaceOptions,
+    trajectory=TrajectoryOptions,
+    soup_tree=SoupTreeOptions,
+)
+
+
+@pytest.fixture(scope='module')
+def pool(tmp_path_factory, generation_config):
+    """The config file of a fusion; its pool has four ingredients."""
+    folder = tmp_path_factory.mktemp('pool')
+    changes = dict(plan__probe=None, plan__base__epochs=1, plan__fission__epochs=1)
+    cfg = generation_config(folder / 'fgg', **changes)
+    cfg.dump(folder / 'fgg.py')
+    cfg = generation_config(folder / 'gog', runner_type='GoGSoupRunner')
+    cfg.pop('plan')
+    cfg.ingredients = str(folder / 'fgg' / 'ingredients.json')
+    cfg.soup = dict(group_by='lr')
+    cfg.dump(folder / 'gog.py')
+    return folder
+
+
+@pytest.fixture
+def config(pool, tool):
+    if not (pool / 'fgg' / 'ingredients.json').is_file():
+        assert tool('train.py', pool / 'fgg.py') == 0
+        assert tool('soup.py', pool / 'gog.py') == 0
+    return pool / 'gog.py'
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'figure'),
+    [
+        ('lmc', ['lmc.points=3', 'lmc.metrics=[loss]'], 'val/paths_loss.svg'),
+        (
+            'loss_surface',
+            ['loss_surface.points=3', 'loss_surface.metrics=[loss]'],
+            'val/plane_loss.svg',
+        ),
+        ('trajectory', ['trajectory.metrics=[loss]'], 'trajectory.svg'),
+        ('soup_tree', [], 'soup_tree.svg'),
+    ],
+)
+def test_a_fusion_config_is_enough(config, tool, capsys, name, options, figure):
+    tool_file = f'analysis_tools/{name}.py'
+    arguments = ['--cfg-options', *options] if options else []
+    assert tool(tool_file, config, *arguments) == 0, capsys.readouterr().err
+    assert (config.parent / 'gog' / name / figure).stat().st_size
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('name', OPTIONS)
+def test_defaults_in_the_config_are_those_of_the_options(name):
+    cfg = load_config(ROOT / 'configs' / '_base_' / 'analyses.py')
+    assert OPTIONS[name](**cfg[name]) == OPTIONS[name]()
+    assert set(cfg[name]) == set(vars(OPTIONS[name]()))
+
+
+@pytest.mark.parametrize('name', OPTIONS)
+def test_a_generation_config_is_refused(pool, tool, capsys, name):
+    assert tool(f'analysis_tools/{name}.py', pool / 'fgg.py') == 2
+    error = capsys.readouterr().err
+    assert 'is a generation config: python tools/train.py' in error
+    assert error.count('\n') == 1
+
+
+def test_two_processes(config, tmp_path):
+    """Started as the docs say; each point is evaluated by one of them."""
+    command = [
+        str(ROOT / 'tools' / 'dist.sh'),
+        'analysis_tools/lmc.py',
+        '2',
+        str(config),
+        '--launcher',
+        'pytorch',
+        '--work-dir',
+        str(tmp_path / 'two'),
+        '--cfg-options',
+        'lmc.points=3',
+        'lmc.metrics=[loss]',
+    ]
+    environment = {**os.environ, 'PYTHON': sys.executable}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('loss barriers on val') == 1
+    assert (tmp_path / 'two' / 'lmc' / 'val' / 'pairs.csv').is_file()
+    lines = (tmp_path / 'two' / 'evaluations.jsonl').read_text().split('\n')[1:]
+    assert len(lines) == len(set(lines))
