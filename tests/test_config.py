@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from ff_mm.config import (
+    check_names,
     load_config,
     ood_dataloaders,
+    read_options,
     resolve,
     set_dataloader_defaults,
     without_pretrained,
@@ -234,3 +237,34 @@ def test_an_ood_set_without_a_test_set_is_refused():
     with pytest.raises(ConfigError, match='test_dataloader'):
         ood_dataloaders(Config(dict(ood_dataloaders=dict(a=dict(batch_size=8)))))
     assert ood_dataloaders(Config(dict(model=dict()))) == {}
+
+
+@dataclass(frozen=True)
+class Options:
+    points: int = 9
+    names: list[str] | None = None
+
+    def __post_init__(self):
+        check_names('lmc.names', self.names)
+
+
+class TestReadOptions:
+    def test_what_the_config_does_not_say_has_its_default(self):
+        assert read_options(Options, None, 'lmc') == Options()
+        assert read_options(Options, dict(points=3), 'lmc') == Options(3)
+        cfg = Config(dict(lmc=dict(names=['a'])))
+        assert read_options(Options, cfg.lmc, 'lmc').names == ['a']
+
+    @pytest.mark.parametrize(
+        ('values', 'message'),
+        [
+            (dict(pionts=3), r"lmc: unknown key 'pionts', there are \['points', "),
+            (3, r'lmc=3: expected a dict with some of'),
+            (dict(names='a'), r"lmc\.names='a': expected a list of names, or None"),
+            (dict(names=[]), r'lmc\.names=\[\]'),
+            (dict(names=[1]), r'lmc\.names=\[1\]'),
+        ],
+    )
+    def test_mistakes(self, values, message):
+        with pytest.raises(ConfigError, match=message):
+            read_options(Options, values, 'lmc')

@@ -83,9 +83,9 @@ class Rehearsal:
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        rule = 'greater'
-        if metric in self.perfect and self.perfect[metric] < self.chance[metric]:
-            rule = 'less'
+        chance, perfect = self.chance.get(metric), self.perfect.get(metric)
+        numbers = isinstance(chance, Real) and isinstance(perfect, Real)
+        rule = 'less' if numbers and perfect < chance else 'greater'
         self.check(metric, rule, 'metrics')
         return rule
 

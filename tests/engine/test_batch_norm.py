@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ff_mm.engine.batch_norm import reestimate_batch_norm
+from ff_mm.engine.batch_norm import (
+    KeptBatches,
+    batch_norm_samples,
+    reestimate_batch_norm,
+)
 from ff_mm.errors import ConfigError
 
 
@@ -63,3 +68,43 @@ def test_without_batch_norm_nothing_is_read(images):
 def test_fewer_images_than_a_batch_are_refused(images):
     with pytest.raises(ConfigError, match='num_samples=7 is less than one batch of 8'):
         reestimate_batch_norm(Network(nn.BatchNorm2d(4)), loader_of(images), 7)
+
+
+def test_kept_batches_are_the_loader_s_first_ones(images):
+    loader = loader_of(images)
+    kept = KeptBatches(loader, 20)
+    assert len(kept) == 2 and kept.batch_size == 8
+    once, again, streamed = Network(), Network(), Network()
+    for network, batches in ((once, kept), (again, kept), (streamed, loader)):
+        network.layers.append(nn.BatchNorm2d(4))
+        assert reestimate_batch_norm(network, batches, 20) == 16
+    for key, value in streamed.state_dict().items():
+        assert torch.equal(once.state_dict()[key], value)
+        assert torch.equal(again.state_dict()[key], value)
+
+
+def test_no_bar_is_left_on_the_console(images, capfd):
+    reestimate_batch_norm(Network(nn.BatchNorm2d(4)), loader_of(images), 32)
+    assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (5, r'soup\.bn: expected dict\(num_samples=2048\), got 5'),
+        (dict(samples=5), 'expected dict'),
+        (dict(num_samples=7), 'less than one batch of 8'),
+    ],
+)
+def test_options_that_are_none(option, message):
+    cfg = Config(dict(train_dataloader=dict(batch_size=8)))
+    with pytest.raises(ConfigError, match=message):
+        batch_norm_samples(option, cfg, 'soup.bn')
+
+
+def test_options():
+    cfg = Config(dict(train_dataloader=dict(batch_size=8)))
+    assert batch_norm_samples(dict(num_samples=8), cfg, 'soup.bn') == 8
+    assert batch_norm_samples(None, cfg, 'soup.bn') is None
+    with pytest.raises(ConfigError, match='needs a train_dataloader'):
+        batch_norm_samples(dict(num_samples=8), Config({}), 'soup.bn')

@@ -168,3 +168,16 @@ def test_results_that_are_dumped_are_left_alone(tmp_path):
     dump = dict(type='mmengine.DumpResults', out_file_path=str(file))
     assert rehearse([*SINGLE, dump], Labels([0, 1, 2]), 3).perfect['accuracy'] == 1
     assert not file.exists()
+
+
+def test_which_values_of_a_metric_are_better():
+    found = Rehearsal(
+        chance=dict(accuracy=0.1, loss=3.0, table=[1, 2]),
+        perfect=dict(accuracy=1.0, loss=0.0, table=[2, 1]),
+    )
+    assert found.rule('accuracy') == 'greater'
+    assert found.rule('loss') == 'less'
+    with pytest.raises(ConfigError, match=r"metrics='acuracy'.*did you mean"):
+        found.rule('acuracy')
+    with pytest.raises(ConfigError, match='no number'):
+        found.rule('table')

@@ -1,0 +1,4 @@
+# Greedy of greedy, with groups by connectivity; see gou_basin.py.
+_base_ = './gou_basin.py'
+
+runner_type = 'GoGSoupRunner'
