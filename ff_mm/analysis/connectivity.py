@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Connectivity:
         rules: ``'greater'`` or ``'less'`` by the name of each metric to look at.
         split: The set that they were evaluated on.
         linkage: How groups are joined in the tree beside the matrix.
+        thresholds: By metric, where basins are told apart; drawn in the tree.
     """
 
     hypers: Mapping[str, Hyper]
@@ -54,6 +55,7 @@ class Connectivity:
     rules: Mapping[str, str]
     split: str
     linkage: str = 'complete'
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def barriers(self) -> list[dict[str, float]]:
@@ -151,9 +153,9 @@ class Connectivity:
         names, groups = list(self.hypers), self._learning_rates()
         if np.isnan(matrix).any():  # a sample of the pairs has no tree
             return matrix_plot(names, matrix, label, groups)
-        return matrix_plot(
-            names, matrix, label, groups, barrier_tree(matrix, self.linkage)
-        )
+        steps = barrier_tree(matrix, self.linkage)
+        threshold = self.thresholds.get(metric)
+        return matrix_plot(names, matrix, label, groups, steps, threshold=threshold)
 
     def _learning_rates(self) -> list[str] | None:
         """Of each ingredient, if they are all known."""

@@ -60,6 +60,15 @@ class BasinOptions:
                 f'basins.linkage={self.linkage!r}: expected one of {list(LINKAGES)}'
             )
 
+    def barrier_metric(self, selection: str, has_loss: bool) -> str:
+        """Returns the metric of which the barrier is.
+
+        Args:
+            selection: The one that selects.
+            has_loss: Whether validation gives a loss.
+        """
+        return self.metric or ('loss' if has_loss else selection)
+
 
 @dataclass(frozen=True)
 class Basins:

@@ -14,6 +14,8 @@ pools = dict(
     ],
 )
 _basins = dict(group_by='basin', basins=dict(threshold=0.1))
+# The same with the metric that selects; 2 % are what Frankle et al. (2020) let pass.
+_strict = dict(group_by='basin', basins=dict(threshold=0.02, metric='macro_recall'))
 _kinds = dict(
     best=dict(title='best', runner_type='BestIngredientRunner'),
     uniform=dict(title='uniform', runner_type='UniformSoupRunner'),
@@ -23,12 +25,18 @@ _kinds = dict(
         soup=dict(group_by='lr'),
     ),
     gou_basin=dict(title='GoU by basin', runner_type='GoUSoupRunner', soup=_basins),
+    gou_strict=dict(
+        title='GoU by basin of macro recall', runner_type='GoUSoupRunner', soup=_strict
+    ),
     gog_lr=dict(
         title='GoG by learning rate',
         runner_type='GoGSoupRunner',
         soup=dict(group_by='lr'),
     ),
     gog_basin=dict(title='GoG by basin', runner_type='GoGSoupRunner', soup=_basins),
+    gog_strict=dict(
+        title='GoG by basin of macro recall', runner_type='GoGSoupRunner', soup=_strict
+    ),
 )
 methods = {
     f'{pool}_{name}': dict(kind, pool=pool, title=f'{pool}: {kind["title"]}')
@@ -37,4 +45,4 @@ methods = {
 }
 methods['_delete_'] = True
 baseline = 'fgg_best'
-del _basins, _kinds
+del _basins, _strict, _kinds

@@ -10,7 +10,8 @@ from mmengine.registry import RUNNERS
 from ff_mm.analysis.connectivity import Connectivity, MeasuredPath
 from ff_mm.analysis.ingredient_pairs import all_pairs, choose
 from ff_mm.analysis.lmc_table import barrier_table
-from ff_mm.config import check_names
+from ff_mm.config import check_names, read_options
+from ff_mm.engine.basins import BasinOptions
 from ff_mm.engine.paths import evaluate_paths
 from ff_mm.engine.runners.pool_analysis import PoolAnalysis
 from ff_mm.errors import ConfigError
@@ -104,12 +105,22 @@ class LMCRunner(PoolAnalysis):
             rules={metric: self.rule(metric) for metric in metrics},
             split=options.split,
             linkage=options.linkage,
+            thresholds=self._thresholds(),
         )
         if self.is_first:
             for file in found.write(self.folder / options.split):
                 self.line(str(file))
             barrier_table(found.by_difference(), self._title(), self.console)
         return found
+
+    def _thresholds(self) -> dict[str, float]:
+        """Where the config's soup tells basins apart, if it groups by them."""
+        given = (self.cfg.get('soup') or {}).get('basins')
+        if given is None:
+            return {}
+        basins = read_options(BasinOptions, given, 'soup.basins')
+        metric = basins.barrier_metric(self.metric, self.bench.has_loss)
+        return {} if basins.threshold is None else {metric: basins.threshold}
 
     def _title(self) -> str:
         how = ', batch norm re-estimated' if self.bn_samples else ''

@@ -213,7 +213,7 @@ class SoupRunner(ABC):
         options = self.basin_options
         if options is None:
             return None
-        metric = options.metric or ('loss' if self.bench.has_loss else self.metric)
+        metric = options.barrier_metric(self.metric, self.bench.has_loss)
         points = PointEvaluator(
             self.evaluator,
             memo,
