@@ -35,7 +35,7 @@ loss_surface = dict(
     # 1 or 2: random filter-normalized directions instead of the plane.
     directions=0,
     # How far along these; 1 is as far as the weights themselves are long.
-    span=0.5,
+    span=0.2,
     seed=0,
     split='val',
     metrics=None,

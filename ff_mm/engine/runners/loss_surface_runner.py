@@ -57,7 +57,7 @@ class LossSurfaceOptions:
     points: int = 21
     margin: float = 0.25
     directions: int = 0
-    span: float = 0.5
+    span: float = 0.2
     seed: int = 0
     split: str = 'val'
     metrics: Sequence[str] | None = None
