@@ -21,6 +21,7 @@ def evaluate_paths(
     pairs: Sequence[tuple[str, str]],
     points: int,
     split: str = 'val',
+    needed: Sequence[str] = (),
 ) -> list[PathMetrics]:
     """Evaluates lambda * A + (1 - lambda) * B of pairs of models A and B.
 
@@ -30,6 +31,7 @@ def evaluate_paths(
         pairs: Names of A and B.
         points: How many to a path, see :func:`ff_mm.merging.connectivity.lambdas`.
         split: The set.
+        needed: Metrics that are going to be looked at.
 
     Returns:
         Of each pair, the metrics at each lambda. At the ends they are those of the
@@ -42,7 +44,7 @@ def evaluate_paths(
         for a, b in pairs
         for share in lambdas(points)[1:-1].tolist()
     ]
-    found = evaluator.evaluate([*alone, *inner], split, f'paths on {split}')
+    found = evaluator.evaluate([*alone, *inner], split, f'paths on {split}', needed)
     of_end = dict(zip(ends, found, strict=False))
     between = iter(found[len(ends) :])
     return [

@@ -12,6 +12,7 @@ from rich.console import Console
 from ff_mm.analysis.count_progress import CountProgress
 from ff_mm.engine.model_evaluator import ModelEvaluator
 from ff_mm.engine.passes.memo import EvaluationMemo, by_content, evaluation_key
+from ff_mm.errors import ConfigError
 from ff_mm.merging import Candidate
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn
@@ -63,7 +64,11 @@ class PointEvaluator:
             self._memo.share(self._key('val', {name: 1.0}), metrics)
 
     def evaluate(
-        self, points: Sequence[Candidate], split: str = 'val', title: str = 'points'
+        self,
+        points: Sequence[Candidate],
+        split: str = 'val',
+        title: str = 'points',
+        needed: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Evaluates points.
 
@@ -71,11 +76,14 @@ class PointEvaluator:
             points: With recipes of parts that have digests.
             split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
             title: What they are, for the progress display.
+            needed: Metrics that are going to be looked at.
 
         Returns:
             The metrics of each point on all cases.
 
         Raises:
+            ConfigError: A metric that is needed is not among them; said after the
+                first point.
             AnotherFailed: Another process has.
         """
         keys = [self._key(split, point.recipe) for point in points]
@@ -88,6 +96,7 @@ class PointEvaluator:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
                 self._memo.add_metrics(key, metrics)
+                _require(needed, metrics, split)
                 self.passes += 1
                 progress.advance()
 
@@ -98,7 +107,10 @@ class PointEvaluator:
                 lambda key: self._pass(unknown[key], split),
                 note,
             )
-        return [dict(self._memo.metrics(key)) for key in keys]
+        found = [dict(self._memo.metrics(key)) for key in keys]
+        for metrics in found:
+            _require(needed, metrics, split)
+        return found
 
     def _pass(self, point: Candidate, split: str) -> dict[str, Any]:
         self.evaluator.load_from(point.load)
@@ -120,3 +132,13 @@ class PointEvaluator:
         parts = [cfg.train_dataloader, cfg.get('data_preprocessor')]
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require(needed: Sequence[str], metrics: Mapping[str, Any], split: str) -> None:
+    for name in needed:
+        if name not in metrics:
+            where = 'val_evaluator' if split == 'val' else 'test_evaluator'
+            raise ConfigError(
+                f'{name!r} is not among the metrics of {split} {sorted(metrics)}: look '
+                f'at another one, or add it to {where}'
+            )

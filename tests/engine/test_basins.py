@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import RUNNERS
 
+from ff_mm.config import load_config
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json
 from ff_mm.merging import read_state_dict
 
+ROOT = Path(__file__).parents[2]
 WELLS = [[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]]
 # Near which well each of the models is.
 NEAR = [0, 1, 0, 0, 1]
@@ -152,3 +156,13 @@ def test_basins_given_by_hand_need_no_paths_but_are_not_overwritten(wells, tmp_p
     cfg.soup = BY_BASIN
     with pytest.raises(ConfigError, match=r"toy0 has a hyper-parameter 'basin'"):
         run(cfg)
+
+
+@pytest.mark.parametrize('name', ['gou_basin', 'gog_basin'])
+def test_the_configs(wells, name):
+    config, _ = wells
+    base = load_config(ROOT / 'configs' / '_base_' / 'soups' / f'{name}.py')
+    report = run(config(base.runner_type, soup=base.soup.to_dict()))
+    assert report['method'] == name.split('_')[0]
+    # Drawn far from the bottom, the five do not all see each other without a climb.
+    assert len(report['basins']['members']) >= 2

@@ -220,6 +220,20 @@ def test_mistakes_are_one_line_before_anything_is_evaluated(
     assert '\n' not in str(error.value)
 
 
+def test_a_metric_that_the_set_lacks_is_said_after_one_pass(
+    analysis_config, monkeypatch
+):
+    cfg = analysis_config('LMCRunner', lmc__points=3, lmc__split='test')
+    cfg.test_evaluator = [dict(type='MulticlassMetric', items=['accuracy'])]
+    made, plain = [], EvaluationSet._pass
+    monkeypatch.setattr(
+        EvaluationSet, '_pass', lambda self, *a: made.append(1) or plain(self, *a)
+    )
+    with pytest.raises(ConfigError, match=r"'loss' is not among the metrics of test"):
+        run(cfg)
+    assert len(made) == 1
+
+
 def test_one_ingredient_has_no_paths(analysis_config):
     cfg = analysis_config('LMCRunner')
     base = cfg.ingredients[: -len('ingredients.json')]

@@ -94,7 +94,12 @@ class LMCRunner(PoolAnalysis):
         )
         names = [(pair.a, pair.b) for pair in chosen]
         paths = evaluate_paths(
-            self.points, self.ingredients, names, options.points, options.split
+            self.points,
+            self.ingredients,
+            names,
+            options.points,
+            options.split,
+            metrics,
         )
         found = Connectivity(
             hypers=hypers,

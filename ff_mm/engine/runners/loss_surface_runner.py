@@ -123,7 +123,9 @@ class LossSurfaceRunner(PoolAnalysis):
         self.line(f'loss_surface: {", ".join(names)}; {len(grid.points)} points')
         title = f'surface on {options.split}'
         # The models first, so that the soups and the paths of other analyses have them.
-        marked = self.points.evaluate(grid.marked, options.split, f'marks of {title}')
+        marked = self.points.evaluate(
+            grid.marked, options.split, f'marks of {title}', metrics
+        )
         found = LossSurface(
             xs=grid.xs,
             ys=grid.ys,

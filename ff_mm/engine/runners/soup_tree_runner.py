@@ -111,7 +111,7 @@ class SoupTreeRunner(PoolAnalysis):
             )
         points = [point(self.ingredients, node.recipe, node.name) for node in nodes]
         results = {
-            split: self.points.evaluate(points, split, f'nodes on {split}')
+            split: self.points.evaluate(points, split, f'nodes on {split}', metrics)
             for split in self.splits()
         }
         self._compare(results.get('val'))
