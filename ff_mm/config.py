@@ -33,7 +33,8 @@ T = TypeVar('T')
 # What the tools themselves put into a config, or read from it.
 _TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
 # Analyses of the pool of any fusion config, be it that it says nothing of them.
-_TOOL_KEYS |= {'lmc', 'loss_surface', 'trajectory', 'soup_tree'}
+ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree')
+_TOOL_KEYS |= set(ANALYSES)
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -289,3 +290,19 @@ def check_names(key: str, names: Any) -> None:
     fits = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
     if names is not None and not (fits and names):
         raise ConfigError(f'{key}={names!r}: expected a list of names, or None')
+
+
+def check_selection(cfg: Config) -> None:
+    """Checks the form of a config's ``selection``.
+
+    Raises:
+        ConfigError: It is not ``dict(metric=..., rule=...)``.
+    """
+    if not isinstance(cfg.selection, Mapping) or set(cfg.selection) != {
+        'metric',
+        'rule',
+    }:
+        raise ConfigError(
+            "selection: expected dict(metric='macro_recall', rule='greater'), got "
+            f'{cfg.selection!r}'
+        )

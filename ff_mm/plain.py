@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ _PLAIN = {
     str: str.__str__,
     bytes: bytes,
 }
+
+
+def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns metrics as JSON can say them; tensors, such as matrices, as lists."""
+    return {
+        name: value.tolist() if isinstance(value, torch.Tensor) else value
+        for name, value in to_plain(dict(metrics), 'metrics').items()
+    }
 
 
 def to_plain(value: Any, path: str = '') -> Any:

@@ -16,14 +16,11 @@ import mmengine.config.config
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, DefaultScope
+from mmengine.registry import HOOKS, DefaultScope
 from mmengine.visualization import Visualizer
-from torch import nn
-from torch.utils.data import Dataset
+from toys import toy_config
 
 from ff_mm.config import load_config
 from ff_mm.engine import QuietRunner
@@ -146,87 +143,6 @@ def interrupt() -> Iterator[type[Interrupt]]:
     Interrupt.moment = None
     yield Interrupt
     Interrupt.moment = None
-
-
-@DATASETS.register_module()
-class ToyData(Dataset):
-    """Points in the plane; the class is the sign of their sum."""
-
-    metainfo = {'classes': ('below', 'above')}
-
-    def __init__(self, size: int = 12) -> None:
-        self.points = torch.randn(size, 2, generator=torch.Generator().manual_seed(0))
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        point = self.points[index]
-        return dict(inputs=point, labels=(point.sum() > 0).long())
-
-
-@MODELS.register_module()
-class ToyModel(BaseModel):
-    """A linear layer behind batch norm."""
-
-    def __init__(self, classes: int = 2, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.norm = nn.BatchNorm1d(2)
-        self.fc = nn.Linear(2, classes)
-
-    def forward(
-        self, inputs: torch.Tensor, labels: torch.Tensor, mode: str = 'tensor'
-    ) -> Any:
-        scores = self.fc(self.norm(inputs))
-        if mode == 'loss':
-            return dict(loss=nn.functional.cross_entropy(scores, labels))
-        return scores
-
-
-@METRICS.register_module()
-class ScriptedMetric(BaseMetric):
-    """Gives the value that a test has written down for the epoch."""
-
-    default_prefix = ''
-
-    def __init__(self, values: list[float], name: str = 'score') -> None:
-        super().__init__()
-        self.values, self.name = values, name
-
-    def process(self, data_batch: Any, data_samples: Any) -> None:
-        self.results.append(0)
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        epoch = MessageHub.get_current_instance().get_info('epoch')
-        return {self.name: float(self.values[epoch])}
-
-
-def toy_config(work_dir: Path | str, epochs: int = 4, **changes: Any) -> Config:
-    """The config of a run over three batches an epoch, in milliseconds."""
-    loader = dict(
-        batch_size=4,
-        num_workers=0,
-        dataset=dict(type='ToyData'),
-        sampler=dict(type='DefaultSampler', shuffle=True),
-        collate_fn=dict(type='default_collate'),
-    )
-    cfg = dict(
-        model=dict(type='ToyModel'),
-        work_dir=str(work_dir),
-        train_dataloader=loader,
-        val_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
-        val_cfg=dict(),
-        val_evaluator=dict(type='ScriptedMetric', values=list(range(epochs))),
-        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
-        default_hooks=dict(checkpoint=None),
-        custom_hooks=[],
-        default_scope='mmengine',
-        randomness=dict(seed=0),
-        experiment_name=Path(work_dir).name,
-    )
-    cfg.update(changes)
-    return Config(cfg)
 
 
 @pytest.fixture

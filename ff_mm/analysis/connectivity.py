@@ -124,10 +124,14 @@ class Connectivity:
                 for key, value in (
                     (f'{metric}_a', a[metric]),
                     (f'{metric}_b', b[metric]),
-                    (f'{metric}_middle', path.values(metric)[len(path.metrics) // 2]),
+                    (f'{metric}_worst', self._worst(path, metric)),
                     (f'{metric}_barrier', barriers[metric]),
                 )
             }
+
+    def _worst(self, path: MeasuredPath, metric: str) -> float:
+        worst = min if self.rules[metric] == 'greater' else max
+        return worst(path.values(metric)[1:-1])
 
     def _lines(self, metric: str) -> list[LinearPath]:
         lines = []

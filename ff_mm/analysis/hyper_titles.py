@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What a model has besides hyper-parameters.
-_NO_HYPER = ('stage', 'cycle', 'parent')
+#: What a model has besides hyper-parameters.
+NO_HYPER = ('stage', 'cycle', 'parent')
 # Of others the value alone says what it is.
 _SPEAK_FOR_THEMSELVES = ('augmentation',)
 _ABSENT = object()
@@ -27,7 +27,7 @@ def hyper_titles(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
     differing = [
         name
         for name in names
-        if name not in _NO_HYPER and _differs([h.get(name, _ABSENT) for h in hypers])
+        if name not in NO_HYPER and _differs([h.get(name, _ABSENT) for h in hypers])
     ]
     return [', '.join(_part(hyper, name) for name in differing) for hyper in hypers]
 

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from ff_mm.analysis.hyper_titles import NO_HYPER
 from ff_mm.errors import ConfigError
 from ff_mm.merging.ingredient import hashable
 
 #: The order in names; other hyper-parameters follow by name.
 _FIRST = ('lr', 'seed', 'augmentation')
 _STAGES = {'base', 'fission'}
-#: Of these an ingredient that has none and one that does not say so are the same;
-#: ``parent`` follows from the rest.
-_NO_HYPER = ('stage', 'cycle', 'parent')
 _ABSENT = object()
 
 BASE_TO_SNAPSHOT, NOTHING = 'base to snapshot', 'nothing'
@@ -130,9 +128,10 @@ def ends(pair: Pair, hypers: Mapping[str, Hyper]) -> tuple[str, Any, Any]:
 
 
 def _differing(a: Hyper, b: Hyper) -> list[str]:
-    names = sorted({*a, *b} - set(_NO_HYPER), key=_rank)
+    names = sorted({*a, *b} - set(NO_HYPER), key=_rank)
     found = [name for name in names if _key(a, name) != _key(b, name)]
-    # A base has no cycle, so between stages it says nothing new.
+    # A base has no cycle, so between stages it says nothing new; none and one that is
+    # not said are the same. The parent follows from the rest.
     for name in ('stage', 'cycle'):
         if a.get(name) != b.get(name):
             return [*found, name]

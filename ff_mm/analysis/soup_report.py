@@ -33,6 +33,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         f'{report["evaluations"]["selection"]} validation passes for the selection, '
         f'{report["evaluations"]["stopped"]} of them cut short'
         + _in_vain(report['evaluations'])
+        + _for_basins(report['evaluations'])
     )
     yield ''
     yield from _metrics_table(report)
@@ -62,7 +63,7 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     threshold = basins['threshold']
     limit = f', joined up to a barrier of {basins["metric"]} of {threshold}'
-    limit = '' if threshold is None else limit
+    limit = f', {basins["count"]} at most' if threshold is None else limit
     yield f'Groups are basins{limit} ({basins["linkage"]} linkage):'
     yield ''
     yield '| basin | ingredients |'
@@ -74,6 +75,11 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
 def _in_vain(evaluations: Mapping[str, Any]) -> str:
     count = evaluations.get('in_vain')
     return f', {count} ahead and not needed.' if count else '.'
+
+
+def _for_basins(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('basins')
+    return f' The basins took {count} more, if none was known before.' if count else ''
 
 
 def _metrics_table(results: Mapping[str, Any]) -> Iterator[str]:

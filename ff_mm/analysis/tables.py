@@ -81,7 +81,7 @@ def soup_table(
             report['title'],
             *(shown((value or {}).get(metric)) for value in values),
             f'{len(report["ingredients"])} of {report["pool_size"]}',
-            str(report['evaluations']['selection']),
+            str(report['evaluations']['selection'] + report['evaluations']['basins']),
             duration(report['seconds']),
         )
     console.print(table)

@@ -25,7 +25,7 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
     spent = report['evaluations']
     return dict(
         seconds=report['seconds'],
-        passes=spent['selection'] + spent['remembered'],
+        passes=spent['selection'] + spent['remembered'] + spent.get('basins', 0),
         images=spent['images']['val'],
     )
 

@@ -6,6 +6,7 @@ knows how it was trained can be souped by basin.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -87,6 +88,12 @@ class Basins:
     options: BasinOptions
 
     @property
+    def passes(self) -> int:
+        """How many points between ingredients it took."""
+        number = len(self.ingredients)
+        return (self.options.points - 2) * number * (number - 1) // 2
+
+    @property
     def members(self) -> dict[int, list[str]]:
         """Names of the ingredients by the number of the basin."""
         members: dict[int, list[str]] = {}
@@ -99,6 +106,8 @@ class Basins:
         return dict(
             metric=self.metric,
             threshold=self.options.threshold,
+            count=self.options.count,
+            points=self.options.points,
             linkage=self.options.linkage,
             names=[ingredient.name for ingredient in self.ingredients],
             barriers=self.barriers.tolist(),
@@ -132,8 +141,10 @@ def find_basins(
         )
     by_name: Mapping[str, Ingredient] = {i.name: i for i in ingredients}
     pairs = list(combinations(by_name, 2))
-    paths = evaluate_paths(evaluator, by_name, pairs, options.points)
+    paths = evaluate_paths(evaluator, by_name, pairs, options.points, needed=[metric])
     heights = [barrier([m[metric] for m in path], rule) for path in paths]
+    # Whoever has no value of its own is connected to nobody.
+    heights = [math.inf if math.isnan(height) else height for height in heights]
     matrix = barrier_matrix(list(by_name), pairs, heights)
     numbers = basins(matrix, options.threshold, options.count, options.linkage)
     return Basins(

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmpretrain.engine.hooks import precise_bn_hook
 from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
 from torch import nn
@@ -38,6 +39,8 @@ def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
     if not cfg.get('train_dataloader'):
         raise ConfigError(f'{key} needs a train_dataloader')
     batch, samples = cfg.train_dataloader.get('batch_size', 1), option['num_samples']
+    if not isinstance(samples, int):
+        raise ConfigError(f'{key}: num_samples={samples!r}: expected a whole number')
     if not samples >= batch:
         raise ConfigError(
             f'{key}: num_samples={samples} is less than one batch of {batch}'
@@ -50,12 +53,13 @@ class KeptBatches:
 
     Args:
         loader: Training data.
-        num_samples: How many images to keep at most.
+        num_samples: How many images to keep at most, of all processes together.
     """
 
     def __init__(self, loader: DataLoader, num_samples: int) -> None:
         self.batch_size = loader.batch_size
-        self._batches = list(islice(loader, num_samples // loader.batch_size))
+        steps = num_samples // (loader.batch_size * get_world_size())
+        self._batches = list(islice(loader, steps))
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -77,21 +81,21 @@ def reestimate_batch_norm(
         model: The model, without a distributed wrapper; changed in place, and left in
             evaluation mode.
         loader: Training data.
-        num_samples: How many images to use at most.
+        num_samples: How many images to use at most, by all processes together.
 
     Returns:
         How many images were used; 0 if the model has no batch norm.
 
     Raises:
-        ConfigError: Fewer images than one batch; MMPretrain would then silently set
-            all statistics to zero.
+        ConfigError: Fewer images than one batch a process; MMPretrain would then
+            silently set all statistics to zero.
     """
-    batch_size = loader.batch_size
-    batches = min(num_samples // batch_size, len(loader))
-    if batches < 1:
+    step = loader.batch_size * get_world_size()
+    steps = min(num_samples // step, len(loader))
+    if steps < 1:
         raise ConfigError(
             f'batch-norm re-estimation: num_samples={num_samples} is less than one '
-            f'batch of {batch_size}'
+            f'batch of {loader.batch_size} for each of {get_world_size()} processes'
         )
     model.eval()
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
@@ -107,7 +111,7 @@ def reestimate_batch_norm(
         layer.running_mean = mean.copy_(layer.running_mean)
         layer.running_var = variance.copy_(layer.running_var)
     model.eval()
-    return batches * batch_size
+    return steps * step
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.merging import Candidate, NoBetterThan
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn, together
-from ff_mm.plain import to_plain
+from ff_mm.plain import plain_metrics
 
 Hopeless = Callable[[float], bool]
 
@@ -126,7 +126,7 @@ class CandidateEvaluator:
             if not loaded:
                 self.evaluator.load_from(candidate.load)
             loaded = True
-            return to_plain(self.evaluator.evaluate(name), 'metrics')
+            return plain_metrics(self.evaluator.evaluate(name))
 
         in_turn(
             self._team,
@@ -214,7 +214,7 @@ class CandidateEvaluator:
         outcome = self.evaluator.score(selection)
         if isinstance(outcome, NoBetterThan):
             return float(outcome.value)
-        return to_plain(outcome, 'metrics')
+        return plain_metrics(outcome)
 
     def _key(self, split: str, recipe: Mapping[str, float]) -> str:
         parts = by_content(recipe, self._digests)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.registry import init_default_scope
 
-from ff_mm.config import ood_dataloaders
+from ff_mm.config import ANALYSES, ood_dataloaders
 from ff_mm.datasets.checks.check import check_datasets
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.engine.model_evaluator import ModelEvaluator
@@ -36,7 +36,14 @@ from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
 # Keys of a fusion config that evaluations do not depend on.
-_OF_ONE_SOUP = ('runner_type', 'soup', 'selection', 'ingredients', 'work_dir')
+_OF_ONE_SOUP = (
+    'runner_type',
+    'soup',
+    'selection',
+    'ingredients',
+    'work_dir',
+    *ANALYSES,
+)
 
 
 @dataclass(frozen=True)
@@ -54,18 +61,39 @@ class Bench:
     rehearsal: Rehearsal | None
     team: Team
 
-    def rule(self, metric: str) -> str:
+    def rule(self, metric: str, selection: Mapping[str, str]) -> str:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Args:
+            metric: The metric.
+            selection: That of the config: ``metric`` and ``rule``.
 
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
         if self.rehearsal is not None:
             return self.rehearsal.rule(metric)
-        selection = self.evaluator.cfg.get('selection') or {}
-        if metric == selection.get('metric'):
+        if metric == selection['metric']:
             return selection['rule']
         return 'less' if 'loss' in metric else 'greater'
+
+    def recorded(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
+        """Returns validation metrics of ingredients that need not be taken again.
+
+        They were recorded at training, on these images with this pipeline, and none of
+        the config's is missing. In another precision the same model has other ones.
+
+        Args:
+            pool: The ingredients.
+        """
+        if self.rehearsal is None or self.evaluator.options.dtype is not None:
+            return {}
+        return {
+            entry.name: entry.metrics
+            for entry in pool.entries
+            if entry.validation == self.evaluator.validation
+            and not set(self.rehearsal.perfect) - set(entry.metrics)
+        }
 
     @property
     def has_loss(self) -> bool:

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.comparison.method import Method
+from ff_mm.config import ANALYSES
 from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.runners.soup_runner import SOUP_FILE, SoupRunner
 from ff_mm.errors import ConfigError
@@ -20,7 +21,14 @@ from ff_mm.files import read_json, sha256, write_json
 from ff_mm.merging.pool import Pool
 
 # Keys that only a comparison has.
-_OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
+_OF_COMPARISON = (
+    'pools',
+    'methods',
+    'baseline',
+    'bootstrap',
+    'published',
+    *ANALYSES,
+)
 # What selection must not see.
 _HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.dist import get_world_size
 from rich.console import Console
 
 from ff_mm.analysis.count_progress import CountProgress
@@ -16,7 +17,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.merging import Candidate
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn
-from ff_mm.plain import to_plain
+from ff_mm.plain import plain_metrics
 
 
 class PointEvaluator:
@@ -36,9 +37,6 @@ class PointEvaluator:
         bn_samples: Training images on which batch-norm statistics are re-estimated at
             each point; None: they are those of the point, such as a mean of two.
         console: Where progress is shown.
-
-    Attributes:
-        passes: How many passes this command has made, those of all processes.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class PointEvaluator:
     ) -> None:
         self.evaluator = evaluator
         self.digests = dict(digests)
-        self.passes = 0
         self._memo = memo
         self._team = team or Team.alone()
         self._bn_samples = bn_samples
@@ -97,7 +94,6 @@ class PointEvaluator:
             def note(key: str, metrics: dict[str, Any]) -> None:
                 self._memo.add_metrics(key, metrics)
                 _require(needed, metrics, split)
-                self.passes += 1
                 progress.advance()
 
             in_turn(
@@ -118,7 +114,7 @@ class PointEvaluator:
             self.evaluator.reestimate_batch_norm(self._bn_samples, keep=True)
         if self.evaluator.options.fold_batch_norm:
             self.evaluator.fold_batch_norm()
-        return to_plain(self.evaluator.evaluate(split), 'metrics')
+        return plain_metrics(self.evaluator.evaluate(split))
 
     def _key(self, split: str, recipe: Mapping[str, float]) -> str:
         parts = by_content(recipe, self.digests)
@@ -129,7 +125,12 @@ class PointEvaluator:
     def _training_data(self) -> str:
         """What the images consist of on which batch norm is re-estimated."""
         cfg = self.evaluator.cfg
-        parts = [cfg.train_dataloader, cfg.get('data_preprocessor')]
+        # Ranks that split the data see other batches.
+        parts = [
+            cfg.train_dataloader,
+            cfg.get('data_preprocessor'),
+            get_world_size(),
+        ]
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,17 @@ class PredictionStore:
         self._cases = {name: cases_of(s.dataset) for name, s in evaluator.sets.items()}
 
     def get(
-        self, recipe: Mapping[str, float], load: Callable[[], StateDict]
+        self,
+        recipe: Mapping[str, float],
+        load: Callable[[], StateDict],
+        splits: Sequence[str] | None = None,
     ) -> dict[str, Predictions]:
         """Returns what a model says on each set.
 
         Args:
             recipe: What identifies its weights: weight by digest of what went in.
             load: Returns them; called if a prediction is missing.
+            splits: On which sets; None: all.
 
         Raises:
             FFMMError: A file of the store that cannot be read.
@@ -46,6 +50,8 @@ class PredictionStore:
         found: dict[str, Predictions] = {}
         loaded = False
         for split, key in self._evaluator.prediction_keys.items():
+            if splits is not None and split not in splits:
+                continue
             name = f'{evaluation_key(key, recipe)[:32]}.npz'
             path = self._folder / split / name
             cases, groups = self._cases[split]

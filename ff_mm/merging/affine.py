@@ -60,20 +60,22 @@ def _load(
         mean.add(ingredient.load(), coefficient)
     weights = mean.pop(out)
     if any(coefficient < 0 for _, coefficient in terms):
-        _keep_variances_possible(weights, [ingredient for ingredient, _ in terms])
+        _keep_possible(weights, [ingredient for ingredient, _ in terms])
     return weights
 
 
 @torch.no_grad()
-def _keep_variances_possible(
-    weights: StateDict, ingredients: list[AnyIngredient]
-) -> None:
-    """Lets variances of batch norm be no less than the least of the models' own.
+def _keep_possible(weights: StateDict, ingredients: list[AnyIngredient]) -> None:
+    """Mends what makes no sense beyond the models, so that no output is NaN for that.
 
-    Beyond the models they would become negative, and the network's output NaN.
+    Variances of batch norm, which would become negative, are no less than the least of
+    the models' own. What is infinite, such as a mask, stays as in the first one.
     """
     models = [ingredient.load() for ingredient in ingredients]
     for key, value in weights.items():
+        first = models[0][key].to(value.device)
+        if value.is_floating_point() and not (finite := first.isfinite()).all():
+            value.copy_(torch.where(finite, value, first))
         if key.rpartition('.')[2] == _VARIANCE:
             least: Tensor = reduce(torch.minimum, [model[key] for model in models])
             value.copy_(torch.maximum(value, least.to(value.device)))

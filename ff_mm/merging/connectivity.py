@@ -51,18 +51,20 @@ def barrier(values: Sequence[float], rule: Rule) -> float:
         rule: Whether a ``'greater'`` or a ``'less'`` value is better.
 
     Returns:
-        The barrier; infinite if a value between the ends is NaN, as of a network whose
-        output is. NaN if one at the ends is.
+        The barrier; infinite if a value between the ends is not finite, as of a network
+        whose output is not. NaN if one at the ends is not.
     """
-    # None is what is not finite becomes in JSON.
+    # None is what is not finite becomes in strict JSON.
     path = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     if rule == 'greater':
         path = -path
-    if np.isnan(path[[0, -1]]).any():
+    if not np.isfinite(path[[0, -1]]).all():
         return float('nan')
+    if not np.isfinite(path).all():
+        return float('inf')
     height = path - np.linspace(path[0], path[-1], len(path))
-    # The ends by definition, whatever their differences round to.
-    return max(0.0, float(np.nan_to_num(height[1:-1], nan=np.inf, posinf=np.inf).max()))
+    # The ends are 0 by definition, whatever their differences round to.
+    return max(0.0, float(height[1:-1].max()))
 
 
 def barrier_matrix(

@@ -5,7 +5,7 @@ Li et al., "Visualizing the loss landscape of neural nets", NeurIPS 2018, sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 
 import torch
@@ -27,11 +27,19 @@ class FilterNormalizedDirection:
     Args:
         centre: The model.
         seed: Of the random numbers; the same seed gives the same direction.
+        parameters: Names of what is trained; a network may have tables besides. None:
+            all entries.
     """
 
-    def __init__(self, centre: AnyIngredient, seed: int) -> None:
+    def __init__(
+        self,
+        centre: AnyIngredient,
+        seed: int,
+        parameters: Collection[str] | None = None,
+    ) -> None:
         self.centre = centre
         self.seed = seed
+        self._parameters = parameters
 
     @property
     def name(self) -> str:
@@ -45,8 +53,11 @@ class FilterNormalizedDirection:
         return {
             key: _scaled(torch.randn(weight.shape, generator=random), weight)
             for key, weight in self.centre.load().items()
-            if weight.is_floating_point() and weight.ndim > 1
+            if weight.is_floating_point() and weight.ndim > 1 and self._moves(key)
         }
+
+    def _moves(self, key: str) -> bool:
+        return self._parameters is None or key in self._parameters
 
 
 def step(
@@ -89,4 +100,5 @@ def _scaled(random: Tensor, weight: Tensor) -> Tensor:
     filters = tuple(range(1, weight.ndim))
     norm = weight.float().pow(2).sum(filters, keepdim=True).sqrt()
     own = random.pow(2).sum(filters, keepdim=True).sqrt()
-    return random * (norm / own)
+    # Where weights are infinite, such as a mask's, there is nowhere to go.
+    return random * torch.where(norm.isfinite(), norm / own, 0)

@@ -11,6 +11,9 @@ import numpy as np
 # Of the distance of the third model from the line through the first two, in relation to
 # their distances: below that it is rounding.
 _FLAT = 1e-6
+# In relation to the distances of the models, how far a model may be off their plane and
+# still count as in it.
+_ROUNDED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ class Plane:
         # Inner product with the third model's displacement.
         product = (d1 * d1 + to_third * to_third - d3 * d3) / 2
         y = (product - x * self.third[0]) / self.third[1]
-        return x, y, math.sqrt(max(d1 * d1 - x * x - y * y, 0))
+        off = math.sqrt(max(d1 * d1 - x * x - y * y, 0))
+        # A mean of the three is rounded when it is written.
+        within = off < _ROUNDED * max(self.second, to_third)
+        return x, y, 0.0 if within else off
 
     def grid(self, points: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns coordinates of a grid around the three models.

@@ -96,8 +96,10 @@ def in_turn(
     key = f'{what}/tasks/{team.next_number(f"{what}/times/{team.rank}")}'
     waiting = dict(enumerate(tasks))
 
-    def listen() -> None:
-        for number in [n for n in waiting if team.is_told(f'{key}/{n}')]:
+    def listen(up_to: int) -> None:
+        # Nobody has taken what comes later yet, at least not long ago.
+        candidates = [n for n in waiting if n <= up_to]
+        for number in [n for n in candidates if team.is_told(f'{key}/{n}')]:
             note(waiting.pop(number), team.listen(f'{key}/{number}'))
 
     def take() -> None:
@@ -109,10 +111,10 @@ def in_turn(
             team.tell(f'{key}/{number}', outcome)
             if ends(outcome):
                 team.tell(f'{key}/over')
-            listen()
+            listen(number)
 
     together(team, what, take)
-    listen()
+    listen(len(tasks))
 
 
 def _of_another(rank: int, kind: str, text: str) -> BaseException:

@@ -21,7 +21,7 @@ REPORT = dict(
     levels=[],
     tree={},
     bn_reestimation=None,
-    evaluations=dict(val=7, test=1, selection=6, stopped=2),
+    evaluations=dict(val=7, test=1, selection=6, stopped=2, basins=0),
     pool_size=6,
     generation_cost=dict(trials=5, epochs=14, seconds=61.0),
     seconds=2.5,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.hooks import Hook
+from toys import toy_config
 
 from ff_mm.engine import QuietRunner
 from ff_mm.engine.agreement import any_rank, is_time_to_agree
@@ -20,8 +20,6 @@ from ff_mm.engine.hooks.resume_state_hook import find_state
 from ff_mm.errors import TrialDiverged
 from ff_mm.files import read_json, write_json
 from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
-
-TESTS = Path(__file__).parents[1]
 
 
 def test_alone_every_iteration_is_one_and_the_flag_is_the_answer():
@@ -44,10 +42,6 @@ class Events(Hook):
 
 def run(folder, name, grace, at, action):
     """Trains 4 epochs of 15 batches a rank; gives what ended it, where, and why."""
-    # Not importable by name: pytest loads it by its path.
-    sys.path.insert(0, str(TESTS))
-    from conftest import toy_config
-
     hooks = [
         dict(type='DivergenceHook', patience=2, interval=4),
         dict(type='TerminationHook', grace=grace, interval=4),

@@ -9,7 +9,9 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
+from ff_mm.comparison.cost import selection_cost
 from ff_mm.config import load_config
+from ff_mm.engine.passes.evaluation_set import EvaluationSet
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json
 from ff_mm.merging import read_state_dict
@@ -79,6 +81,39 @@ def test_the_report_for_people_lists_them(wells, folder):
     text = (folder / 'report.md').read_text()
     assert '| 1 | toy0, toy2, toy3 |' in text
     assert 'barrier of loss of 0.5' in text
+
+
+def test_a_model_without_a_loss_is_a_basin_of_its_own(toy_pool):
+    broken = torch.full((3,), 1e30)
+    config, _ = toy_pool(
+        [torch.tensor(WELLS[0]), broken, torch.tensor(WELLS[0])], WELLS
+    )
+    report = run(config('GoUSoupRunner', soup=BY_BASIN))
+    assert report['basins']['members'] == {'1': ['toy0', 'toy2'], '2': ['toy1']}
+
+
+def test_the_passes_that_find_basins_are_counted(wells, folder):
+    config, _ = wells
+    report = run(config('GoUSoupRunner', soup=BY_BASIN))
+    assert report['evaluations']['basins'] == 10
+    assert selection_cost(report)['passes'] >= 10
+    assert 'The basins took 10 more' in (folder / 'report.md').read_text()
+    plain = run(config('UniformSoupRunner', soup=dict()))
+    assert plain['evaluations']['basins'] == 0
+
+
+def test_a_metric_that_there_is_not_is_said_before_all_pairs_are_evaluated(
+    wells, monkeypatch
+):
+    config, _ = wells
+    made, plain = [], EvaluationSet._pass
+    monkeypatch.setattr(
+        EvaluationSet, '_pass', lambda self, *a: made.append(1) or plain(self, *a)
+    )
+    soup = dict(group_by='basin', basins=dict(threshold=1, metric='lss'))
+    with pytest.raises(ConfigError, match=r"'lss' is not among the metrics of val"):
+        run(config('GoUSoupRunner', soup=soup))
+    assert len(made) == 1
 
 
 def test_a_number_of_basins_instead_of_a_threshold(wells):

@@ -117,6 +117,9 @@ def test_nothing_is_evaluated_twice_and_soups_share_what_is_known(
 ):
     cfg = analysis_config('LMCRunner', lmc__points=3)
     first = run(cfg)
+    soup = analysis_config('GreedySoupRunner', soup=dict())
+    # The first step of a greedy soup is a mean of two, which a path has as its middle.
+    assert run(soup)['evaluations']['remembered'] >= 1
 
     def refuse(*_, **__):
         raise AssertionError('a pass')
@@ -171,6 +174,28 @@ def test_other_sets(analysis_config, folder, split):
     evaluator.close()
 
 
+def test_metrics_that_only_the_other_sets_have(analysis_config):
+    cfg = analysis_config(
+        'LMCRunner',
+        lmc=dict(points=3, differ=['cycle'], split='test', metrics=['macro_precision']),
+    )
+    cfg.test_evaluator = [dict(type='MulticlassMetric', items=['macro_precision'])]
+    found = run(cfg)
+    assert found.rules == dict(macro_precision='greater')
+
+
+def test_in_another_precision_nothing_is_recalled(analysis_config, monkeypatch):
+    made, plain = [], EvaluationSet._pass
+    monkeypatch.setattr(
+        EvaluationSet, '_pass', lambda self, *a: made.append(1) or plain(self, *a)
+    )
+    options = dict(lmc__points=3, lmc__differ=['cycle'])
+    run(analysis_config('LMCRunner', **options))
+    assert len(made) == 2  # of each of two pairs the middle
+    run(analysis_config('LMCRunner', **options, evaluation__dtype='bfloat16'))
+    assert len(made) == 2 + 2 + 4
+
+
 def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
     options = dict(lmc__points=3, lmc__differ=['cycle'])
     plain = run(analysis_config('LMCRunner', **options))
@@ -206,6 +231,11 @@ def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
         (dict(lmc__linkage='ward'), r"lmc.linkage='ward'"),
         (dict(lmc__bn_reestimation=5), r'lmc.bn_reestimation: expected dict'),
         (dict(ingredients=None), r"'ingredients' is missing"),
+        (
+            dict(selection=dict(rule='greater', _delete_=True)),
+            r"selection: expected dict\(metric='macro_recall', rule='greater'\)",
+        ),
+        (dict(lmc__bn_reestimation=dict(num_samples='x')), r"num_samples='x'"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_evaluated(
@@ -247,6 +277,8 @@ def test_a_session_is_shared_with_soups(analysis_config):
         lmc = RUNNERS.build(analysis_config('LMCRunner', lmc__points=3)).run(session)
         cfg = analysis_config('UniformSoupRunner', soup=dict())
         report = RUNNERS.build(cfg).run(session)
+        bench = session.bench(RUNNERS.build(cfg).cfg, print)
+        assert bench is session.bench(RUNNERS.build(cfg).cfg, print)
     assert len(lmc.paths) == 15
     assert report['pool_size'] == 6
 

@@ -108,6 +108,15 @@ def test_soups_are_marked_where_they_are(analysis_config):
     assert metrics == pytest.approx(report['val'], rel=1e-4)
 
 
+def test_a_model_without_a_loss_is_none_of_the_best(toy_pool):
+    weights = [torch.tensor([float(i), 0.0]) for i in range(3)]
+    weights.insert(1, torch.tensor([torch.inf, 0.0]))
+    weights[2] = torch.tensor([0.3, 2.0])
+    config, _ = toy_pool(weights, [[0.0, 0.0]])
+    found = run(config('LossSurfaceRunner', **SMALL))
+    assert {mark.name for mark in found.marks[:3]} == {'toy0', 'toy2', 'toy3'}
+
+
 @pytest.mark.parametrize('count', [1, 2])
 def test_random_directions(analysis_config, folder, count):
     cfg = analysis_config(

@@ -16,7 +16,9 @@ import torch
 import torch.distributed as dist
 from mmengine.registry import RUNNERS
 
+from ff_mm.analysis import pair_relations
 from ff_mm.engine.passes.evaluation_set import EvaluationSet
+from ff_mm.engine.runners import trajectory_runner
 from ff_mm.engine.runners.trajectory_runner import TrajectoryOptions
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import read_json
@@ -55,6 +57,23 @@ def weights(file):
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / 'analysis' / 'trajectory'
+
+
+@pytest.fixture
+def figures(folder):
+    """The same, for tests that look at figures."""
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def figures_where_looked_at(request, monkeypatch):
+    """Leaves out drawing, which takes most of the time, unless a test has figures."""
+    if 'figures' not in request.fixturenames:
+        for module in (trajectory_runner, pair_relations):
+            monkeypatch.setattr(module, 'save_figure', lambda *_: [])
+        for name in ('matrix_plot', 'diversity_plot'):
+            monkeypatch.setattr(pair_relations, name, lambda *_, **__: None)
+        monkeypatch.setattr(trajectory_runner, 'trajectory_plot', lambda *_: None)
 
 
 @pytest.fixture
@@ -115,6 +134,9 @@ def test_numbers_are_those_of_the_files(analysed):
     for name, error in errors.items():
         assert 1 - error == pytest.approx(recorded[name]['accuracy'])
     assert 'displacements from the probe' in (folder / 'cosine.svg').read_text()
+    for stem in ('trajectory', 'distance', 'cosine', 'val/diversity'):
+        assert (folder / f'{stem}.png').is_file()
+        assert (folder / f'{stem}.svg').is_file()
 
 
 def test_disagreement_is_of_the_predictions_that_are_kept(analysed):
@@ -152,7 +174,7 @@ def test_an_interrupted_analysis_goes_on_and_a_finished_one_predicts_nothing(
     with pytest.raises(KeyboardInterrupt):
         run(analysis_config(RUNNER))
     # What takes no time is there already.
-    assert (folder / 'trajectory.png').is_file()
+    assert (folder / 'epochs.csv').is_file()
     assert not (folder / 'val' / 'pairs.csv').exists()
     run(analysis_config(RUNNER))
     assert passes['number'] == 3 + 4
@@ -162,11 +184,14 @@ def test_an_interrupted_analysis_goes_on_and_a_finished_one_predicts_nothing(
     assert (folder / 'val' / 'pairs.csv').read_bytes() == before
 
 
-def test_another_set_has_files_of_its_own(analysis_config, analysed):
+def test_another_set_has_files_of_its_own_and_no_other_is_passed_over(
+    analysis_config, analysed, passes
+):
     folder = analysed[2]
     val, ood = (folder / name / 'pairs.csv' for name in ('val', 'ood/corrupted'))
     before = val.read_text()
     run(analysis_config(RUNNER, folder.parent, trajectory__split='ood/corrupted'))
+    assert passes['number'] == 6
     assert val.read_text() == before
     for row, other in zip(rows(val), rows(ood), strict=True):
         assert row['distance'] == other['distance']
@@ -175,13 +200,12 @@ def test_another_set_has_files_of_its_own(analysis_config, analysed):
 
 def test_without_an_origin_cosines_are_of_the_weights(analysis_config, folder):
     cfg = analysis_config(RUNNER, trajectory__origin=None)
-    run(cfg)
+    assert run(cfg).directions == 'weights'
     first = rows(folder / 'val' / 'pairs.csv')[0]
     files = [e['file'] for e in read_json(cfg.ingredients)['ingredients']][:2]
     a, b = (weights(generation_of(cfg) / file) for file in files)
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert float(first['cosine']) == pytest.approx(cosine)
-    assert 'similarity of weights' in (folder / 'cosine.svg').read_text()
 
 
 def test_the_origin_can_be_any_checkpoint_of_the_network(analysis_config, folder):
@@ -204,16 +228,16 @@ def test_an_origin_of_another_network_is_refused(analysis_config, tmp_path):
 
 
 def test_what_was_deleted_of_a_generation_is_said_in_a_line(
-    analysis_config, own, folder, capsys
+    analysis_config, own, figures, capsys
 ):
     shutil.rmtree(own / 'trials')
     run(analysis_config(RUNNER, ingredients=str(own / 'ingredients.json')))
     said = capsys.readouterr().out
     assert f'{own}: no training log of' in said.replace('\n', ' ')
     assert 'cosines are of the weights themselves' in said.replace('\n', ' ')
-    known = [row for row in rows(folder / 'epochs.csv') if row['loss']]
+    known = [row for row in rows(figures / 'epochs.csv') if row['loss']]
     assert len(known) == 6
-    assert (folder / 'trajectory.png').is_file()
+    assert (figures / 'trajectory.png').is_file()
 
 
 def test_a_generation_without_its_ledger_has_no_trajectory(
@@ -222,8 +246,8 @@ def test_a_generation_without_its_ledger_has_no_trajectory(
     (own / 'ledger.json').unlink()
     run(analysis_config(RUNNER, ingredients=str(own / 'ingredients.json')))
     assert 'no trajectory' in capsys.readouterr().out
-    assert not (folder / 'trajectory.png').exists()
-    assert (folder / 'distance.png').is_file()
+    assert not (folder / 'epochs.csv').exists()
+    assert (folder / 'val' / 'pairs.csv').is_file()
 
 
 def test_plain_checkpoints_have_distances_and_no_trajectory(
@@ -244,7 +268,7 @@ def test_one_ingredient_has_no_pairs(analysis_config, own, folder, capsys):
 
 
 def test_ingredients_of_two_generations_start_from_their_own_probes(
-    analysis_config, own, folder
+    analysis_config, own, figures
 ):
     # A probe elsewhere, so that a displacement from the wrong one would be seen.
     file = own / 'trials' / 'probe' / 'best.pth'
@@ -259,9 +283,9 @@ def test_ingredients_of_two_generations_start_from_their_own_probes(
     distances, norms = found.geometry.distances, found.geometry.norms
     assert (distances[:6, 6:].diagonal() == 0).all()
     assert (norms[:6] < norms[6:]).all()
-    svg = (folder / 'trajectory.svg').read_text()
+    svg = (figures / 'trajectory.svg').read_text()
     assert 'own: lr 0.01' in svg
-    names = {row['generation'] for row in rows(folder / 'epochs.csv')}
+    names = {row['generation'] for row in rows(figures / 'epochs.csv')}
     assert names == {generation_of(first).name, 'own'}
 
 
@@ -278,9 +302,9 @@ def test_a_trial_that_there_is_not_is_named_before_anything_is_predicted(
     assert passes['number'] == 0
 
 
-def test_metrics_can_be_chosen(analysis_config, folder):
+def test_metrics_can_be_chosen(analysis_config, figures):
     run(analysis_config(RUNNER, trajectory__metrics=['macro_f1']))
-    svg = (folder / 'trajectory.svg').read_text()
+    svg = (figures / 'trajectory.svg').read_text()
     assert '>macro f1<' in svg
     assert '>loss<' not in svg
     with pytest.raises(ConfigError, match='nonsense'):
@@ -361,5 +385,5 @@ def test_the_tool_takes_a_fusion_config(analysis_config, folder, tool, tmp_path)
     options = ['--cfg-options', 'trajectory.split=test']
     name = 'analysis_tools/trajectory.py'
     assert tool(name, tmp_path / 'config.py', *options) == 0
-    assert (folder / 'test' / 'diversity.svg').is_file()
+    assert (folder / 'test' / 'pairs.csv').is_file()
     assert tool(name, tmp_path / 'config.py', '--cfg-options', 'trajectory.x=1') == 2

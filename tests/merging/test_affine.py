@@ -83,6 +83,17 @@ def test_beyond_the_models_no_variance_is_less_than_theirs():
     assert between.tolist() == [1.75, 1.75, 1.0]
 
 
+def test_what_is_infinite_stays_so_beyond_the_models():
+    mask = torch.tensor([0.0, -torch.inf])
+    pool = {
+        name: Ingredient(name, lambda: dict(mask=mask.clone(), w=torch.ones(1)))
+        for name in 'ab'
+    }
+    for share in (0.5, 1.5):
+        found = point(pool, {'a': share, 'b': 1 - share}).load()
+        assert found['mask'].tolist() == [0, -torch.inf]
+
+
 def test_a_soup_can_be_an_end():
     pool = ingredients(3)
     soup = Soup('s', 'uniform', (pool['m1'], pool['m2']))

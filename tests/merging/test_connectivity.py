@@ -67,7 +67,9 @@ class TestBarrier:
         assert barrier([1, math.nan, 1], 'less') == math.inf
         assert barrier([1, None, 1], 'greater') == math.inf
         assert barrier([1, math.inf, 1], 'less') == math.inf
-        assert math.isnan(barrier([math.nan, 1, 1], 'less'))
+        for end in (math.nan, math.inf, None):
+            assert math.isnan(barrier([end, 1, 1], 'less'))
+            assert math.isnan(barrier([1, 2e38, end], 'greater'))
 
 
 def blocks(*sizes, within=0.01, between=1.0):

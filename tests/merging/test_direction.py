@@ -43,6 +43,14 @@ def test_seeds(centre):
     assert not torch.equal(first, other)
 
 
+def test_only_parameters_move_and_what_is_infinite_stays(centre):
+    only = FilterNormalizedDirection(centre, 0, ['fc.weight', 'fc.bias']).weights
+    assert set(only) == {'fc.weight'}
+    masked = Ingredient('m', lambda: dict(mask=torch.tensor([[0.0, -torch.inf]])))
+    at = step([FilterNormalizedDirection(masked, 0)], (0.5,)).load()
+    assert at['mask'].tolist() == [[0, -torch.inf]]
+
+
 def test_steps_are_taken_from_the_model(centre):
     directions = [FilterNormalizedDirection(centre, seed) for seed in (0, 1)]
     at = step(directions, (0.5, -2.0))

@@ -68,7 +68,19 @@ def test_the_middle_of_the_three_lies_in_the_plane():
     plane = Plane.through(distances(every)[:3, :3])
     x, y, off = plane.project(distances(every)[3, :3])
     np.testing.assert_allclose((x, y), np.mean(plane.models, axis=0), atol=1e-9)
-    assert off == pytest.approx(0, abs=1e-6)
+    assert off == 0
+
+
+def test_a_soup_of_the_three_that_was_written_lies_in_the_plane_and_others_do_not():
+    random = np.random.default_rng(0)
+    models = 100 + random.normal(size=(3, 2000))
+    rounded = models.mean(0).astype(np.float32)
+    every = np.vstack(
+        [models, rounded, models.mean(0) + 0.01 * random.normal(size=2000)]
+    )
+    plane = Plane.through(distances(every)[:3, :3])
+    assert plane.project(distances(every)[3, :3])[2] == 0
+    assert plane.project(distances(every)[4, :3])[2] == pytest.approx(0.45, abs=0.05)
 
 
 @given(SEEDS, st.floats(-2, 2))

@@ -29,7 +29,6 @@ from ff_mm.analysis.plots.style import (
 )
 from ff_mm.analysis.plots.value_range import ValueRange, fixed_range, value_range
 
-_DIVERGING = 'RdBu_r'
 #: So many ingredients fit into a column; of so many the values stand in the cells.
 _IN_COLUMN, _WITH_VALUES = 4, 8
 #: Of names, in letters.
@@ -56,7 +55,6 @@ def matrix_plot(
     *,
     threshold: float | None = None,
     limits: tuple[float, float] | None = None,
-    diverging: bool = False,
 ) -> Figure:
     """Draws a symmetric matrix over ingredients.
 
@@ -76,7 +74,6 @@ def matrix_plot(
         threshold: Where the tree is cut: a line across it, and lines between the parts.
         limits: Of the colours; None: from the values off the diagonal. Fixed ones let
             matrices be compared.
-        diverging: Whether colours go both ways from 0 (from the middle of ``limits``).
 
     Returns:
         The figure, a column wide for up to four ingredients, else a page.
@@ -93,8 +90,8 @@ def matrix_plot(
         rows = 2 if tree is not None else 1
         panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
         axes = panels[-1]
-        shown = _range(values, limits, diverging)
-        image = _draw(axes, values, shown, diverging)
+        shown = _range(values, limits)
+        image = _draw(axes, values, shown)
         _colour_bar(figure, image, axes, values, label, shown)
         if groups is not None:
             _label_groups(axes, [groups[i] for i in order])
@@ -138,27 +135,19 @@ def _order(
 
 
 def _range(
-    values: NDArray[np.float64], limits: tuple[float, float] | None, diverging: bool
+    values: NDArray[np.float64], limits: tuple[float, float] | None
 ) -> ValueRange:
     beside = values[~np.eye(len(values), dtype=bool)]
     if limits is not None:
         return fixed_range(beside, limits)
-    shown = value_range(beside, 'less', _SPREAD)
-    if not diverging:
-        return shown
-    end = max(abs(shown.low), abs(shown.high))
-    return ValueRange(-end, end, shown.extend)
+    return value_range(beside, 'less', _SPREAD)
 
 
-def _draw(
-    axes: Axes, values: NDArray[np.float64], shown: ValueRange, diverging: bool
-) -> AxesImage:
+def _draw(axes: Axes, values: NDArray[np.float64], shown: ValueRange) -> AxesImage:
     diagonal = np.eye(len(values), dtype=bool)
     image = axes.imshow(
         np.ma.masked_where(np.isnan(values) | diagonal, values),
-        cmap=colormaps[_DIVERGING if diverging else COLOUR_MAP].with_extremes(
-            bad=FAINT
-        ),
+        cmap=colormaps[COLOUR_MAP].with_extremes(bad=FAINT),
         vmin=shown.low,
         vmax=shown.high,
         aspect='auto',

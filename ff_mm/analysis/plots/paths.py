@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -69,9 +69,18 @@ class LinearPath:
     values: Sequence[float]
 
 
-def paths_plot(
-    paths: Sequence[LinearPath], metric: str, title: str = '', rule: str = 'less'
-) -> Figure:
+class _Coloured(NamedTuple):
+    """A value of a hyper-parameter, as users wrote it, and its colour."""
+
+    value: Any
+    colour: Any
+
+
+#: By hyper-parameter, and by what :func:`hashable` makes of the value.
+_Colours = Mapping[str, Mapping[Hashable, _Coloured]]
+
+
+def paths_plot(paths: Sequence[LinearPath], metric: str, rule: str = 'less') -> Figure:
     """Draws a metric along the paths: small multiples, a panel a kind of difference.
 
     The ends are the models, coloured by what they differ in; a value has one colour in
@@ -81,7 +90,6 @@ def paths_plot(
     Args:
         paths: One or more; panels come in their order, those of one difference first.
         metric: What the y axis says.
-        title: Above all panels.
         rule: ``'less'`` or ``'greater'`` values of the metric are better.
 
     Returns:
@@ -108,8 +116,6 @@ def paths_plot(
             axes.set_title(_panel_title(kind, of_kind, shown))
             axes.set_xlabel(_LAMBDA)
         figure.supylabel(metric, fontsize=RC['axes.labelsize'])
-        if title:
-            figure.suptitle(title, fontsize=RC['axes.titlesize'])
     return figure
 
 
@@ -126,7 +132,7 @@ def _panel_title(kind: str, paths: Sequence[LinearPath], shown: ValueRange) -> s
     return f'{textwrap.fill(kind, _TITLE_LENGTH)}\n{number}{left}'
 
 
-def _draw(axes: Axes, paths: Sequence[LinearPath], colours: Mapping[str, Any]) -> None:
+def _draw(axes: Axes, paths: Sequence[LinearPath], colours: _Colours) -> None:
     lines = [np.column_stack([path.lambdas, path.values]) for path in paths]
     many = len(paths)
     axes.add_collection(
@@ -144,7 +150,7 @@ def _draw(axes: Axes, paths: Sequence[LinearPath], colours: Mapping[str, Any]) -
             axes.plot(
                 path.lambdas[index],
                 path.values[index],
-                **_point(colours[path.key].get(hashable(value), INK)),
+                **_point(colours[path.key][hashable(value)].colour),
             )
 
 
@@ -161,18 +167,16 @@ def _point(colour: Any) -> dict[str, Any]:
     )
 
 
-def _legend(
-    axes: Axes, paths: Sequence[LinearPath], colours: Mapping[str, Any]
-) -> None:
+def _legend(axes: Axes, paths: Sequence[LinearPath], colours: _Colours) -> None:
     """Says what the colours of the ends mean, below the panel."""
     key = paths[0].key
     here = {hashable(v) for path in paths for v in (path.value_a, path.value_b)}
-    found = [(v, colour) for v, colour in colours[key].items() if v in here]
+    found = [each for value, each in colours[key].items() if value in here]
     if not key or not found:
         return
     entries = [
-        Line2D([], [], label=_text(value), **_point(colour))
-        for value, colour in _some(found)
+        Line2D([], [], label=_text(each.value), **_point(each.colour))
+        for each in _some(found)
     ]
     axes.legend(
         handles=entries,
@@ -205,18 +209,20 @@ def _frame(axes: Axes, shown: ValueRange) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _colours(paths: Iterable[LinearPath], key: str) -> dict[Any, Any]:
+def _colours(paths: Iterable[LinearPath], key: str) -> dict[Hashable, _Coloured]:
     """Gives each value of a hyper-parameter its colour, in order."""
-    values = [
-        hashable(v) for p in paths if p.key == key for v in (p.value_a, p.value_b)
-    ]
-    values = sorted(set(values), key=_order)
-    number = len(values)
-    ordered = all(map(_is_number, values)) and key not in _NO_ORDER
-    if not ordered and number <= len(_CATEGORIES):
-        return dict(zip(values, _CATEGORIES, strict=False))
-    steps = np.linspace(*_MAP_ENDS, max(number, 2))[:number]
-    return dict(zip(values, map(colormaps[_MAP], steps), strict=True))
+    values = {
+        hashable(v): v for p in paths if p.key == key for v in (p.value_a, p.value_b)
+    }
+    keys = sorted(values, key=lambda each: _order(values[each]))
+    ordered = all(map(_is_number, keys)) and key not in _NO_ORDER
+    colours: Iterable[Any] = _CATEGORIES
+    if ordered or len(keys) > len(_CATEGORIES):
+        colours = map(colormaps[_MAP], np.linspace(*_MAP_ENDS, max(len(keys), 2)))
+    return {
+        each: _Coloured(values[each], colour)
+        for each, colour in zip(keys, colours, strict=False)
+    }
 
 
 def _order(value: Any) -> tuple[bool, float, str]:
@@ -232,5 +238,5 @@ def _is_number(value: Any) -> bool:
 def _text(value: Any) -> str:
     if _is_number(value):
         return f'{value:g}'
-    text = _VALUES.get(value) or str(value)
+    text = _VALUES.get(hashable(value)) or str(value)
     return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1]}…'

@@ -28,16 +28,18 @@ from ff_mm.analysis.plots.style import (
     PAPER,
     RC,
 )
-from ff_mm.analysis.plots.value_range import ValueRange, fixed_range, value_range
+from ff_mm.analysis.plots.value_range import ValueRange, value_range
 from ff_mm.analysis.surface import DEEP, minima
 
 _DISTANCE = 'distance in weight space'
 _WIDTH = 0.72 * PAGE
 _LEVELS = 18
+#: Height by width of a plane that is drawn to scale, and of axes of others.
+_FLATTEST, _TALLEST, _NOT_TO_SCALE = 0.35, 2.0, 0.6
 #: As many times the median distance from the best value is still shown.
 _SPREAD = 5
-#: Of names in the legend, in letters: two columns fit.
-_LINE_LENGTH = 38
+#: Of names in the legend, in letters: two columns fit; of the colour bar's label.
+_LINE_LENGTH, _LABEL_LENGTH = 38, 24
 _MARKERS = {'model': 'o', 'soup': 'D'}
 _COLOURS = {'model': COLOURS[1], 'soup': COLOURS[3]}
 _SIZE = 7
@@ -87,7 +89,6 @@ def surface_plot(
     label: str,
     rule: str,
     *,
-    limits: tuple[float, float] | None = None,
     distance: str = _DISTANCE,
 ) -> Figure:
     """Draws a surface as filled contours, with models, soups and local minima.
@@ -106,9 +107,8 @@ def surface_plot(
         marks: Models and soups.
         label: What the values are.
         rule: ``'less'`` or ``'greater'`` values are better.
-        limits: Of the colours; None: from the values. Fixed ones let surfaces be
-            compared.
-        distance: What the axes say.
+        distance: What the axes say. Of a plane that to scale would be a strip, the x
+            axis says also that axes are not to scale.
 
     Returns:
         The figure; names are in a legend if there is no room beside the points.
@@ -121,19 +121,22 @@ def surface_plot(
     surface = np.asarray(values, np.float64)
     if surface.shape != (len(y), len(x)) or min(surface.shape) < 2:
         raise ValueError(f'a grid of {len(y)} x {len(x)}, values {surface.shape}')
-    shown = _range(surface, rule, limits)
+    shown = value_range(surface, rule, _SPREAD)
     with rc_context(RC):
         figure = Figure(figsize=(_WIDTH, _WIDTH), layout='constrained')
         axes = figure.subplots()
         _draw(figure, axes, (x, y), surface, shown, rule, label)
-        axes.set(xlabel=distance, ylabel=distance)
         for mark in marks:
             axes.plot(mark.x, mark.y, **_look(mark))
         deep = _draw_minima(axes, (x, y), surface, rule)
         axes.set(xlim=x[[0, -1]], ylim=y[[0, -1]])
-        _set_height(figure, axes)
+        to_scale = _FLATTEST <= axes.get_data_ratio() <= _TALLEST
+        note = '' if to_scale else '; axes not to scale'
+        axes.set(xlabel=f'{distance}{note}', ylabel=distance)
+        _set_height(figure, axes, axes.get_data_ratio() if to_scale else _NOT_TO_SCALE)
         _name(figure, axes, marks, deep, _entries(surface, rule, deep))
-        axes.set_aspect('equal')
+        if to_scale:
+            axes.set_aspect('equal')
     return figure
 
 
@@ -173,14 +176,6 @@ def line_plot(
     return figure
 
 
-def _range(
-    surface: NDArray[np.float64], rule: str, limits: tuple[float, float] | None
-) -> ValueRange:
-    if limits is not None:
-        return fixed_range(surface, limits)
-    return value_range(surface, rule, _SPREAD)
-
-
 def _draw(
     figure: Figure,
     axes: Axes,
@@ -200,6 +195,8 @@ def _draw(
     thin = axes.contour(*grid, within, levels, colors=PAPER, linewidths=0.25, alpha=0.6)
     for drawn in (filled, thin):
         drawn.set_rasterized(True)
+    # A longer line would leave a flat figure.
+    label = textwrap.fill(label, _LABEL_LENGTH)
     bar = figure.colorbar(filled, ax=axes, label=label, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     ticks = MaxNLocator(6).tick_values(shown.low, shown.high)
@@ -252,13 +249,13 @@ def _entries(
     return entries
 
 
-def _set_height(figure: Figure, axes: Axes) -> None:
-    """Makes the figure as high as axes of equal aspect need."""
+def _set_height(figure: Figure, axes: Axes, ratio: float) -> None:
+    """Makes the figure as high as axes of this height by width need."""
     for _ in range(2):
         # An Agg canvas measures text; the layout is that of print.
         FigureCanvasAgg(figure).draw()
         box = axes.get_window_extent()
-        needed = box.width * axes.get_data_ratio()
+        needed = box.width * ratio
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + (needed - box.height) / figure.dpi)
 
@@ -299,7 +296,7 @@ def _name(
 
 def _described(number: int, mark: Mark) -> str:
     off = f', off {mark.off_plane:.3g}' if mark.off_plane else ''
-    return textwrap.fill(f'{number}  {mark.name}{off}', _LINE_LENGTH)
+    return f'{number}  {textwrap.fill(f"{mark.name}{off}", _LINE_LENGTH)}'
 
 
 def _legend(

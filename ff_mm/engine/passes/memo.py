@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from ff_mm.merging import NoBetterThan
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
-from ff_mm.plain import to_plain
+from ff_mm.plain import plain_metrics
 
 MEMO = 'evaluations.jsonl'
 
@@ -56,7 +56,7 @@ class EvaluationMemo:
 
     def add_metrics(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Keeps the metrics of a full pass."""
-        self._add(key, to_plain(dict(metrics), 'metrics'))
+        self._add(key, plain_metrics(metrics))
 
     def share(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Takes over metrics that are on disk elsewhere."""

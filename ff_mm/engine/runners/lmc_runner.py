@@ -80,7 +80,7 @@ class LMCRunner(PoolAnalysis):
 
     def analyse(self) -> Connectivity:
         """Evaluates the paths, and writes what came out."""
-        options = self.options
+        options, thresholds = self.options, self._thresholds()
         hypers = {entry.name: entry.hyper for entry in self.pool.entries}
         pairs = all_pairs(hypers)
         if not pairs:
@@ -90,7 +90,7 @@ class LMCRunner(PoolAnalysis):
         between = options.points - 2
         self.line(
             f'lmc: {len(chosen)} of {len(pairs)} pairs, {between} points between the '
-            f'ends of each: {between * len(chosen)} passes at most'
+            f'ends of each: {between * len(chosen)} passes at most, and the ends'
         )
         names = [(pair.a, pair.b) for pair in chosen]
         paths = evaluate_paths(
@@ -110,7 +110,7 @@ class LMCRunner(PoolAnalysis):
             rules={metric: self.rule(metric) for metric in metrics},
             split=options.split,
             linkage=options.linkage,
-            thresholds=self._thresholds(),
+            thresholds=thresholds,
         )
         if self.is_first:
             for file in found.write(self.folder / options.split):
@@ -124,6 +124,8 @@ class LMCRunner(PoolAnalysis):
         if given is None:
             return {}
         basins = read_options(BasinOptions, given, 'soup.basins')
+        if basins.linkage != self.options.linkage or self.options.split != 'val':
+            return {}  # another tree than that which is cut
         metric = basins.barrier_metric(self.metric, self.bench.has_loss)
         return {} if basins.threshold is None else {metric: basins.threshold}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ff_mm.merging.direction import FilterNormalizedDirection, step
 from ff_mm.merging.geometry import weight_geometry
 from ff_mm.merging.ingredient import hashable
 from ff_mm.merging.plane import Plane
+from ff_mm.parallel.together import first_alone
 
 # Of the middle of the three models, which is their uniform soup.
 _MIDDLE = 'uniform soup of the three'
@@ -172,12 +174,12 @@ class LossSurfaceRunner(PoolAnalysis):
         alone = [
             point(self.ingredients, {name: 1.0}, name) for name in self.ingredients
         ]
-        found = self.points.evaluate(alone, 'val', 'ingredients on val')
-        sign = -1 if self.rule(self.metric) == 'greater' else 1
+        sign = -1 if self.cfg.selection['rule'] == 'greater' else 1
+        found = self.points.evaluate(alone, 'val', 'ingredients on val', [self.metric])
         scores = {
             name: sign * metrics[self.metric]
             for name, metrics in zip(self.ingredients, found, strict=True)
-            if metrics[self.metric] is not None
+            if metrics[self.metric] is not None and isfinite(metrics[self.metric])
         }
         return sorted(scores, key=scores.__getitem__)
 
@@ -186,8 +188,10 @@ class LossSurfaceRunner(PoolAnalysis):
         models = [self.ingredients[name] for name in names]
         every = [*models, *soups]
         check_ingredients(every)
-        weights = [each.load() for each in every]
-        distances = weight_geometry(weights).distances
+        # By one process: those of others might round the last bit otherwise.
+        distances = np.array(
+            first_alone(self.session.team, 'distances', lambda: _distances(every))
+        )
         try:
             plane = Plane.through(distances, names)
         except ValueError as error:
@@ -245,8 +249,9 @@ class LossSurfaceRunner(PoolAnalysis):
     def _around(self, name: str) -> _Grid:
         options = self.options
         centre = self.ingredients[name]
+        parameters = [key for key, _ in self.bench.evaluator.model.named_parameters()]
         directions = [
-            FilterNormalizedDirection(centre, options.seed + i)
+            FilterNormalizedDirection(centre, 2 * options.seed + i, parameters)
             for i in range(options.directions)
         ]
         for direction in directions:
@@ -265,6 +270,11 @@ class LossSurfaceRunner(PoolAnalysis):
             axes='step along a random filter-normalized direction',
             kind='directions',
         )
+
+
+def _distances(models: Sequence[Ingredient]) -> list[list[float]]:
+    weights = [model.in_passing() for model in models]
+    return weight_geometry(weights).distances.tolist()
 
 
 def _product(axes: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +14,18 @@ from mmengine.config import Config
 from rich.console import Console
 
 from ff_mm.analysis.progress import make_console, say
-from ff_mm.config import ood_dataloaders, read_options, resolve
+from ff_mm.config import (
+    check_selection,
+    ood_dataloaders,
+    read_options,
+    resolve,
+)
 from ff_mm.engine.batch_norm import batch_norm_samples
 from ff_mm.engine.fusion_session import Bench, FusionSession
 from ff_mm.engine.passes.memo import MEMO
 from ff_mm.engine.point_evaluator import PointEvaluator
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.rehearsal import Rehearsal, rehearse
 from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
 from ff_mm.parallel.claim import only_one
@@ -59,6 +66,7 @@ class PoolAnalysis(ABC):
         for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
             if not cfg.get(key):
                 raise ConfigError(f'{cfg.filename}: {key!r} is missing')
+        check_selection(cfg)
         self.cfg = resolve(cfg)
         self.work_dir = Path(cfg.work_dir)
         self.folder = self.work_dir / self.name
@@ -71,6 +79,8 @@ class PoolAnalysis(ABC):
         self.metric = self.cfg.selection['metric']
         self.console = make_console()
         self.cfg = _with_sets(self.cfg, self.splits(), self.name)
+        if self.bn_samples is None:
+            self.cfg.train_dataloader = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> PoolAnalysis:
@@ -78,7 +88,10 @@ class PoolAnalysis(ABC):
         return cls(cfg)
 
     def splits(self) -> Sequence[str]:
-        """Returns the sets that are evaluated; the others are not even read."""
+        """Returns the sets that are evaluated; others are left out of the config.
+
+        An out-of-distribution set is described by what it shares with test.
+        """
         return ('val',)
 
     @abstractmethod
@@ -124,10 +137,26 @@ class PoolAnalysis(ABC):
     def rule(self, metric: str) -> str:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
 
+        Metrics are those of ``val_evaluator``, or else of ``test_evaluator``.
+
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        return self.bench.rule(metric)
+        known = self.bench.rehearsal
+        if known is None or metric in known.perfect:
+            return self.bench.rule(metric, self.cfg.selection)
+        others = self._rehearsal_of_test
+        return (others if others and metric in others.perfect else known).rule(metric)
+
+    @cached_property
+    def _rehearsal_of_test(self) -> Rehearsal | None:
+        """What the metrics of other sets than validation give."""
+        for name, others in self.bench.evaluator.sets.items():
+            if name != 'val':
+                head = self.cfg.model.get('head') or {}
+                metrics = self.bench.evaluator.metrics(name)
+                return rehearse(metrics, others.dataset, head.get('num_classes'))
+        return None
 
     def metrics(self, asked: Sequence[str] | None) -> list[str]:
         """Returns the metrics to look at: those asked for, or the usual ones.
@@ -169,18 +198,9 @@ class PoolAnalysis(ABC):
             self.bn_samples,
             self.console,
         )
-        self._recall(validation)
+        for name, metrics in self.bench.recorded(self.pool).items():
+            self.points.recall(name, metrics)
         self.line(f'{self.name}: {len(self.ingredients)} ingredients')
-
-    def _recall(self, validation: str) -> None:
-        """Takes over recorded metrics where none of the config's is missing."""
-        if self.bench.rehearsal is None:
-            return
-        for entry in self.pool.entries:
-            if entry.validation == validation and not (
-                set(self.bench.rehearsal.perfect) - set(entry.metrics)
-            ):
-                self.points.recall(entry.name, entry.metrics)
 
 
 def _with_sets(cfg: Config, splits: Sequence[str], key: str) -> Config:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
-from ff_mm.config import read_options, resolve
+from ff_mm.config import check_selection, read_options, resolve
 from ff_mm.engine.basins import KEY as BASIN
 from ff_mm.engine.basins import BasinOptions, Basins, find_basins
 from ff_mm.engine.batch_norm import batch_norm_samples
@@ -29,7 +29,6 @@ from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.memo import MEMO, EvaluationMemo
 from ff_mm.engine.point_evaluator import PointEvaluator
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.rehearsal import Rehearsal
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.merging import (
     Candidate,
@@ -158,7 +157,7 @@ class SoupRunner(ABC):
             Selection(self.metric, self.cfg.selection['rule']),
             bench.team,
         )
-        ingredients = self._ingredients(pool, bench.rehearsal)
+        ingredients = self._ingredients(pool)
         basins = self._find_basins(ingredients, memo)
         if basins is not None:
             ingredients = basins.ingredients
@@ -166,6 +165,9 @@ class SoupRunner(ABC):
             report = self._finish(self._make(ingredients, Path(store)))
         report.update(
             basins=None if basins is None else basins.describe(),
+            evaluations=dict(
+                report['evaluations'], basins=0 if basins is None else basins.passes
+            ),
             pool_size=len(ingredients),
             failed=[dict(trial=trial, reason=why) for trial, why in pool.failed],
             generation_cost=pool.cost,
@@ -179,12 +181,7 @@ class SoupRunner(ABC):
         for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
             if not self.cfg.get(key):
                 raise ConfigError(f'{self.cfg.filename}: {key!r} is missing')
-        selection = self.cfg.selection
-        if set(selection) != {'metric', 'rule'}:
-            raise ConfigError(
-                "selection: expected dict(metric='macro_recall', rule='greater'), got "
-                f'{dict(selection)}'
-            )
+        check_selection(self.cfg)
         known = {'accept_ties', 'bn_reestimation', *self.soup_keys}
         unknown = sorted(set(self.options) - known)
         if unknown:
@@ -221,19 +218,20 @@ class SoupRunner(ABC):
             self.bench.team,
             console=self.console,
         )
-        rule = self.bench.rule(metric)
+        rule = self.bench.rule(metric, self.cfg.selection)
         basins = find_basins(points, ingredients, options, metric, rule)
         for number, names in basins.members.items():
             self._line(f'basin {number}: {", ".join(names)}')
         return basins
 
-    def _ingredients(self, pool: Pool, rehearsal: Rehearsal | None) -> list[Ingredient]:
+    def _ingredients(self, pool: Pool) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
         self.evaluator.check(ingredients[0].load(), ingredients[0].file)
         self._check_classes(pool)
-        self._recall(pool, validation, rehearsal)
+        for name, metrics in self.bench.recorded(pool).items():
+            self.candidates.recall(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
         self._line(
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
@@ -249,16 +247,6 @@ class SoupRunner(ABC):
         if not pool.complete:
             self._line('note: the generation is not finished, the pool not complete')
         return ingredients
-
-    def _recall(self, pool: Pool, validation: str, rehearsal: Rehearsal | None) -> None:
-        """Takes over recorded metrics where none of the config's is missing."""
-        if rehearsal is None:
-            return
-        for entry in pool.entries:
-            if entry.validation == validation and not (
-                set(rehearsal.perfect) - set(entry.metrics)
-            ):
-                self.candidates.recall(entry.name, entry.metrics)
 
     def _check_classes(self, pool: Pool) -> None:
         classes = self.evaluator.dataset_meta.get('classes')

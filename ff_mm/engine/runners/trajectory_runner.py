@@ -26,6 +26,7 @@ from ff_mm.analysis.training_log import (
     root,
 )
 from ff_mm.comparison.predictions import Predictions
+from ff_mm.config import check_names
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE
 from ff_mm.engine.prediction_store import PredictionStore
 from ff_mm.engine.runners.pool_analysis import PoolAnalysis
@@ -59,13 +60,8 @@ class TrajectoryOptions:
     metrics: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in ('trials', 'metrics'):
-            value = getattr(self, name)
-            good = isinstance(value, list | tuple) and value
-            if value is not None and not (good and all(map(_is_text, value))):
-                raise ConfigError(
-                    f'trajectory.{name}={value!r}: expected a list of names, or None'
-                )
+        check_names('trajectory.trials', self.trials)
+        check_names('trajectory.metrics', self.metrics)
         if not _is_text(self.split):
             raise ConfigError(f"trajectory.split={self.split!r}: expected 'val'")
         if self.origin is not None and not _is_text(self.origin):
@@ -202,9 +198,9 @@ class TrajectoryRunner(PoolAnalysis):
 
     def _predictions(self, name: str) -> Predictions:
         """What an ingredient predicts, from the store if it is there."""
-        recipe = {self._digests[name]: 1.0}
-        found = self._store.get(recipe, self.ingredients[name].load)
-        return found[self.options.split]
+        recipe, split = {self._digests[name]: 1.0}, self.options.split
+        found = self._store.get(recipe, self.ingredients[name].load, [split])
+        return found[split]
 
     def _relate(self, trials: Mapping[Path, Sequence[TrialLog]]) -> PairRelations:
         origins, directions = self._origins(trials)

@@ -1,4 +1,4 @@
-"""Work in several real processes, as a launcher starts them."""
+"""Work in several real processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from ff_mm.parallel.team import Team
 
 def make(size, work, *args):
     """Runs ``work(*args)`` in processes as torchrun starts them; what each returned."""
+    return _run(size, _launched, work, args)
+
+
+def in_team(size, work, *args):
+    """Runs ``work(team, *args)`` in processes; what each returned."""
+    return _run(size, _with_team, work, args)
+
+
+def _run(size, member, work, args):
     server = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
     with multiprocessing.get_context('fork').Pool(size) as pool:
         jobs = [
@@ -22,7 +31,12 @@ def make(size, work, *args):
         return [job.get(100) for job in jobs]
 
 
-def member(port, rank, size, work, args):
+def _with_team(port, rank, size, work, args):
+    store = dist.TCPStore('127.0.0.1', port, is_master=False)
+    return work(Team(store, rank, size), *args)
+
+
+def _launched(port, rank, size, work, args):
     torch.set_num_threads(1)  # threads do not outlive a fork
     os.environ.update(
         RANK=str(rank),
