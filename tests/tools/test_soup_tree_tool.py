@@ -2,28 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 NAME = 'analysis_tools/soup_tree.py'
-
-
-@pytest.fixture
-def fgg(tmp_path, generation_config):
-    """A file with a generation config of two trials."""
-    changes = dict(plan__lrs=[1e-2], plan__probe=None, plan__base__epochs=1)
-    generation_config(tmp_path / 'fgg', **changes).dump(tmp_path / 'fgg.py')
-    return tmp_path / 'fgg.py'
-
-
-@pytest.fixture
-def gog(tmp_path, generation_config):
-    """A file with a fusion config of that generation."""
-    cfg = generation_config(tmp_path / 'gog', runner_type='GoGSoupRunner')
-    cfg.pop('plan')
-    cfg.ingredients = str(tmp_path / 'fgg' / 'ingredients.json')
-    cfg.soup_tree = dict()
-    cfg.dump(tmp_path / 'gog.py')
-    return tmp_path / 'gog.py'
 
 
 def test_help_has_an_example_and_the_options(tool, capsys):

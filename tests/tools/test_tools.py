@@ -15,24 +15,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def fgg(tmp_path, generation_config):
-    """A file with a generation config of two trials."""
-    changes = dict(plan__lrs=[1e-2], plan__probe=None, plan__base__epochs=1)
-    generation_config(tmp_path / 'fgg', **changes).dump(tmp_path / 'fgg.py')
-    return tmp_path / 'fgg.py'
-
-
-@pytest.fixture
-def gog(tmp_path, generation_config):
-    """A file with a fusion config of that generation."""
-    cfg = generation_config(tmp_path / 'gog', runner_type='GoGSoupRunner')
-    cfg.pop('plan')
-    cfg.ingredients = str(tmp_path / 'fgg' / 'ingredients.json')
-    cfg.dump(tmp_path / 'gog.py')
-    return tmp_path / 'gog.py'
-
-
-@pytest.fixture
 def compare(tmp_path, generation_config):
     """A file with a comparison of two methods over that generation."""
     base = load_config(ROOT / 'configs' / '_base_' / 'comparisons' / 'paper.py')

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from mmengine.config import Config
-from rich.console import Console
 
-from ff_mm.analysis.progress import make_console, say
 from ff_mm.config import (
-    check_selection,
     ood_dataloaders,
     read_options,
-    resolve,
 )
 from ff_mm.engine.batch_norm import batch_norm_samples
 from ff_mm.engine.fusion_session import Bench, FusionSession
 from ff_mm.engine.passes.memo import MEMO
 from ff_mm.engine.point_evaluator import PointEvaluator
+from ff_mm.engine.runners.fusion_runner import FusionRunner
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.rehearsal import Rehearsal, rehearse
 from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
-from ff_mm.parallel.claim import only_one
-from ff_mm.parallel.team import Team
-from ff_mm.parallel.together import first_alone
 
 
-class PoolAnalysis(ABC):
+class PoolAnalysis(FusionRunner):
     """Looks at the ingredients of a fusion config, and leaves figures and numbers.
 
     Any config of ``tools/soup.py`` will do; the analysis has a key of its own in it,
     see ``configs/_base_/analyses.py``. Results lie in ``<work_dir>/<name>/``, and
     evaluations in the ``evaluations.jsonl`` of the work directory, which the soups of
     the config share.
-
-    Built by ``RUNNERS.build(cfg)``.
 
     Args:
         cfg: The config, references not yet resolved.
@@ -52,7 +42,6 @@ class PoolAnalysis(ABC):
     Attributes:
         name: The key of the options in the config, and the folder of the results.
         options_type: The dataclass of the options.
-        console: Where lines go.
         pool: What is looked at; as all that follows, once :meth:`run` was called.
         bench: The network and the sets.
         points: Evaluates.
@@ -63,12 +52,7 @@ class PoolAnalysis(ABC):
     options_type: ClassVar[type]
 
     def __init__(self, cfg: Config) -> None:
-        for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
-            if not cfg.get(key):
-                raise ConfigError(f'{cfg.filename}: {key!r} is missing')
-        check_selection(cfg)
-        self.cfg = resolve(cfg)
-        self.work_dir = Path(cfg.work_dir)
+        super().__init__(cfg)
         self.folder = self.work_dir / self.name
         self.options = read_options(self.options_type, cfg.get(self.name), self.name)
         self.bn_samples = batch_norm_samples(
@@ -76,16 +60,9 @@ class PoolAnalysis(ABC):
             self.cfg,
             f'{self.name}.bn_reestimation',
         )
-        self.metric = self.cfg.selection['metric']
-        self.console = make_console()
         self.cfg = _with_sets(self.cfg, self.splits(), self.name)
         if self.bn_samples is None:
             self.cfg.train_dataloader = None
-
-    @classmethod
-    def from_cfg(cls, cfg: Config) -> PoolAnalysis:
-        """Builds the runner, as MMEngine's registry asks for."""
-        return cls(cfg)
 
     def splits(self) -> Sequence[str]:
         """Returns the sets that are evaluated; others are left out of the config.
@@ -101,33 +78,10 @@ class PoolAnalysis(ABC):
         With several processes all of them call it, and do the same evaluations.
         """
 
-    def run(self, session: FusionSession | None = None) -> Any:
-        """Carries out the analysis; evaluations that are known are not made again.
-
-        Args:
-            session: What several fusions and analyses share; None: this is the only
-                one, of the processes that ``cfg.launcher`` has started.
-
-        Returns:
-            What :meth:`analyse` returns.
-
-        Raises:
-            DatasetError: All that is wrong with the data.
-            CheckpointError: All that is wrong with the ingredients.
-            InUseError: Another command is at work in the work directory.
-            AnotherFailed: Another process has.
-        """
-        if session is None:
-            team = Team.of_launcher(self.cfg.get('launcher', 'none'))
-            with FusionSession(team) as session:
-                return self.run(session)
-        if not session.team.is_first:
-            self.console = Console(quiet=True)
-        self.session = session
-        with ExitStack() as stack:
-            first_alone(session.team, 'work_dir', lambda: self._take_work_dir(stack))
-            self._prepare(session)
-            return self.analyse()
+    def carry_out(self, session: FusionSession) -> Any:
+        """Prepares what is evaluated with, and analyses."""
+        self._prepare(session)
+        return self.analyse()
 
     @property
     def is_first(self) -> bool:
@@ -171,13 +125,6 @@ class PoolAnalysis(ABC):
         for metric in asked:
             self.rule(metric)
         return list(dict.fromkeys(asked))
-
-    def line(self, text: str) -> None:
-        """Prints a line for the user."""
-        say(text, self.console)
-
-    def _take_work_dir(self, stack: ExitStack) -> None:
-        stack.enter_context(only_one(self.work_dir, '.fusion', notify=self.line))
 
     def _prepare(self, session: FusionSession) -> None:
         self.pool: Pool = session.pool(self.cfg.ingredients)

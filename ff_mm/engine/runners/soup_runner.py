@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.console import Console
 
-from ff_mm.analysis.progress import make_console, say
 from ff_mm.analysis.soup_report import write_report
-from ff_mm.config import check_selection, read_options, resolve
+from ff_mm.config import read_options
 from ff_mm.engine.basins import KEY as BASIN
 from ff_mm.engine.basins import BasinOptions, Basins, find_basins
 from ff_mm.engine.batch_norm import batch_norm_samples
@@ -28,6 +26,7 @@ from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.engine.passes.early_exit import Selection
 from ff_mm.engine.passes.memo import MEMO, EvaluationMemo
 from ff_mm.engine.point_evaluator import PointEvaluator
+from ff_mm.engine.runners.fusion_runner import FusionRunner
 from ff_mm.errors import ConfigError
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.merging import (
@@ -45,8 +44,6 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.state_dict import copy_weights
-from ff_mm.parallel.claim import only_one
-from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
@@ -56,21 +53,15 @@ DEPLOY_FILE = 'deploy.py'
 _STORE = '.soups'
 
 
-class SoupRunner(ABC):
+class SoupRunner(FusionRunner):
     """Makes a soup of a config's ``ingredients`` and evaluates it.
 
-    Built by ``RUNNERS.build(cfg)``. Config keys:
+    Config keys besides those of all fusions:
 
-    - ``ingredients``: see :func:`ff_mm.merging.pool.read_pool`.
-    - ``selection``: ``metric`` and ``rule`` (``'greater'`` or ``'less'``), which rank
-      and select on the validation set.
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
       ``dict(num_samples=...)``), and what the subclass takes; with groups also
       ``basins``, see :class:`ff_mm.engine.basins.BasinOptions`, by which levels can
       then group (``group_by='basin'``).
-    - ``model``, ``val_dataloader``, ``val_evaluator``, ``test_*``,
-      ``ood_dataloaders``, ``evaluation``: see
-      :class:`ff_mm.engine.model_evaluator.ModelEvaluator`.
 
     Args:
         cfg: The config, references not yet resolved.
@@ -84,67 +75,29 @@ class SoupRunner(ABC):
     soup_keys: tuple[str, ...] = ()
 
     def __init__(self, cfg: Config) -> None:
-        self.cfg = resolve(cfg)
-        self.work_dir = Path(cfg.work_dir)
+        super().__init__(cfg)
         self.options = dict(cfg.get('soup') or {})
         self._check_keys()
-        self.metric = self.cfg.selection['metric']
         self.levels = self.build_levels()
         self.basin_options = self._read_basins()
-        self.console = make_console()
-
-    @classmethod
-    def from_cfg(cls, cfg: Config) -> SoupRunner:
-        """Builds the runner, as MMEngine's registry asks for."""
-        return cls(cfg)
 
     @abstractmethod
     def build_levels(self) -> list[Level]:
         """Returns the levels of the soup, from the bottom to the top."""
 
-    def run(self, session: FusionSession | None = None) -> dict[str, Any]:
-        """Makes the soup, writes it and its report.
-
-        Passes that an interrupted run has made are not made again: they stand in
-        ``evaluations.jsonl`` of the work directory. With several processes all of them
-        call this; the first one writes and prints.
-
-        Args:
-            session: What several fusions share; None: this is the only one, of the
-                processes that ``cfg.launcher`` has started.
-
-        Returns:
-            The report, as written to ``report.json``.
-
-        Raises:
-            DatasetError: All that is wrong with the data.
-            CheckpointError: All that is wrong with the ingredients.
-            InUseError: Another command is at work in the work directory.
-            AnotherFailed: Another process has.
-        """
-        if session is None:
-            team = Team.of_launcher(self.cfg.get('launcher', 'none'))
-            with FusionSession(team) as session:
-                return self.run(session)
-        if not session.team.is_first:
-            self.console = Console(quiet=True)
-        self.session = session
-        with ExitStack() as stack:
-            first_alone(session.team, 'work_dir', lambda: self._take_work_dir(stack))
-            return self._run(session)
-
-    def _take_work_dir(self, stack: ExitStack) -> None:
+    def take_work_dir(self, stack: ExitStack) -> None:
         """Keeps other commands off, and removes what killed ones have left."""
-        stack.enter_context(only_one(self.work_dir, '.fusion', notify=self._line))
+        super().take_work_dir(stack)
         for folder in self.work_dir.glob(f'{_STORE}*'):
             shutil.rmtree(folder, ignore_errors=True)
         for name in (SOUP_FILE, DEPLOY_FILE, 'report'):
             remove_unfinished(self.work_dir, name)
 
-    def _run(self, session: FusionSession) -> dict[str, Any]:
+    def carry_out(self, session: FusionSession) -> dict[str, Any]:
+        """Makes the soup, writes it and its report."""
         start = time.perf_counter()
         self.pool = pool = session.pool(self.cfg.ingredients)
-        bench = session.bench(self.cfg, self._line)
+        bench = session.bench(self.cfg, self.line)
         self.bench, self.evaluator = bench, bench.evaluator
         if bench.rehearsal is not None:
             rule = self.cfg.selection['rule']
@@ -178,10 +131,6 @@ class SoupRunner(ABC):
         return report
 
     def _check_keys(self) -> None:
-        for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
-            if not self.cfg.get(key):
-                raise ConfigError(f'{self.cfg.filename}: {key!r} is missing')
-        check_selection(self.cfg)
         known = {'accept_ties', 'bn_reestimation', *self.soup_keys}
         unknown = sorted(set(self.options) - known)
         if unknown:
@@ -221,7 +170,7 @@ class SoupRunner(ABC):
         rule = self.bench.rule(metric, self.cfg.selection)
         basins = find_basins(points, ingredients, options, metric, rule)
         for number, names in basins.members.items():
-            self._line(f'basin {number}: {", ".join(names)}')
+            self.line(f'basin {number}: {", ".join(names)}')
         return basins
 
     def _ingredients(self, pool: Pool) -> list[Ingredient]:
@@ -233,19 +182,19 @@ class SoupRunner(ABC):
         for name, metrics in self.bench.recorded(pool).items():
             self.candidates.recall(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
-        self._line(
+        self.line(
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
             f' recorded at training on this validation set'
         )
         if any(e.validation not in (None, validation) for e in pool.entries):
-            self._line(
+            self.line(
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
             )
         for trial, reason in pool.failed:
-            self._line(f'note: {trial} is not in the pool, it has failed: {reason}')
+            self.line(f'note: {trial} is not in the pool, it has failed: {reason}')
         if not pool.complete:
-            self._line('note: the generation is not finished, the pool not complete')
+            self.line('note: the generation is not finished, the pool not complete')
         return ingredients
 
     def _check_classes(self, pool: Pool) -> None:
@@ -256,7 +205,7 @@ class SoupRunner(ABC):
             if not check_class_numbering(entry.checkpoint, classes)
         ]
         if other:
-            self._line(
+            self.line(
                 f'note: {other[0]} (one of {len(other)}) was trained with classes of '
                 f'other names than {list(classes)}; make sure they mean the same'
             )
@@ -354,10 +303,7 @@ class SoupRunner(ABC):
             limit = 'at most' if self.cfg.selection['rule'] == 'greater' else 'at least'
             score = f' {self.metric} {limit} {step.bound:.4f}'
         verdict = 'kept' if step.accepted else 'left out'
-        self._line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
-
-    def _line(self, text: str) -> None:
-        say(text, self.console)
+        self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
 
 
 def _hopeless(scorer: Scorer, to_beat: float | None) -> Callable[[float], bool] | None:
