@@ -8,6 +8,7 @@ import pytest
 from mmengine.registry import RUNNERS
 
 from ff_mm.engine.fusion_session import FusionSession
+from ff_mm.engine.passes.evaluation_set import EvaluationSet
 from ff_mm.engine.runners.soup_tree_runner import SoupTreeRunner
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import read_json, write_json
@@ -94,22 +95,35 @@ def test_each_node_is_evaluated_on_each_set(tree_config, gou, small_pool):
             assert found == pytest.approx(metrics[metric], rel=1e-4)
 
 
-def test_equal_recipes_are_one_evaluation_and_none_is_made_twice(tree_config):
+@pytest.fixture
+def passes(monkeypatch):
+    """The sets that were passed over, a pass an entry."""
+    made, plain = [], EvaluationSet._pass
+
+    def count(self, *args):
+        made.append(self.name)
+        return plain(self, *args)
+
+    monkeypatch.setattr(EvaluationSet, '_pass', count)
+    return made
+
+
+def test_equal_recipes_are_one_evaluation_and_none_is_made_twice(tree_config, passes):
     cfg = tree_config(soup_tree=dict(splits=['test']))
-    runner = RUNNERS.build(cfg)
-    tree = runner.run()
+    passes.clear()  # those of the soup
+    tree = RUNNERS.build(cfg).run()
     recipes = {frozenset(node.recipe.items()) for node in by_name(tree).values()}
     # The soup that was made has been evaluated on test before.
-    assert runner.points.passes == len(recipes) - 1
-    again = RUNNERS.build(cfg)
-    assert again.run() == tree
-    assert again.points.passes == 0
+    assert passes == ['test'] * (len(recipes) - 1)
+    assert RUNNERS.build(cfg).run() == tree
+    assert len(passes) == len(recipes) - 1
 
 
-def test_on_validation_all_is_known(tree_config):
-    runner = RUNNERS.build(tree_config(soup_tree=dict(splits=['val'])))
-    tree = runner.run()
-    assert runner.points.passes == 0
+def test_on_validation_all_is_known(tree_config, passes):
+    cfg = tree_config(soup_tree=dict(splits=['val']))
+    passes.clear()
+    tree = RUNNERS.build(cfg).run()
+    assert passes == []
     assert None not in {node.value('loss') for node in by_name(tree).values()}
 
 
