@@ -44,8 +44,12 @@ def test_points_are_shared_out_and_come_to_the_same(analysis_config, tmp_path):
     one = RUNNERS.build(analysis_config('LMCRunner', tmp_path / 'one', **options)).run()
     cfg = analysis_config('LMCRunner', tmp_path / 'two', **options)
     results = make(2, analyse, cfg, str(tmp_path / 'said'))
-    expected = [path.metrics for path in one.paths]
-    assert [metrics for _, metrics in results] == [expected] * 2
+    first, second = (metrics for _, metrics in results)
+    assert first == second
+    # To rounding: this process may compute with more threads.
+    for path, metrics in zip(one.paths, first, strict=True):
+        for ours, theirs in zip(path.metrics, metrics, strict=True):
+            assert theirs == pytest.approx(ours, rel=1e-5)
     passes = [number for number, _ in results]
     # Five pairs of three points between the ends, of which each was made once.
     assert sum(passes) == 3 * len(one.paths) and min(passes) > 0
