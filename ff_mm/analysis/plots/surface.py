@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
+from ff_mm.analysis.plots.legend import legend_below
 from ff_mm.analysis.plots.style import (
     COLOUR_MAP,
     COLOURS,
@@ -302,26 +303,9 @@ def _described(number: int, mark: Mark) -> str:
 def _legend(
     figure: Figure, entries: Sequence[Line2D | Patch], title: str | None
 ) -> None:
-    """A legend below, of as many columns as fit, for which the figure grows."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    for columns in (3, 2, 1):
-        legend = figure.legend(
-            handles=entries,
-            title=title,
-            title_fontsize=_SIZE,
-            loc='outside lower center',
-            ncols=columns,
-            frameon=False,
-            handletextpad=0.3,
-            columnspacing=1.2,
-            labelspacing=0.35,
-        )
-        box = legend.get_window_extent(renderer)
-        if box.width <= figure.bbox.width or columns == 1:
-            break
-        legend.remove()
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + box.height / figure.dpi)
+    """A legend below, of as many columns as fit."""
+    shared = dict(handles=entries, title=title, title_fontsize=_SIZE, handletextpad=0.3)
+    legend_below(figure, [dict(shared, ncols=columns) for columns in (3, 2, 1)])
 
 
 def _place(

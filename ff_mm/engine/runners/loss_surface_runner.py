@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import isfinite
 from typing import Any
 
@@ -158,9 +159,10 @@ class LossSurfaceRunner(PoolAnalysis):
             return list(self.options.models)
         ranked = self._ranked()
         if len(ranked) < wanted:
+            hint = '' if wanted == 1 else '; loss_surface.directions=2 takes one'
             raise ConfigError(
-                f'loss_surface: it takes {wanted} ingredients with a {self.metric}, '
-                f'the pool has {len(ranked)}; loss_surface.directions=2 takes one'
+                f'loss_surface: {wanted} ingredients with a {self.metric} are needed, '
+                f'the pool has {len(ranked)}{hint}'
             )
         best: dict[Any, str] = {}
         for name in ranked:  # of each learning rate the first
@@ -258,13 +260,12 @@ class LossSurfaceRunner(PoolAnalysis):
             own = self.points.digests[name]
             self.points.digests[direction.name] = f'{direction.name}: {own}'
         steps = np.linspace(-options.span, options.span, options.points)
-        shape = [steps.tolist()] * options.directions
-        # Rows first: the last of the axes changes fastest, and is x.
-        places = [tuple(reversed(place)) for place in _product(shape)]
+        # Row by row: the last of the axes changes fastest, and is x.
+        places = product(steps.tolist(), repeat=options.directions)
         return _Grid(
             steps,
             steps if options.directions == 2 else None,
-            [step(directions, place) for place in places],
+            [step(directions, place[::-1]) for place in places],
             [Mark(name, 0.0, 0.0, 'model')],
             [point(self.ingredients, {name: 1.0}, name)],
             axes='step along a random filter-normalized direction',
@@ -275,12 +276,6 @@ class LossSurfaceRunner(PoolAnalysis):
 def _distances(models: Sequence[Ingredient]) -> list[list[float]]:
     weights = [model.in_passing() for model in models]
     return weight_geometry(weights).distances.tolist()
-
-
-def _product(axes: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
-    if len(axes) == 1:
-        return [(x,) for x in axes[0]]
-    return [(y, x) for y in axes[0] for x in axes[1]]
 
 
 def _require(value: Any, key: str, what: str, kind: Any, least: float) -> None:

@@ -10,10 +10,7 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 
-from ff_mm.config import (
-    ood_dataloaders,
-    read_options,
-)
+from ff_mm.config import ood_dataloaders, read_options
 from ff_mm.engine.batch_norm import batch_norm_samples
 from ff_mm.engine.fusion_session import Bench, FusionSession
 from ff_mm.engine.passes.memo import MEMO

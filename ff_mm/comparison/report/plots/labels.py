@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from ff_mm.analysis.plots.legend import legend_below
 from ff_mm.analysis.plots.style import COLOURS
 from ff_mm.comparison.report.plots.style import (
     Point,
@@ -154,24 +155,16 @@ def _inside(axes: Axes, box: Bbox) -> bool:
 def _legend(
     figure: Figure, panels: Mapping[Axes, Sequence[Point]], columns: int
 ) -> None:
-    """A legend below, of as many columns as fit, for which the figure grows."""
+    """A legend below, of as many columns as fit."""
     # A method may be absent from some panels.
     named = {(p.title, p.style): p for points in panels.values() for p in points}
     by_pool = sorted(named.values(), key=lambda p: COLOURS.index(p.style.colour))
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    for number, length in product(range(columns, 0, -1), _LINE_LENGTHS):
-        legend = figure.legend(
+    attempts = (
+        dict(
             handles=[legend_entry(point, length) for point in by_pool],
-            loc='outside lower center',
             ncols=number,
-            frameon=False,
             handlelength=2.4,
-            columnspacing=1.2,
-            labelspacing=0.35,
         )
-        box = legend.get_window_extent(renderer)
-        if box.width <= figure.bbox.width:
-            break
-        legend.remove()
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + box.height / figure.dpi)
+        for number, length in product(range(columns, 0, -1), _LINE_LENGTHS)
+    )
+    legend_below(figure, attempts)
