@@ -13,7 +13,26 @@ check_environment()
 with warnings.catch_warnings():
     # mmcv-lite is what classification needs; mmcv says on import what it is not.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformable')
-    from ff_mm import datasets, engine, evaluation, generation, models
+    from ff_mm import (
+        analysis,
+        comparison,
+        datasets,
+        engine,
+        evaluation,
+        fission,
+        fusion,
+        models,
+    )
 from ff_mm.version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'generation', 'models']
+__all__ = [
+    '__version__',
+    'analysis',
+    'comparison',
+    'datasets',
+    'engine',
+    'evaluation',
+    'fission',
+    'fusion',
+    'models',
+]

@@ -15,8 +15,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config
-from ff_mm.engine.fusion_session import FusionSession
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.fusion.session import FusionSession
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
 from ff_mm.parallel.together import AnotherFailed
@@ -100,7 +100,7 @@ def analyse(runner_type: str, description: str) -> None:
 
     Args:
         runner_type: The registered name of a
-            :class:`~ff_mm.engine.runners.pool_analysis.PoolAnalysis`.
+            :class:`~ff_mm.analysis.pool_analysis.PoolAnalysis`.
         description: What ``--help`` says.
     """
     parser = argparse.ArgumentParser(

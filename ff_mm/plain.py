@@ -79,3 +79,7 @@ def _is_plain_dict(value: dict) -> bool:
         'builtins.dict',
         'collections.OrderedDict',
     )
+
+
+#: In ``gt_score``, beside 1 and 0.
+MISSING = -1

@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.visualization import Visualizer
+from small_pools import *  # noqa: F403
 from toys import toy_config
 
 from ff_mm.config import load_config

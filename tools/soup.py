@@ -14,9 +14,9 @@ import argparse
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
-from ff_mm.analysis.tables import soup_table
-from ff_mm.engine.fusion_session import FusionSession
+from ff_mm.display.tables import soup_table
 from ff_mm.errors import ConfigError
+from ff_mm.fusion.session import FusionSession
 from ff_mm.parallel.team import Team
 
 

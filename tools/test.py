@@ -15,13 +15,13 @@ from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
-from ff_mm.analysis.tables import evaluation_table
-from ff_mm.engine.class_numbering import check_class_numbering
-from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.display.tables import evaluation_table
+from ff_mm.evaluation.fingerprint import check_class_numbering
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import write_json
 from ff_mm.merging import read_state_dict
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.models.head_check import check_head
 
 
 def parse_args() -> argparse.Namespace:

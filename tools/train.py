@@ -27,7 +27,7 @@ from ff_mm.engine.distributed import (
     model_wrapper,
 )
 from ff_mm.errors import ConfigError
-from ff_mm.generation.trial import check_mixed_precision
+from ff_mm.fission.trial import check_mixed_precision
 from ff_mm.parallel.termination import Terminated
 
 

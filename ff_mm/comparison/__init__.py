@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ff_mm.comparison.assessment import assess
+from ff_mm.comparison.comparison_runner import ComparisonRunner
 from ff_mm.comparison.delong import CorrelatedAreas, delong, delong_table
 from ff_mm.comparison.ensemble import logit_ensemble
 from ff_mm.comparison.predictions import (
@@ -13,6 +14,7 @@ from ff_mm.comparison.predictions import (
 from ff_mm.comparison.resampling import Resampling
 
 __all__ = [
+    'ComparisonRunner',
     'CorrelatedAreas',
     'Predictions',
     'PredictionsError',

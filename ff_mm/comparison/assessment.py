@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.comparison.bootstrap import percentile_interval, two_sided_p
 from ff_mm.comparison.predictions import Predictions, require_same_cases
-from ff_mm.comparison.resampling import Resampling
+from ff_mm.comparison.resampling import Resampling, percentile_interval, two_sided_p
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.label import class_names
+from ff_mm.evaluation.metrics.labels import class_names
 from ff_mm.evaluation.prediction_metrics import PredictionMetrics
 from ff_mm.plain import to_plain
 
@@ -28,7 +27,7 @@ def assess(
 
     Cases are resampled by group (:class:`ff_mm.comparison.resampling.Resampling`), with
     the same resamples for all models, so that differences are paired. The intervals are
-    those of percentiles, p values two-sided (:mod:`ff_mm.comparison.bootstrap`).
+    those of percentiles, p values two-sided (:mod:`ff_mm.comparison.resampling`).
 
     A method may have several runs, such as repetitions with other seeds. Its value is
     the mean over them, and the interval is over runs and cases: in each resample as

@@ -10,9 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from ff_mm.comparison.assessment import assess
-from ff_mm.comparison.cost import Cost, mean_cost
 from ff_mm.comparison.delong import delong_table
-from ff_mm.comparison.method import Method
+from ff_mm.comparison.method import Cost, Method, mean_cost
 from ff_mm.comparison.predictions import Predictions
 from ff_mm.comparison.recommendation import Choice, choose, in_words
 from ff_mm.evaluation.prediction_metrics import PredictionMetrics

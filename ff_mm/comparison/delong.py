@@ -17,8 +17,8 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from ff_mm.comparison.predictions import Predictions
-from ff_mm.evaluation.label import against_rest, class_names
-from ff_mm.missing import MISSING
+from ff_mm.evaluation.metrics.labels import against_rest, class_names
+from ff_mm.plain import MISSING
 
 # A variance this much smaller than those that it is the difference of is rounding.
 _ROUNDING = 1e-12

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.label import stack
-from ff_mm.evaluation.score_metric import keep_case
+from ff_mm.evaluation.metrics.base import keep_case
+from ff_mm.evaluation.metrics.labels import stack
 from ff_mm.files import PathLike, atomic_write
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 # What is in a file, as it was saved: other kinds would be cut or parsed into these.
 _KINDS = dict(scores=('f4',), truth=('i8', 'i1'), cases=('U',), groups=('i8',))
@@ -79,7 +79,7 @@ class Predictions:
 
         Args:
             samples: Data samples as dicts, with ``pred_score`` and ``gt_label`` or
-                ``gt_score``, see :meth:`ff_mm.evaluation.score_metric.ScoreMetric.
+                ``gt_score``, see :meth:`ff_mm.evaluation.metrics.base.ScoreMetric.
                 process`.
             cases: What tells the cases apart; None: the ``img_path`` of each sample,
                 or its number where it has none.

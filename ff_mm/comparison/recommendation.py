@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import Any
 
-from ff_mm.analysis.metric_values import shown
 from ff_mm.comparison.report.wording import SIGNIFICANT, metric_title, set_title
+from ff_mm.display.numbers import shown
 from ff_mm.errors import FFMMError
 
 

@@ -131,3 +131,44 @@ def _numbered(predictions: Predictions) -> tuple[np.ndarray, int]:
         return np.arange(len(predictions)), len(predictions)
     names, numbers = np.unique(predictions.groups, return_inverse=True)
     return numbers, len(names)
+
+
+def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Returns the percentile interval (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        values: Of the resamples; NaN are left out.
+        confidence: Such as 0.95, for the quantiles 0.025 and 0.975, between values
+            interpolated linearly.
+
+    Returns:
+        Lower and upper end; NaN if all values are.
+    """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float('nan'), float('nan')
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def two_sided_p(differences: np.ndarray) -> float:
+    """Returns the two-sided p value of the hypothesis that there is no difference.
+
+    It is twice the smaller of (1 + number of differences of at most 0) / (B + 1) and
+    (1 + number of at least 0) / (B + 1), and 1 at most: the level at which the
+    percentile interval just reaches 0 (Efron and Tibshirani 1993, chapter 15; the
+    ones keep it from being 0, Davison and Hinkley 1997, chapter 4). It is 1 where
+    nothing differs, and never less than 2 / (B + 1).
+
+    Args:
+        differences: Of the resamples; NaN are left out, B is the number of others.
+
+    Returns:
+        The p value; NaN if all differences are.
+    """
+    differences = differences[~np.isnan(differences)]
+    number = len(differences)
+    if not number:
+        return float('nan')
+    least = min((differences <= 0).sum(), (differences >= 0).sum())
+    return min(1.0, 2 * (1 + int(least)) / (number + 1))

@@ -5,19 +5,16 @@ from __future__ import annotations
 from ff_mm.datasets.aptos2019 import APTOS2019
 from ff_mm.datasets.checks.check import check_datasets, describe, fingerprint
 from ff_mm.datasets.chexpert import CheXpert
-from ff_mm.datasets.cifar import SplitCIFAR10, SplitCIFAR100
-from ff_mm.datasets.cifar10_1 import CIFAR10_1
+from ff_mm.datasets.cifar import CIFAR10_1, SplitCIFAR10, SplitCIFAR100
 from ff_mm.datasets.digits import Digits
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.eyepacs import EyePACS
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.folders import FolderDataset
 from ff_mm.datasets.ham10000 import HAM10000
-from ff_mm.datasets.image_cache.load_cached_image import LoadCachedImage
-from ff_mm.datasets.image_cache.shrink_image import ShrinkImage
+from ff_mm.datasets.image_cache.transforms import LoadCachedImage, ShrinkImage
 from ff_mm.datasets.medmnist import MedMNIST
-from ff_mm.datasets.messidor import Messidor
-from ff_mm.datasets.messidor2 import Messidor2
+from ff_mm.datasets.messidor import Messidor, Messidor2
 from ff_mm.datasets.mimic_cxr import MIMICCXR
 from ff_mm.datasets.rsna_pneumonia import RSNAPneumonia
 from ff_mm.datasets.split_dataset import Case, SplitDataset

@@ -9,7 +9,7 @@ from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 LABELS = (
     'Atelectasis',

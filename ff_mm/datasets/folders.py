@@ -14,9 +14,9 @@ from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
 from ff_mm.datasets.files.image_paths import images_below, relative_name
 from ff_mm.datasets.split_dataset import Case, SplitDataset
-from ff_mm.datasets.splits.split_words import mark_trainval, split_of
-from ff_mm.datasets.tables.cells import meaning, plain
-from ff_mm.datasets.tables.class_names import settle_classes
+from ff_mm.datasets.splits.split_file import mark_trainval, split_of
+from ff_mm.datasets.tables.table_file import meaning, plain
+from ff_mm.datasets.tables.table_labels import settle_classes
 from ff_mm.errors import ConfigError
 
 

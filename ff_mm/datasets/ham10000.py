@@ -9,8 +9,7 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.split_dataset import Case, SplitDataset
-from ff_mm.datasets.tables.cells import plain
-from ff_mm.datasets.tables.table_file import read_table
+from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')
 

@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
 from ff_mm.datasets.errors import DatasetError, Problems
-from ff_mm.datasets.files.downloading import download
+from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS

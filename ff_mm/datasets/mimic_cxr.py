@@ -13,7 +13,7 @@ from ff_mm.datasets.chest_findings import LABELS, NO_FINDING, ChestFindings
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import walk
 from ff_mm.datasets.split_dataset import Case
-from ff_mm.datasets.splits.split_words import read_splits
+from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
 from ff_mm.datasets.tables.uncertain_labels import Policy
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.splits.split_words import read_splits
-from ff_mm.datasets.tables.cells import plain
-from ff_mm.datasets.tables.table_file import find_column, read_table
+from ff_mm.datasets.splits.split_file import read_splits
+from ff_mm.datasets.tables.table_file import find_column, plain, read_table
 
 #: The International Clinical Diabetic Retinopathy (ICDR) severity scale, 0 to 4.
 GRADES = ('No DR', 'Mild', 'Moderate', 'Severe', 'Proliferative')

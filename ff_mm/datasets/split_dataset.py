@@ -14,9 +14,9 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems, repeated
-from ff_mm.datasets.files.cut_short import file_cut_short
 from ff_mm.datasets.files.dicom import is_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
+from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.files.text import read_lines
 from ff_mm.datasets.splits.split_file import read_split_file
 from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares

@@ -11,13 +11,15 @@ from mmpretrain.registry import DATASETS
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.image_paths import locate_images, relative_name
 from ff_mm.datasets.split_dataset import Case, SplitDataset
-from ff_mm.datasets.splits.split_words import mark_trainval, read_splits
-from ff_mm.datasets.tables.cells import is_empty, meaning, plain
-from ff_mm.datasets.tables.class_names import settle_classes
+from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
 from ff_mm.datasets.tables.row_filter import select_rows
 from ff_mm.datasets.tables.table_description import TableDescription
-from ff_mm.datasets.tables.table_file import Row, read_rows
-from ff_mm.datasets.tables.table_labels import read_label_columns, read_words
+from ff_mm.datasets.tables.table_file import Row, is_empty, meaning, plain, read_rows
+from ff_mm.datasets.tables.table_labels import (
+    read_label_columns,
+    read_words,
+    settle_classes,
+)
 from ff_mm.errors import ConfigError
 
 _SPLIT_MAP = (

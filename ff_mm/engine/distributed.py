@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_distributed
+from mmengine.dist import all_reduce, get_world_size, is_distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ff_mm.config import resolve
@@ -99,3 +99,30 @@ def _learning_rates(cfg: Config, images: int) -> str:
         return 'learning rates are those of the config, not scaled'
     base = scaling['base_batch_size']
     return f'learning rates are scaled by {images} / {base} = {images / base:g}'
+
+
+def any_rank(flag: bool) -> bool:
+    """Says whether a flag is set on any rank; free without a process group.
+
+    A collective: all ranks must call it, in the same order among their collectives.
+
+    Args:
+        flag: What this rank says.
+    """
+    if get_world_size() == 1:
+        return flag
+    # all_reduce takes it to the backend's device and back.
+    answer = torch.tensor([int(flag)])
+    all_reduce(answer, 'max')
+    return bool(answer.item())
+
+
+def is_time_to_agree(batch_idx: int, interval: int) -> bool:
+    """Says whether the ranks ask each other after this iteration.
+
+    Args:
+        batch_idx: The iteration within the epoch, from 0; the same on all ranks.
+        interval: Iterations between two agreements. Without a process group there is
+            nobody to wait for, and every iteration is one.
+    """
+    return get_world_size() == 1 or (batch_idx + 1) % interval == 0

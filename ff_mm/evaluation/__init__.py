@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ff_mm.evaluation.auroc import AUROC
 from ff_mm.evaluation.average_precision import MeanAveragePrecision
-from ff_mm.evaluation.calibration import CalibrationMetric
-from ff_mm.evaluation.multiclass import MulticlassMetric
-from ff_mm.evaluation.multilabel import MultilabelMetric
-from ff_mm.evaluation.validation_loss import ValidationLoss
+from ff_mm.evaluation.metrics.calibration import CalibrationMetric
+from ff_mm.evaluation.metrics.multiclass import MulticlassMetric
+from ff_mm.evaluation.metrics.multilabel import MultilabelMetric
+from ff_mm.evaluation.metrics.validation_loss import ValidationLoss
 
 __all__ = [
     'AUROC',

@@ -10,7 +10,7 @@ from mmpretrain.registry import METRICS
 from sklearn.metrics import roc_auc_score
 
 from ff_mm.evaluation.bounds import AUROCBound
-from ff_mm.evaluation.mean_over_labels import MeanOverLabels
+from ff_mm.evaluation.metrics.ranking import MeanOverLabels
 
 
 @METRICS.register_module()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from ff_mm.evaluation.offline import (
+from ff_mm.evaluation.metrics.offline import (
     build_metrics,
     compute,
     data_sample,
@@ -86,7 +86,7 @@ class PredictionMetrics:
 class ResampledMetrics:
     """The overall metrics of resamples of the cases of one model.
 
-    Overall is what :func:`ff_mm.analysis.metric_values.overall` says, before a prefix
+    Overall is what :func:`ff_mm.display.numbers.overall` says, before a prefix
     is added, if it is a fraction or another float: not what belongs to single classes,
     no matrix and no count.
 

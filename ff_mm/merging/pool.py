@@ -20,7 +20,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
-from ff_mm.merging.pool_manifest import grouping, read_manifest
+from ff_mm.merging.manifest import grouping, read_manifest
 from ff_mm.merging.state_dict import CheckpointError
 
 _HASHERS = 4

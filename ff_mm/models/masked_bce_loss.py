@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ff_mm.errors import ConfigError
-from ff_mm.missing import MISSING
-from ff_mm.models.label_weights import balanced_pos_weights, rarity_weights
-from ff_mm.models.missing_labels import check_scores
+from ff_mm.models.label_weights import (
+    balanced_pos_weights,
+    check_scores,
+    rarity_weights,
+)
+from ff_mm.plain import MISSING
 
 _REDUCTIONS = ('sum_of_label_means', 'mean')
 # What a weight may be called in a config -> how it comes of the training labels.

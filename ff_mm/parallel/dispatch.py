@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ff_mm.parallel.claim import Holder
 from ff_mm.parallel.team import Team
@@ -192,3 +192,28 @@ def _taken(task_id: str) -> str:
 
 def _settled(task_id: str) -> str:
     return f'settled/{task_id}'
+
+
+T = TypeVar('T')
+
+
+def write_until_current(read: Callable[[], T], write: Callable[[T], None]) -> T:
+    """Writes a summary of files that other processes write, and is not overtaken.
+
+    Whoever writes an old state over a new one sees it afterwards and writes again. So
+    once all are done, the summary is that of the last state, without any lock.
+
+    Args:
+        read: Returns the state of the files.
+        write: Writes the summary, atomically.
+
+    Returns:
+        The state that was written last.
+    """
+    state = read()
+    while True:
+        write(state)
+        now = read()
+        if now == state:
+            return state
+        state = now

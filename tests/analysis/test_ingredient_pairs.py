@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from ff_mm.analysis.ingredient_pairs import Pair, all_pairs, choose, ends, kinds
+from ff_mm.analysis.pairs import Pair, all_pairs, choose, ends, kinds
 from ff_mm.errors import ConfigError
 
 

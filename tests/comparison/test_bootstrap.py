@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ff_mm.comparison.bootstrap import percentile_interval, two_sided_p
+from ff_mm.comparison.resampling import percentile_interval, two_sided_p
 
 values = arrays(np.float64, st.integers(1, 200), elements=st.floats(-1, 1))
 

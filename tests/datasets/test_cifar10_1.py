@@ -6,8 +6,7 @@ from array_files import pixels, write_cifar10
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets import DatasetError, check_datasets
-from ff_mm.datasets.cifar import SplitCIFAR10
-from ff_mm.datasets.cifar10_1 import CIFAR10_1
+from ff_mm.datasets.cifar import CIFAR10_1, SplitCIFAR10
 
 
 def write(folder, version='v6', count=4):

@@ -6,7 +6,7 @@ import pytest
 from fundus_files import PIXELS, problems_of, values, write_grades, write_images
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.messidor2 import Messidor2
+from ff_mm.datasets.messidor import Messidor2
 
 COLUMNS = 'image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable'
 

@@ -15,11 +15,11 @@ from own_files import COLUMNS, clinic_rows, write_clinic
 
 from ff_mm.config import load_config, ood_dataloaders, resolve
 from ff_mm.datasets.checks.check import check_datasets
+from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folders import FolderDataset
 from ff_mm.datasets.table import TableDataset
 from ff_mm.datasets.tables.table_description import TableDescription
 from ff_mm.errors import FFMMError
-from ff_mm.models.head_check import check_head
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'own_data.md').read_text(encoding='utf-8')

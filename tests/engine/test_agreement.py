@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from toys import toy_config
 
 from ff_mm.engine import QuietRunner
-from ff_mm.engine.agreement import any_rank, is_time_to_agree
+from ff_mm.engine.distributed import any_rank, is_time_to_agree
 from ff_mm.engine.hooks.resume_state_hook import find_state
 from ff_mm.errors import TrialDiverged
 from ff_mm.files import read_json, write_json

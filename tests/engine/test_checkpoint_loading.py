@@ -6,7 +6,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from ff_mm.engine import checkpoint_loading
+from ff_mm.engine import checkpoint_io
 from ff_mm.merging import CheckpointError
 
 
@@ -83,6 +83,6 @@ def test_downloads_are_read_without_running_code(monkeypatch, scheme):
         calls.append((url, options['weights_only']))
         return dict(state_dict=nn.Linear(1, 1).state_dict())
 
-    monkeypatch.setattr(checkpoint_loading, 'load_state_dict_from_url', download)
+    monkeypatch.setattr(checkpoint_io, 'load_state_dict_from_url', download)
     load_checkpoint(nn.Linear(1, 1), f'{scheme}://example.org/model.pth')
     assert calls == [(f'{scheme}://example.org/model.pth', True)]

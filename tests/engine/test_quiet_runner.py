@@ -12,7 +12,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from mmengine.visualization import Visualizer
 
-from ff_mm.engine.shared_datasets import forget_datasets
+from ff_mm.datasets.sharing import forget_datasets
 
 LOGGING = dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1))
 

@@ -4,7 +4,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from ff_mm.datasets import DatasetError
-from ff_mm.engine.worker_errors import own_words
+from ff_mm.engine.mmengine_patches import own_words
 from ff_mm.errors import ConfigError, FFMMError
 
 

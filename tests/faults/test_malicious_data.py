@@ -17,7 +17,7 @@ from mmpretrain.registry import DATASETS
 from ff_mm.datasets import DatasetError, check_datasets
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files import text
-from ff_mm.datasets.files.cut_short import file_cut_short
+from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.image_cache.part import Part
 from ff_mm.datasets.medmnist import MedMNIST
 from ff_mm.datasets.rsna_pneumonia import _read_mapping

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ff_mm.generation.ingredient_file import write_ingredient
+from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.merging.pool import read_pool
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'gog_digits_resnet18.py'

@@ -14,8 +14,8 @@ from mmpretrain.registry import MODELS
 
 from ff_mm.comparison import Predictions, PredictionsError
 from ff_mm.datasets.errors import DatasetError
-from ff_mm.datasets.image_cache.record_file import Record, RecordFile, write_records
-from ff_mm.engine.passes.memo import EvaluationMemo
+from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
+from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.merging import CheckpointError
 from ff_mm.models.starting_weights import check_starting_weights
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ff_mm.merging import block_sum
+from ff_mm.merging import mean as mean_module
 from ff_mm.merging.mean import RunningMean
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -254,8 +254,8 @@ def test_blocks_of_any_size_and_strides_make_the_same_mean(shapes, dtype, size, 
     whole.add(models[0])
     whole.add(models[1], 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block_sum, '_BLOCK', size)
-        patch.setattr(block_sum, '_SLAB', 3 * size)
+        patch.setattr(mean_module, '_BLOCK', size)
+        patch.setattr(mean_module, '_SLAB', 3 * size)
         generator = torch.Generator().manual_seed(0)
         strided = [random_model(shapes, generator, dtype, last) for _ in range(3)]
         mean = RunningMean()
@@ -345,7 +345,7 @@ class Allocations(TorchDispatchMode):
 
 @pytest.mark.parametrize('channels_last', [False, True])
 def test_nothing_larger_than_a_block_is_allocated(monkeypatch, channels_last):
-    monkeypatch.setattr(block_sum, '_BLOCK', 100)
+    monkeypatch.setattr(mean_module, '_BLOCK', 100)
     generator = torch.Generator().manual_seed(0)
     shapes = [(40, 30, 3, 3), (500, 70), (9,)]
     models = [

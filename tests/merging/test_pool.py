@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
+from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.generation.ingredient_file import write_ingredient
 from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
 from ff_mm.merging.pool import read_pool
 

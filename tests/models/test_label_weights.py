@@ -6,8 +6,12 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from ff_mm.datasets import DatasetError
-from ff_mm.models.label_weights import balanced_pos_weights, rarity_weights
-from ff_mm.models.missing_labels import check_scores, count_labels
+from ff_mm.models.label_weights import (
+    balanced_pos_weights,
+    check_scores,
+    count_labels,
+    rarity_weights,
+)
 
 # Positives 3, 1, 0 and 1.5; negatives 1, 1, 2 and 0.5.
 SCORES = torch.tensor(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ff_mm.generation import FGGPlan, Ledger
-from ff_mm.generation.comparable import comparable
+from ff_mm.fission import FGGPlan, Ledger
+from ff_mm.fission.ledger import comparable
 from ff_mm.parallel.claim import Claim
 from ff_mm.parallel.dispatch import Dispatch, Task, chains
 from ff_mm.parallel.team import Team

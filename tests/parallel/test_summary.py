@@ -1,6 +1,6 @@
 """A summary of what several processes write is never left old."""
 
-from ff_mm.parallel.summary import write_until_current
+from ff_mm.parallel.dispatch import write_until_current
 
 
 def test_what_changes_while_it_is_written_is_written_too():

@@ -5,8 +5,7 @@ import os
 import pytest
 
 from ff_mm.errors import ConfigError
-from ff_mm.parallel.launching import set_environment
-from ff_mm.parallel.team import Team
+from ff_mm.parallel.team import Team, set_environment
 
 
 def take_numbers(team):

@@ -10,7 +10,7 @@ import time
 import pytest
 from torch.utils.data import DataLoader
 
-from ff_mm.engine.enduring_workers import make_workers_endure
+from ff_mm.engine.hooks.termination_hook import make_workers_endure
 from ff_mm.parallel import termination
 from ff_mm.parallel.termination import (
     Terminated,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ff_mm.analysis.connectivity.lmc_runner import LMCOptions
+from ff_mm.analysis.loss_surface.loss_surface_runner import LossSurfaceOptions
+from ff_mm.analysis.soup_tree.soup_tree_runner import SoupTreeOptions
+from ff_mm.analysis.trajectory.trajectory_runner import TrajectoryOptions
 from ff_mm.config import load_config
-from ff_mm.engine.runners.lmc_runner import LMCOptions
-from ff_mm.engine.runners.loss_surface_runner import LossSurfaceOptions
-from ff_mm.engine.runners.soup_tree_runner import SoupTreeOptions
-from ff_mm.engine.runners.trajectory_runner import TrajectoryOptions
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = dict(

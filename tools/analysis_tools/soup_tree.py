@@ -7,7 +7,7 @@ Reads the report.json that tools/soup.py has left in the work directory, and nee
 nothing else: no data, no network. What else the parts reach, on which sets, is
 evaluated by --cfg-options soup_tree.splits="[val,test,ood/messidor]"
 soup_tree.metrics="[macro_recall,loss]"; see SoupTreeOptions in
-ff_mm/engine/runners/soup_tree_runner.py. The same command goes on where it was
+ff_mm/analysis/soup_tree/soup_tree_runner.py. The same command goes on where it was
 interrupted. With several processes:
 
 tools/dist.sh analysis_tools/soup_tree.py GPUS CONFIG --launcher pytorch

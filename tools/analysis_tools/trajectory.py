@@ -7,7 +7,7 @@ learning rate over the epochs of bases and fissions, distances and directions of
 ingredients in weight space, and how differently they predict. What is looked at is said
 by --cfg-options trajectory.split=test trajectory.trials="[fission_lr0.001]"
 trajectory.origin=start.pth; see TrajectoryOptions in
-ff_mm/engine/runners/trajectory_runner.py. The same command goes on where it was
+ff_mm/analysis/trajectory/trajectory_runner.py. The same command goes on where it was
 interrupted. With several processes:
 
 tools/dist.sh analysis_tools/trajectory.py GPUS CONFIG --launcher pytorch

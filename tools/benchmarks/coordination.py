@@ -38,8 +38,8 @@ from measuring import ROOT, machine, show, spread, write
 
 from ff_mm.config import load_config
 from ff_mm.files import read_json, write_json
-from ff_mm.generation import GridSearchPlan, Ledger, Trial
-from ff_mm.generation.manifest import write_manifest
+from ff_mm.fission import GridSearchPlan, Ledger, Trial
+from ff_mm.fission.manifest import write_manifest
 from ff_mm.parallel.dispatch import Dispatch, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import together

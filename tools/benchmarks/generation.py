@@ -29,7 +29,7 @@ from mmengine.registry import TASK_UTILS
 from stock import NETWORKS, benchmark_config, build_datasets, make_images, stock_config
 
 from ff_mm.files import read_json
-from ff_mm.generation import Trial
+from ff_mm.fission import Trial
 
 STOCK_TOOL = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
 STOCK, PLAIN, OPTIONS = 'MMPretrain, one by one', 'ff_mm', 'ff_mm with options'

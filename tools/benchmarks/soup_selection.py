@@ -28,7 +28,7 @@ from measuring import Child, in_child, machine, repeat, run_child, show, spread,
 
 import ff_mm  # noqa: F401
 from ff_mm.config import load_config
-from ff_mm.engine.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import read_json
 
 HERE = Path(__file__).resolve().parent

@@ -36,7 +36,7 @@ from stock import NETWORKS, benchmark_config, build_datasets, make_images, stock
 
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.engine import QuietRunner
-from ff_mm.generation import trial_config
+from ff_mm.fission import trial_config
 
 STOCK, PLAIN = 'MMPretrain', 'ff_mm'
 _CHANNELS_LAST = {'channels_last': True}

@@ -17,9 +17,9 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
-from ff_mm.analysis.dataset_table import dataset_table
 from ff_mm.config import load_config, resolve
 from ff_mm.datasets.checks.inspection import dataset_configs, inspect_datasets
+from ff_mm.datasets.checks.report import dataset_table
 from ff_mm.files import write_json
 
 

@@ -15,8 +15,8 @@ import sys
 import time
 
 from ff_mm import cli
-from ff_mm.analysis.resize_summary import resize_summary
 from ff_mm.datasets.resizing.resizing import ResizeOptions, resize_dataset
+from ff_mm.datasets.resizing.summary import resize_summary
 from ff_mm.errors import ConfigError
 
 

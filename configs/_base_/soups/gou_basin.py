@@ -8,6 +8,6 @@ soup = dict(
     group_by='basin',
     # Within a basin no two models have a barrier of the loss above this: a tenth of a
     # nat. tools/analysis_tools/lmc.py shows what there is. The other keys are those of
-    # BasinOptions in ff_mm/engine/basins.py.
+    # BasinOptions in ff_mm/fusion/basins.py.
     basins=dict(threshold=0.1),
 )

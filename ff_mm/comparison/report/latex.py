@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import DataRow, Line, TableFormat, tabulate
 
-from ff_mm.comparison.report.table import Cell, Table
+from ff_mm.comparison.report.tables import Cell, Table
 
 # The format of tabulate's own name would escape what makes cells bold.
 _BOOKTABS = TableFormat(

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ff_mm.comparison.report.table import Cell, Table
+from ff_mm.comparison.report.tables import Cell, Table
 from ff_mm.comparison.report.wording import metric_title
 
 # What would end a cell or become markup. Underscores inside words are left alone.

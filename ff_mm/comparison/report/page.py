@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ff_mm.comparison.report.plots import Plot, inline_svg
-from ff_mm.comparison.report.table import Table
+from ff_mm.comparison.report.tables import Table
 from ff_mm.comparison.report.wording import metric_title, percent, set_title
 
 _TEMPLATE = 'page.html.j2'

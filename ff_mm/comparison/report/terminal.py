@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ff_mm.analysis.progress import make_console, say
-from ff_mm.comparison.report.table import Cell
-from ff_mm.comparison.report.tables import main_table
+from ff_mm.comparison.report.tables import Cell, main_table
+from ff_mm.display.console import make_console, say
 
 
 def comparison_table(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ff_mm.datasets.checks.image_facts import ImageFacts
 from ff_mm.datasets.checks.label_counts import LabelCounts
 from ff_mm.datasets.errors import Problems
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 
 class Entry(NamedTuple):

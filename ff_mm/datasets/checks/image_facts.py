@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ff_mm.datasets.checks.check import hash_pixels
-from ff_mm.datasets.files.cut_short import cut_short, first_line
 from ff_mm.datasets.files.dicom import is_dicom
+from ff_mm.datasets.files.image_paths import cut_short, first_line
 
 Loader = Callable[[dict], dict | None]
 

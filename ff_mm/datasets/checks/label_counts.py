@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 
 class LabelCounts:

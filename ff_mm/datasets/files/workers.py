@@ -17,8 +17,8 @@ from typing import TypeVar
 import cv2
 from rich.console import Console
 
-from ff_mm.analysis.count_progress import CountProgress
-from ff_mm.analysis.progress import make_console
+from ff_mm.display.console import make_console
+from ff_mm.display.progress import CountProgress
 from ff_mm.errors import FFMMError
 
 T = TypeVar('T')

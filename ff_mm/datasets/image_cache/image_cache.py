@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,74 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from rich.console import Console
 
-from ff_mm.analysis.progress import duration, say
 from ff_mm.datasets.checks.check import data_infos
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.workers import track
-from ff_mm.datasets.image_cache.options import read_options
 from ff_mm.datasets.image_cache.part import Part
-from ff_mm.datasets.image_cache.pipelines import fixed_steps, inner_datasets, name_of
-from ff_mm.datasets.image_cache.record_file import Record, RecordFile, write_records
+from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
+from ff_mm.datasets.image_cache.transforms import fixed_steps, inner_datasets, name_of
+from ff_mm.display.console import duration, say
+from ff_mm.errors import ConfigError
 from ff_mm.parallel.claim import Claim
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """How images are cached.
+
+    Attributes:
+        short_side: To which training images are shrunk once, in pixels; smaller ones
+            stay as they are. None: at the size that they have.
+        dir: Folder in which the cache is made, such as a faster disk. None: the work
+            directory.
+
+    Raises:
+        ConfigError: A value that is none of these.
+    """
+
+    short_side: int | None = None
+    dir: str | None = None
+
+    def __post_init__(self) -> None:
+        side = self.short_side
+        if side is not None and (type(side) is not int or side < 1):
+            raise ConfigError(
+                f'cache_images.short_side={side!r}: expected a number of pixels'
+            )
+        if self.dir is not None and not isinstance(self.dir, str):
+            raise ConfigError(f'cache_images.dir={self.dir!r}: expected a folder')
+
+
+def read_options(value: Any) -> CacheOptions | None:
+    """Reads the key ``cache_images`` of a config.
+
+    Args:
+        value: True; or a dict with ``short_side`` or ``dir`` or both. False, None or an
+            empty dict: nothing is cached. (An empty dict is what ``--cfg-options
+            cache_images.short_side=256`` can be merged into.)
+
+    Returns:
+        The options, or None.
+
+    Raises:
+        ConfigError: Something else, or a key that does not exist.
+    """
+    if not value:
+        return None
+    if value is True:
+        return CacheOptions()
+    known = [field.name for field in fields(CacheOptions)]
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f'cache_images={value!r}: expected True, False or a dict of {known}'
+        )
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise ConfigError(
+            f'cache_images: unknown key {unknown[0]!r}, there are {known}'
+        )
+    return CacheOptions(**value)
+
 
 _FOLDER = 'image_cache'
 _LOADERS = ('train', 'val')
@@ -45,12 +105,12 @@ class ImageCache:
     what it is without the cache. Images that lie in arrays are not touched.
 
     With ``short_side`` training images are shrunk on the way, see
-    :class:`ff_mm.datasets.image_cache.shrink_image.ShrinkImage`, as if that step stood
+    :class:`ff_mm.datasets.image_cache.transforms.ShrinkImage`, as if that step stood
     in the pipeline. Validation images are not, so that its metrics mean the same.
 
     Args:
         option: The key ``cache_images`` of a config, see
-            :func:`ff_mm.datasets.image_cache.options.read_options`.
+            :func:`ff_mm.datasets.image_cache.image_cache.read_options`.
         work_dir: Of the run.
         console: Where to say what is done.
 

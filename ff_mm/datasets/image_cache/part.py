@@ -17,10 +17,9 @@ import PIL
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from ff_mm.datasets.files.cut_short import file_cut_short
-from ff_mm.datasets.image_cache.load_cached_image import make_record, run_steps
-from ff_mm.datasets.image_cache.pipelines import name_of
-from ff_mm.datasets.image_cache.record_file import Record
+from ff_mm.datasets.files.image_paths import file_cut_short
+from ff_mm.datasets.image_cache.store import Record
+from ff_mm.datasets.image_cache.transforms import make_record, name_of, run_steps
 from ff_mm.environment import installed
 
 _FORMAT = 1

@@ -5,15 +5,69 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from mmengine.dataset import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems
-from ff_mm.datasets.splits.split_words import read_splits
 from ff_mm.datasets.tables.table_file import find_column, read_table
 from ff_mm.files import atomic_write
+
+#: Word, in lower case -> our name of the split.
+_SPLIT_NAMES = {
+    'train': 'train',
+    'training': 'train',
+    'val': 'val',
+    'valid': 'val',
+    'validate': 'val',
+    'validation': 'val',
+    'dev': 'val',
+    'test': 'test',
+    'testing': 'test',
+}
+
+
+def split_of(word: str) -> str:
+    """Gives the split for which a word as valid, Test or TRAINING stands, else ''."""
+    return _SPLIT_NAMES.get(word.strip().lower(), '')
+
+
+def read_splits(
+    words: Sequence[str],
+    places: Sequence[str],
+    source: str,
+    problems: Problems,
+    remedy: str = 'Correct them.',
+) -> list[str]:
+    """Gives the split for which each word stands.
+
+    Args:
+        words: As valid, Test or TRAINING.
+        places: Where each stands, for messages.
+        source: What they are from, for messages: ``"column 'fold' of 'cases.csv'"``.
+        problems: Takes a note of other words, each with its first place.
+        remedy: What to do about these.
+
+    Returns:
+        ``'train'``, ``'val'`` or ``'test'`` for each; ``''`` for other words.
+    """
+    splits = {word: split_of(word) for word in words}
+    first = dict(zip(reversed(words), reversed(places), strict=True))
+    problems.found(
+        f'words in {source} that name no split',
+        [f'{first[word]}: {word!r}' for word, split in splits.items() if not split],
+        f'Known are train, val (valid, validation, dev) and test. {remedy}',
+    )
+    return [splits[word] for word in words]
+
+
+def mark_trainval(splits: Sequence[str]) -> list[str]:
+    """Says ``'trainval'`` for train if there is no val, which is then cut off it."""
+    if 'val' in splits:
+        return list(splits)
+    return ['trainval' if split == 'train' else split for split in splits]
+
 
 #: Columns that may name the image, the first that is there counts.
 IMAGE_COLUMNS = (

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.tables.cells import is_number
-from ff_mm.datasets.tables.table_file import Row
+from ff_mm.datasets.tables.table_file import Row, is_number
 from ff_mm.errors import ConfigError
 
 _KEYS = ('min', 'max', 'exclude')

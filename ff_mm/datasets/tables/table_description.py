@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ff_mm.datasets.splits.splitting import SPLITS
-from ff_mm.datasets.tables.cells import plain
-from ff_mm.datasets.tables.nearest import with_nearest
 from ff_mm.datasets.tables.row_filter import Condition, read_filter
+from ff_mm.datasets.tables.table_file import plain, with_nearest
 from ff_mm.datasets.tables.uncertain_labels import check_policy
 from ff_mm.errors import ConfigError
 

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.text import read_text
-from ff_mm.datasets.tables.nearest import nearest, with_nearest
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Gives the known name that is most like another, None if none is like it.
+
+    Upper and lower case do not matter.
+    """
+    folded = {other.casefold(): other for other in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return folded[close[0]] if close else None
+
+
+def with_nearest(name: str, known: Iterable[str]) -> str:
+    """Quotes a name that is not known: ``"'Patient' (did you mean 'patient_id'?)"``."""
+    other = nearest(name, known)
+    return f'{name!r} (did you mean {other!r}?)' if other else repr(name)
+
 
 # What a csv of this world puts between two cells; a comma where nothing tells.
 _DELIMITERS = ',;\t'
@@ -250,3 +267,45 @@ def _rows(
             padded = line + [''] * (len(names) - len(line))
             cells = {name: padded[i].strip() for name, i in places.items()}
             yield Row(f'row {number}', cells)
+
+
+# What R, pandas and spreadsheets write where nothing is known. Not 'none', which is
+# a finding.
+_EMPTY = ('', 'nan', 'na', 'n/a', '#n/a', 'null')
+
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)')
+_WHOLE = re.compile(r'([+-]?\d+)\.0*')
+
+
+def plain(value: object) -> str:
+    """Gives a cell, or a value of a config, as text: 1.0, 1 and ``' 1'`` are ``'1'``.
+
+    A column of whole numbers of which one is missing comes out of pandas as floats.
+    """
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole.group(1) if whole else text
+
+
+def is_empty(cell: str) -> bool:
+    """Whether a cell says that nothing is known."""
+    return cell.strip().lower() in _EMPTY
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number as 7, 007, -1.5 or .5."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def meaning(cell: str, meanings: dict[str, str | None]) -> str | None:
+    """Gives what a cell, or the name of a folder, stands for.
+
+    Args:
+        cell: As it is there.
+        meanings: Word -> what it stands for, or None: for nothing. Every other word
+            stands for itself. ``''`` is any cell that :func:`is_empty`.
+    """
+    word = plain(cell)
+    if word not in meanings and is_empty(word):
+        word = ''
+    return meanings.get(word, word)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.tables.cells import is_empty, plain
-from ff_mm.missing import MISSING
+from ff_mm.datasets.tables.table_file import is_empty, plain
+from ff_mm.plain import MISSING
 
 #: Policy -> the score of a label that the report leaves uncertain. The names are those
 #: of the CheXpert paper (U-Ignore, U-Zeros, U-Ones).

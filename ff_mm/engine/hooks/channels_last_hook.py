@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.utils import apply_to
 
-from ff_mm.generation.ingredient_file import in_default_layout
+from ff_mm.engine.ingredient_file import in_default_layout
 
 
 @HOOKS.register_module()

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ff_mm.engine.agreement import any_rank, is_time_to_agree
+from ff_mm.engine.distributed import any_rank, is_time_to_agree
 from ff_mm.errors import TrialDiverged
 
 _KEY = 'losses_not_finite'

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.errors import ConfigError
+from ff_mm.models.label_weights import check_scores, count_labels
 from ff_mm.models.masked_bce_loss import MaskedBCELoss
-from ff_mm.models.missing_labels import check_scores, count_labels
 
 
 @HOOKS.register_module()

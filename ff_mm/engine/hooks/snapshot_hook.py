@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.registry import HOOKS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner, ValLoop
 
+from ff_mm.engine.ingredient_file import model_weights, write_ingredient
 from ff_mm.engine.schedulers import CyclicalParamScheduler
-from ff_mm.engine.snapshot_val_loop import SnapshotValLoop
 from ff_mm.errors import ConfigError
-from ff_mm.generation.ingredient_file import model_weights, write_ingredient
+
+
+@LOOPS.register_module()
+class SnapshotValLoop(ValLoop):
+    """:class:`ValLoop` that passes over epochs without a snapshot.
+
+    The metrics of a fission's other epochs decide nothing: its schedule alone says
+    which weights are kept. Use it as ``val_cfg=dict(type='SnapshotValLoop')`` together
+    with :class:`SnapshotHook`, and leave ``train_cfg.val_interval`` at 1.
+
+    Args:
+        *args: Those of :class:`mmengine.runner.ValLoop`.
+        **kwargs: Those of :class:`mmengine.runner.ValLoop`.
+
+    Attributes:
+        epochs: Those to validate, counted from 1; :class:`SnapshotHook` sets them
+            before training. None: whenever the loop is run.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.epochs: Sequence[int] | None = None
+
+    def run(self) -> dict[str, float]:
+        """Validates, if the epoch just trained ends in a snapshot.
+
+        Returns:
+            The metrics; none for an epoch that is passed over, of which no hook hears.
+        """
+        if self.epochs is not None and self.runner.epoch not in self.epochs:
+            return {}
+        return super().run()
+
 
 _KEY = 'snapshots'
 

@@ -8,8 +8,8 @@ from mmengine.optim import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.registry import PARAM_SCHEDULERS
 
+from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import ConfigError
-from ff_mm.generation.cycle import Cycle
 
 INF = int(1e9)
 
@@ -18,9 +18,9 @@ INF = int(1e9)
 class CyclicalParamScheduler(_ParamScheduler):
     """A parameter that falls and rises linearly between two values, again and again.
 
-    The values are those of :class:`ff_mm.generation.cycle.Cycle`, with steps counted
-    from ``begin``. They are computed in closed form, so nothing accumulates, and a
-    minimum is known from the step count alone (see :meth:`minima_between`).
+    The values are those of :class:`ff_mm.engine.schedulers.cycle.Cycle`, with steps
+    counted from ``begin``. They are computed in closed form, so nothing accumulates,
+    and a minimum is known from the step count alone (see :meth:`minima_between`).
 
     ``phase=0.25`` is what the FissionFusion authors' code does, which counts epochs
     from 1: a run of 17 epochs with a cycle of 4 has its minima at the ends of epochs

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ff_mm.evaluation.bounds.bound import MARGIN, Bound
-from ff_mm.evaluation.label import stack
-from ff_mm.evaluation.score_metric import Case
-from ff_mm.missing import MISSING
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.labels import stack
+from ff_mm.plain import MISSING
 
-#: Function of truth and scores, as :func:`ff_mm.evaluation.label.stack` gives them, ->
-#: cost of each case, summed over its known labels, of shape (cases,). NaN where the
-#: metric would not accept the scores.
+#: Function of truth and scores, as :func:`ff_mm.evaluation.metrics.labels.stack` gives
+#: them, -> cost of each case, summed over its known labels, of shape (cases,). NaN
+#: where the metric would not accept the scores.
 Costs = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 

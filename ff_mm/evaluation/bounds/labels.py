@@ -8,9 +8,9 @@ import numpy as np
 
 from ff_mm.evaluation.bounds.bound import Bound
 from ff_mm.evaluation.bounds.error_counts import RATES, ErrorCounts
-from ff_mm.evaluation.label import stack
-from ff_mm.evaluation.score_metric import Case
-from ff_mm.missing import MISSING
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.labels import stack
+from ff_mm.plain import MISSING
 
 
 class LabelBound(Bound):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ff_mm.evaluation.bounds.bound import MARGIN, Bound
-from ff_mm.evaluation.label import against_rest, stack
-from ff_mm.evaluation.score_metric import Case
-from ff_mm.missing import MISSING
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.labels import against_rest, stack
+from ff_mm.plain import MISSING
 
 
 class RankedLabel:

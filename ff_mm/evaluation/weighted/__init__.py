@@ -13,10 +13,10 @@ from mmengine.evaluator import BaseMetric
 
 from ff_mm.evaluation.auroc import AUROC
 from ff_mm.evaluation.average_precision import MeanAveragePrecision
-from ff_mm.evaluation.calibration import CalibrationMetric
-from ff_mm.evaluation.multiclass import MulticlassMetric
-from ff_mm.evaluation.multilabel import MultilabelMetric
-from ff_mm.evaluation.validation_loss import ValidationLoss
+from ff_mm.evaluation.metrics.calibration import CalibrationMetric
+from ff_mm.evaluation.metrics.multiclass import MulticlassMetric
+from ff_mm.evaluation.metrics.multilabel import MultilabelMetric
+from ff_mm.evaluation.metrics.validation_loss import ValidationLoss
 from ff_mm.evaluation.weighted.classes import WeightedClassScores
 from ff_mm.evaluation.weighted.costs import WeightedCalibration, WeightedLoss
 from ff_mm.evaluation.weighted.labels import WeightedLabelScores

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ff_mm.evaluation.multiclass import MulticlassMetric
+from ff_mm.evaluation.metrics.multiclass import MulticlassMetric
 from ff_mm.evaluation.weighted.rates import rate
 from ff_mm.evaluation.weighted.weighted_metric import quotient
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ff_mm.evaluation.calibration import (
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.calibration import (
     CalibrationMetric,
     bin_numbers,
     squared_errors,
 )
-from ff_mm.evaluation.label import stack
-from ff_mm.evaluation.score_metric import Case
-from ff_mm.evaluation.validation_loss import ValidationLoss, cross_entropy
+from ff_mm.evaluation.metrics.labels import stack
+from ff_mm.evaluation.metrics.validation_loss import ValidationLoss, cross_entropy
 from ff_mm.evaluation.weighted.weighted_metric import quotient
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 
 class WeightedLoss:
@@ -65,7 +65,7 @@ class _MeanOverKnown:
     A cost is never negative and has one part. The calibration error has a part a bin.
 
     Args:
-        truth: As :func:`ff_mm.evaluation.label.stack` gives it.
+        truth: As :func:`ff_mm.evaluation.metrics.labels.stack` gives it.
         scores: Likewise.
         parts: What each case adds, of shape (cases, parts).
     """

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ff_mm.evaluation.label import stack
-from ff_mm.evaluation.multilabel import MultilabelMetric
-from ff_mm.evaluation.score_metric import Case
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.labels import stack
+from ff_mm.evaluation.metrics.multilabel import MultilabelMetric
 from ff_mm.evaluation.weighted.rates import rate
 from ff_mm.evaluation.weighted.weighted_metric import quotient
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 
 class WeightedLabelScores:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ff_mm.evaluation.label import against_rest, stack
-from ff_mm.evaluation.mean_over_labels import MeanOverLabels
-from ff_mm.evaluation.score_metric import Case
+from ff_mm.evaluation.metrics.base import Case
+from ff_mm.evaluation.metrics.labels import against_rest, stack
+from ff_mm.evaluation.metrics.ranking import MeanOverLabels
 from ff_mm.evaluation.weighted.weighted_metric import quotient
-from ff_mm.missing import MISSING
+from ff_mm.plain import MISSING
 
 
 class Ranking:
@@ -62,7 +62,7 @@ class Ranking:
 
 
 class WeightedRanks(ABC):
-    """The mean over labels of a metric of :mod:`ff_mm.evaluation.mean_over_labels`.
+    """The mean over labels of a metric of :mod:`ff_mm.evaluation.metrics.ranking`.
 
     Cases are sorted once; a resample only changes how much each of them counts.
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.offline import silence
+from ff_mm.evaluation.metrics.offline import silence
 from ff_mm.evaluation.weighted.weighted_metric import overall_floats
 
 

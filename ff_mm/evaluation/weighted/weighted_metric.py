@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from ff_mm.analysis.metric_values import overall
+from ff_mm.display.numbers import overall
 from ff_mm.plain import to_plain
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ff_mm.datasets.files.cut_short import cut_short, file_cut_short
+from ff_mm.datasets.files.image_paths import cut_short, file_cut_short
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
 

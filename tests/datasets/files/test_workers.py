@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from ff_mm.analysis import count_progress
 from ff_mm.datasets.files.workers import WorkerError, track
+from ff_mm.display import progress
 
 
 def silent(terminal=False):
@@ -63,7 +63,7 @@ def test_a_worker_that_dies_is_one_line_with_a_remedy():
 
 
 def test_a_log_file_gets_a_line_for_each_tenth(monkeypatch):
-    monkeypatch.setattr(count_progress, '_SECONDS_BETWEEN_LINES', 0)
+    monkeypatch.setattr(progress, '_SECONDS_BETWEEN_LINES', 0)
     console = silent()
     list(track(square, range(50), 50, 1, 'resizing', console))
     lines = console.file.getvalue().splitlines()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from ff_mm.datasets.image_cache.options import CacheOptions, read_options
+from ff_mm.datasets.image_cache.image_cache import CacheOptions, read_options
 from ff_mm.errors import ConfigError
 
 

@@ -32,7 +32,7 @@ from mmpretrain.registry import TRANSFORMS
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.image_cache import image_cache
-from ff_mm.datasets.image_cache.pipelines import inner_datasets
+from ff_mm.datasets.image_cache.transforms import inner_datasets
 from ff_mm.errors import ConfigError
 
 

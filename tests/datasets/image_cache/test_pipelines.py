@@ -5,7 +5,7 @@ from mmcv.transforms import LoadImageFromFile, Resize
 from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import TRANSFORMS
 
-from ff_mm.datasets.image_cache.pipelines import (
+from ff_mm.datasets.image_cache.transforms import (
     fixed_steps,
     inner_datasets,
     name_of,

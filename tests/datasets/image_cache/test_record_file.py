@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ff_mm.datasets.errors import DatasetError
-from ff_mm.datasets.image_cache import record_file
-from ff_mm.datasets.image_cache.record_file import Record, RecordFile, write_records
+from ff_mm.datasets.image_cache import store
+from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
 from ff_mm.errors import ConfigError
 
 PIXELS = arrays.arrays(
@@ -76,7 +76,7 @@ def test_what_is_done_to_an_image_is_not_done_to_the_file(tmp_path):
 
 
 def test_names_with_the_same_first_half_of_a_hash(tmp_path, monkeypatch):
-    monkeypatch.setattr(record_file, '_hash', lambda name: (5, len(name)))
+    monkeypatch.setattr(store, '_hash', lambda name: (5, len(name)))
     file = write(tmp_path / 'x.npy', image('a'))
     assert file.find('a') is not None
     assert file.find('bb') is None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ff_mm.datasets.image_cache.shrink_image import ShrinkImage
+from ff_mm.datasets.image_cache.transforms import ShrinkImage
 from ff_mm.datasets.resizing.shrinking import shrink
 from ff_mm.errors import ConfigError
 

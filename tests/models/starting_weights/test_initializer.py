@@ -15,8 +15,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from ff_mm.config import load_config, resolve
-from ff_mm.engine import GenerationRunner, QuietRunner, checkpoint_loading
-from ff_mm.generation import FGGPlan, trial_config
+from ff_mm.engine import QuietRunner, checkpoint_io
+from ff_mm.fission import FGGPlan, GenerationRunner, trial_config
 from ff_mm.merging import CheckpointError
 from ff_mm.models.starting_weights import check_starting_weights
 
@@ -220,7 +220,7 @@ def test_torchvision_stands_for_its_second_weights_of_the_resnet50(monkeypatch):
         urls.append(url)
         return torchvision.models.resnet50().state_dict()
 
-    monkeypatch.setattr(checkpoint_loading, 'load_state_dict_from_url', download)
+    monkeypatch.setattr(checkpoint_io, 'load_state_dict_from_url', download)
     (line,) = check_starting_weights(
         config('fgg_ham10000_resnet50', 'torchvision').model
     )

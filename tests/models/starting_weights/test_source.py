@@ -12,7 +12,7 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 from torch import nn
 
-from ff_mm.engine import checkpoint_loading
+from ff_mm.engine import checkpoint_io
 from ff_mm.merging import CheckpointError
 from ff_mm.models.starting_weights.source import read_source
 
@@ -34,7 +34,7 @@ def download(monkeypatch):
                 raise result
             return dict(result, url=url)
 
-        monkeypatch.setattr(checkpoint_loading, 'load_state_dict_from_url', fetch)
+        monkeypatch.setattr(checkpoint_io, 'load_state_dict_from_url', fetch)
 
     return answer
 

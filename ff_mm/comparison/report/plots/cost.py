@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from ff_mm.analysis.plots.style import COLUMN, RC
 from ff_mm.comparison.report.plots.labels import draw_named
 from ff_mm.comparison.report.plots.style import Point, ends, styles
 from ff_mm.comparison.report.wording import count, main_set, metric_title, set_title
+from ff_mm.display.figures import COLUMN, RC
 
 #: Of the distance from the least to the highest cost: between methods of one cost, and
 #: between two ticks.

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from ff_mm.analysis.plots.legend import legend_below
-from ff_mm.analysis.plots.style import COLOURS
 from ff_mm.comparison.report.plots.style import (
     Point,
     draw_points,
     legend_entry,
 )
+from ff_mm.display.figures import COLOURS, legend_below
 
 _SIZE = 7
 #: Of titles in a legend, in letters: one fits into a column of a page, two fit.

@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ff_mm.analysis.plots.style import COLUMN, PAGE, RC
 from ff_mm.comparison.report.plots.labels import draw_named
 from ff_mm.comparison.report.plots.style import Point, ends, styles
 from ff_mm.comparison.report.wording import main_set, metric_title, ood_sets, set_title
+from ff_mm.display.figures import COLUMN, PAGE, RC
 
 
 def robustness_plot(comparison: Mapping[str, Any]) -> Figure | None:

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ff_mm.analysis.plots.style import COLOURS, PAPER
+from ff_mm.display.figures import COLOURS, PAPER
 
 _LINES = ('solid', (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 _FILLS = ('full', 'open', 'left', 'bottom')

@@ -1,0 +1,1 @@
+"""Linear mode connectivity: paths between models, and their barriers."""

@@ -1,0 +1,1 @@
+"""Loss surfaces: planes and random directions, minima and roughness."""

@@ -1,1 +1,0 @@
-"""Plots: how all of them look, how they become files, and what they show."""

@@ -1,0 +1,168 @@
+"""What analyses of a pool have in common: its config, its data, its evaluations."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from mmengine.config import Config
+
+from ff_mm.config import ood_dataloaders, read_options
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
+from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
+from ff_mm.evaluation.point_evaluator import PointEvaluator
+from ff_mm.fusion.fusion_runner import FusionRunner
+from ff_mm.fusion.session import Bench, FusionSession
+from ff_mm.merging import Ingredient
+from ff_mm.merging.pool import Pool
+
+
+class PoolAnalysis(FusionRunner):
+    """Looks at the ingredients of a fusion config, and leaves figures and numbers.
+
+    Any config of ``tools/soup.py`` will do; the analysis has a key of its own in it,
+    see ``configs/_base_/analyses.py``. Results lie in ``<work_dir>/<name>/``, and
+    evaluations in the ``evaluations.jsonl`` of the work directory, which the soups of
+    the config share.
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown, or a set that there is not.
+
+    Attributes:
+        name: The key of the options in the config, and the folder of the results.
+        options_type: The dataclass of the options.
+        pool: What is looked at; as all that follows, once :meth:`run` was called.
+        bench: The network and the sets.
+        points: Evaluates.
+        ingredients: Those of the pool by name.
+    """
+
+    name: ClassVar[str]
+    options_type: ClassVar[type]
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__(cfg)
+        self.folder = self.work_dir / self.name
+        self.options = read_options(self.options_type, cfg.get(self.name), self.name)
+        self.bn_samples = batch_norm_samples(
+            getattr(self.options, 'bn_reestimation', None),
+            self.cfg,
+            f'{self.name}.bn_reestimation',
+        )
+        self.cfg = _with_sets(self.cfg, self.splits(), self.name)
+        if self.bn_samples is None:
+            self.cfg.train_dataloader = None
+
+    def splits(self) -> Sequence[str]:
+        """Returns the sets that are evaluated; others are left out of the config.
+
+        An out-of-distribution set is described by what it shares with test.
+        """
+        return ('val',)
+
+    @abstractmethod
+    def analyse(self) -> Any:
+        """Computes everything, and lets the first process write it.
+
+        With several processes all of them call it, and do the same evaluations.
+        """
+
+    def carry_out(self, session: FusionSession) -> Any:
+        """Prepares what is evaluated with, and analyses."""
+        self._prepare(session)
+        return self.analyse()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.session.is_first
+
+    def rule(self, metric: str) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Metrics are those of ``val_evaluator``, or else of ``test_evaluator``.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        known = self.bench.rehearsal
+        if known is None or metric in known.perfect:
+            return self.bench.rule(metric, self.cfg.selection)
+        others = self._rehearsal_of_test
+        return (others if others and metric in others.perfect else known).rule(metric)
+
+    @cached_property
+    def _rehearsal_of_test(self) -> Rehearsal | None:
+        """What the metrics of other sets than validation give."""
+        for name, others in self.bench.evaluator.sets.items():
+            if name != 'val':
+                head = self.cfg.model.get('head') or {}
+                metrics = self.bench.evaluator.metrics(name)
+                return rehearse(metrics, others.dataset, head.get('num_classes'))
+        return None
+
+    def metrics(self, asked: Sequence[str] | None) -> list[str]:
+        """Returns the metrics to look at: those asked for, or the usual ones.
+
+        These are the one that selects, and the loss if there is one.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        if asked is None:
+            asked = [self.metric, *(['loss'] if self.bench.has_loss else [])]
+        for metric in asked:
+            self.rule(metric)
+        return list(dict.fromkeys(asked))
+
+    def _prepare(self, session: FusionSession) -> None:
+        self.pool: Pool = session.pool(self.cfg.ingredients)
+        self.bench: Bench = session.bench(self.cfg, self.line)
+        evaluator = self.bench.evaluator
+        validation = evaluator.validation
+        self.ingredients: dict[str, Ingredient] = {
+            entry.name: entry.ingredient(self.metric, validation)
+            for entry in self.pool.entries
+        }
+        first = next(iter(self.ingredients.values()))
+        evaluator.check(first.load(), first.file)
+        self.points = PointEvaluator(
+            evaluator,
+            session.memo(self.work_dir / MEMO),
+            session.digests(self.pool),
+            self.bench.team,
+            self.bn_samples,
+            self.console,
+        )
+        for name, metrics in self.bench.recorded(self.pool).items():
+            self.points.recall(name, metrics)
+        self.line(f'{self.name}: {len(self.ingredients)} ingredients')
+
+
+def _with_sets(cfg: Config, splits: Sequence[str], key: str) -> Config:
+    """Returns the config with no other sets than validation and those asked for.
+
+    Raises:
+        ConfigError: There is no such set.
+    """
+    ood = {f'ood/{name}': loader for name, loader in ood_dataloaders(cfg).items()}
+    known = ['val', *(['test'] if cfg.get('test_dataloader') else []), *ood]
+    for split in splits:
+        if split not in known:
+            raise ConfigError(f'{key}: there is no set {split!r}, there are {known}')
+    cfg = copy.deepcopy(cfg)
+    if 'ood_dataloaders' in cfg:
+        for name in ood:
+            if name not in splits:
+                cfg.ood_dataloaders.pop(name[4:])
+    if 'test' not in splits and not any(split in ood for split in splits):
+        cfg.test_dataloader = None
+    return cfg

@@ -1,0 +1,1 @@
+"""What a soup is made of, and why."""

@@ -1,0 +1,1 @@
+"""Training, distances in weight space, and how much models disagree."""

@@ -1,0 +1,239 @@
+"""Comparison: every method on every set, with intervals, cost and a recommendation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+
+from ff_mm.comparison.comparison import Comparison, Run
+from ff_mm.comparison.ensemble import logit_ensemble
+from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
+from ff_mm.comparison.method_models import MethodModel, check_method, make_model
+from ff_mm.comparison.prediction_store import PredictionStore
+from ff_mm.comparison.predictions import Predictions
+from ff_mm.comparison.report import published, write_comparison_report
+from ff_mm.config import resolve
+from ff_mm.display.console import make_console, say
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.metrics.offline import build_metrics
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.prediction_metrics import PredictionMetrics
+from ff_mm.files import sha256
+from ff_mm.fission.ledger import describe_environment
+from ff_mm.fusion.session import FusionSession, check_data
+from ff_mm.merging.state_dict import read_state_dict
+from ff_mm.parallel.claim import only_one
+
+_BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
+
+
+@RUNNERS.register_module()
+class ComparisonRunner:
+    """Compares methods on validation, test and every out-of-distribution set.
+
+    It goes beyond the paper, which gives single numbers. Three steps, each of which
+    goes on where it was interrupted:
+
+    1. Selection: the soup runners of the methods make their models, with a config in
+       which there is neither a test set nor an out-of-distribution one.
+    2. Prediction: what each model says on each set is computed once and kept.
+    3. Statistics, cost and recommendation, from the predictions.
+
+    Built by ``RUNNERS.build(cfg)``. Config keys besides those of a soup:
+
+    - ``pools``, ``methods``: see :mod:`ff_mm.comparison.method`.
+    - ``baseline``: the method to which differences are taken.
+    - ``bootstrap``: ``resamples``, ``confidence``, ``seed``.
+    - ``published``: empty, or ``dict(backbone=..., dataset=...)`` of the paper, whose
+      results then stand beside those of methods of the same name.
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = resolve(cfg)
+        self.work_dir = Path(cfg.work_dir)
+        for key in ('pools', 'methods', 'baseline', 'selection', 'val_dataloader'):
+            if not self.cfg.get(key):
+                raise ConfigError(f'{cfg.filename}: {key!r} is missing')
+        tree = self.cfg.to_dict()
+        self.pools = read_pools(tree['pools'])
+        self.methods = read_methods(tree['methods'], self.pools)
+        names = [method.name for method in self.methods]
+        if self.cfg.baseline not in names:
+            raise ConfigError(
+                f'baseline={self.cfg.baseline!r} is not among the methods that have a '
+                f'pool: {names}'
+            )
+        self.bootstrap = _read_bootstrap(tree.get('bootstrap'))
+        self.left_out = [name for name in tree['methods'] if name not in names]
+        for method in self.methods:
+            check_method(self.cfg, method, self.pools[method.pool][0])
+        self.published = _read_published(tree.get('published'))
+        self.console = make_console()
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> ComparisonRunner:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    def run(self) -> dict[str, Any]:
+        """Makes all models, evaluates them, and writes the comparison.
+
+        Returns:
+            The comparison, as written to ``comparison.json``.
+
+        Raises:
+            DatasetError: All that is wrong with the data, before anything is computed.
+            CheckpointError: All that is wrong with the ingredients.
+            InUseError: Another command is at work in the work directory.
+        """
+        with only_one(self.work_dir, '.comparison', notify=self._line):
+            return self._compare()
+
+    def _compare(self) -> dict[str, Any]:
+        if self.left_out:
+            self._line(f'without a pool, or None: {", ".join(self.left_out)}')
+        for name, sources in self.pools.items():
+            if len(sources) > 1:
+                self._line(f'pools.{name}: {len(sources)} repetitions of one plan')
+        check_data(self.cfg)
+        if self.cfg.get('test_evaluator'):
+            build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
+        with FusionSession() as session:
+            for source in (s for sources in self.pools.values() for s in sources):
+                session.pool(source)  # all of them, before the first soup is made
+            models = {m.name: self._models(session, m) for m in self.methods}
+            evaluator = session.bench(self.cfg, self._line).evaluator
+            store = PredictionStore(self.work_dir / 'predictions', evaluator)
+            runs: dict[str, list[Run]] = {}
+            for method in self.methods:
+                self._line(f'{method.title}: predictions')
+                runs[method.name] = [
+                    self._run(method, model, session.digests(model.pool), store)
+                    for model in models[method.name]
+                ]
+            self._line(f'{self.bootstrap["resamples"]} resamples of each set')
+            comparison = self._comparison(evaluator, runs).describe()
+        comparison.update(published=self.published, environment=describe_environment())
+        write_comparison_report(comparison, self.work_dir)
+        return comparison
+
+    def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
+        folder = self.work_dir / method.name
+        return [
+            make_model(
+                session, self.cfg, method, source, folder / f'run{run}', self._line
+            )
+            for run, source in enumerate(self.pools[method.pool])
+        ]
+
+    def _run(
+        self,
+        method: Method,
+        model: MethodModel,
+        digests: Mapping[str, str],
+        store: PredictionStore,
+    ) -> Run:
+        """What a model predicts and what it took, once its predictions are there."""
+        predictions = _predictions(method, model, digests, store)
+        for name, of_set in predictions.items():
+            if np.isnan(of_set.scores).any():
+                self._line(f'note: {method.title} predicts NaN on {name}')
+        return Run(
+            source=model.source,
+            soup='ensemble' if model.report is None else model.report['method'],
+            recipe=model.recipe,
+            pool_size=len(model.pool.entries),
+            file=model.file and str(model.file),
+            generation=model.pool.cost,
+            selection=selection_cost(model.report),
+            predictions=predictions,
+        )
+
+    def _comparison(
+        self, evaluator: ModelEvaluator, runs: Mapping[str, list[Run]]
+    ) -> Comparison:
+        parameters = sum(p.numel() for p in evaluator.model.parameters())
+        size = sum(tensor.nbytes for tensor in evaluator.weights.values())
+        return Comparison(
+            title=self.work_dir.name.removeprefix('compare_'),
+            methods=self.methods,
+            runs=runs,
+            metrics={
+                name: PredictionMetrics(evaluator.metrics(name), s.dataset.metainfo)
+                for name, s in evaluator.sets.items()
+            },
+            metric=self.cfg.selection['metric'],
+            rule=self.cfg.selection['rule'],
+            baseline=self.cfg.baseline,
+            bootstrap=self.bootstrap,
+            size=dict(parameters=parameters, bytes=size),
+        )
+
+    def _line(self, text: str) -> None:
+        say(text, self.console)
+
+
+def _predictions(
+    method: Method,
+    model: MethodModel,
+    digests: Mapping[str, str],
+    store: PredictionStore,
+) -> dict[str, Predictions]:
+    """What a model, or all of an ensemble together, say on each set."""
+    if model.file is None:
+        each = [
+            store.get({digests[entry.name]: 1.0}, entry.checkpoint.weights)
+            for entry in model.pool.entries
+        ]
+        return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
+    recipe: dict[str, float] = Counter()
+    for name, weight in model.recipe.items():
+        recipe[digests[name]] += weight
+    if method.soup.get('bn_reestimation'):
+        # Not the mean of the ingredients alone: training data are in it too.
+        recipe = {sha256(model.file): 1.0}
+    return store.get(recipe, lambda: read_state_dict(model.file))
+
+
+def _read_published(given: Any) -> dict[str, str] | None:
+    if not given:
+        return None
+    if not isinstance(given, Mapping) or set(given) != {'backbone', 'dataset'}:
+        raise ConfigError(
+            "published: expected dict(backbone='ResNet50', dataset='HAM10000'), got "
+            f'{given!r}'
+        )
+    published(**given)  # refuses here what the report would refuse at the end
+    return dict(given)
+
+
+def _read_bootstrap(given: Any) -> dict[str, Any]:
+    if given and not isinstance(given, Mapping):
+        raise ConfigError(f'bootstrap={given!r}: expected dict(resamples=2000)')
+    values = {**_BOOTSTRAP, **(given or {})}
+    if unknown := sorted(set(values) - set(_BOOTSTRAP)):
+        raise ConfigError(
+            f'bootstrap: unknown key {unknown[0]!r}, there are {sorted(_BOOTSTRAP)}'
+        )
+    resamples, confidence = values['resamples'], values['confidence']
+    if not isinstance(resamples, int) or resamples < 100:
+        raise ConfigError(f'bootstrap.resamples={resamples!r}: expected 100 or more')
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise ConfigError(
+            f'bootstrap.confidence={confidence!r}: expected a fraction, such as 0.95'
+        )
+    if not isinstance(values['seed'], int) or values['seed'] < 0:
+        raise ConfigError(f'bootstrap.seed={values["seed"]!r}: expected 0 or more')
+    return values

@@ -1,0 +1,161 @@
+"""Makes the models that are compared, where no test set can be seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+
+from ff_mm.comparison.method import Method
+from ff_mm.config import ANALYSES
+from ff_mm.errors import ConfigError
+from ff_mm.files import read_json, sha256, write_json
+from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.soup_runner import SOUP_FILE, SoupRunner
+from ff_mm.merging.pool import Pool
+
+# Keys that only a comparison has.
+_OF_COMPARISON = (
+    'pools',
+    'methods',
+    'baseline',
+    'bootstrap',
+    'published',
+    *ANALYSES,
+)
+# What selection must not see.
+_HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
+_MADE = 'made.json'
+
+
+@dataclass(frozen=True)
+class MethodModel:
+    """What a method made of one pool: a soup; of an ensemble just the pool.
+
+    Attributes:
+        source: Where the ingredients come from, as the config says it.
+        pool: The ingredients.
+        report: The soup's report.
+        file: The soup's weights.
+    """
+
+    source: Any
+    pool: Pool
+    report: Mapping[str, Any] | None = None
+    file: Path | None = None
+
+    @property
+    def recipe(self) -> dict[str, float]:
+        """Weight by ingredient; those of an ensemble weigh equally."""
+        if self.report is None:
+            names = [entry.name for entry in self.pool.entries]
+            return dict.fromkeys(names, 1 / len(names))
+        return {item['name']: item['weight'] for item in self.report['ingredients']}
+
+
+def check_method(cfg: Config, method: Method, source: Any) -> None:
+    """Checks the options of a method, before anything is computed.
+
+    Args:
+        cfg: The resolved config of the comparison.
+        method: The method.
+        source: A pool that it is for.
+
+    Raises:
+        ConfigError: What the method's soup runner says, or that it is none.
+    """
+    if method.is_ensemble:
+        return
+    kind = RUNNERS.get(method.runner_type)
+    if kind is None or not issubclass(kind, SoupRunner):
+        raise ConfigError(
+            f'methods.{method.name}: runner_type={method.runner_type!r} is not one of a'
+            " soup, such as 'GoGSoupRunner'"
+        )
+    try:
+        kind(selection_config(cfg, method, source, Path(cfg.work_dir)))
+    except ConfigError as error:
+        raise ConfigError(f'methods.{method.name}: {error}') from None
+
+
+def make_model(
+    session: FusionSession,
+    cfg: Config,
+    method: Method,
+    source: Any,
+    folder: Path,
+    notify: Callable[[str], None],
+) -> MethodModel:
+    """Lets a method make its model of one pool, if it has not done so before.
+
+    Args:
+        session: What all of them share.
+        cfg: The resolved config of the comparison.
+        method: The method.
+        source: The pool.
+        folder: Where the soup goes.
+        notify: Takes lines for the user.
+
+    Raises:
+        CheckpointError: All that is wrong with the ingredients.
+    """
+    pool = session.pool(source)
+    if method.is_ensemble:
+        return MethodModel(source, pool)
+    cfg = selection_config(cfg, method, source, folder)
+    evaluator = session.bench(cfg, notify).evaluator
+    key = _digest(cfg, sorted(session.digests(pool).items()), evaluator.keys['val'])
+    report = _made_before(folder, key)
+    if report is None:
+        (folder / _MADE).unlink(missing_ok=True)
+        report = RUNNERS.build(cfg).run(session)
+        made = dict(key=key, sha256=sha256(folder / SOUP_FILE), report=report)
+        write_json(made, folder / _MADE)
+    return MethodModel(source, pool, report, folder / SOUP_FILE)
+
+
+def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> Config:
+    """Returns the config of one soup, without the sets that it is not chosen on.
+
+    Args:
+        cfg: The resolved config of the comparison.
+        method: The method.
+        source: The pool.
+        folder: The soup's work directory.
+    """
+    tree = cfg.to_dict()
+    for key in (*_OF_COMPARISON, *_HIDDEN):
+        tree.pop(key, None)
+    tree.update(
+        runner_type=method.runner_type,
+        soup=dict(method.soup),
+        ingredients=source,
+        work_dir=str(folder),
+    )
+    return Config(tree, filename=cfg.filename)
+
+
+def _digest(
+    cfg: Config, ingredients: Sequence[tuple[str, str]], validation: str
+) -> str:
+    tree = {key: value for key, value in cfg.to_dict().items() if key != 'work_dir'}
+    text = json.dumps([tree, ingredients, validation], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
+    """The report of a soup that was made in just this way; None if there is none."""
+    if not (folder / SOUP_FILE).is_file():
+        return None
+    try:
+        made = read_json(folder / _MADE)
+        whole = made['sha256'] == sha256(folder / SOUP_FILE)
+        return made['report'] if whole and made['key'] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

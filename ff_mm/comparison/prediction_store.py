@@ -1,0 +1,95 @@
+"""Predictions of models on the sets of a config, each computed once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ff_mm.comparison.predictions import Predictions
+from ff_mm.evaluation.memo import evaluation_key
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.merging.state_dict import StateDict
+
+
+class PredictionStore:
+    """Keeps predictions in ``<folder>/<set>/<key>.npz``.
+
+    The key is that of weights, images, labels, pipeline, preprocessing and network:
+    other metrics, and tests that nobody has thought of yet, need no further pass.
+
+    Args:
+        folder: Where files lie.
+        evaluator: The network and the sets.
+    """
+
+    def __init__(self, folder: Path, evaluator: ModelEvaluator) -> None:
+        self._folder = folder
+        self._evaluator = evaluator
+        self._cases = {name: cases_of(s.dataset) for name, s in evaluator.sets.items()}
+
+    def get(
+        self,
+        recipe: Mapping[str, float],
+        load: Callable[[], StateDict],
+        splits: Sequence[str] | None = None,
+    ) -> dict[str, Predictions]:
+        """Returns what a model says on each set.
+
+        Args:
+            recipe: What identifies its weights: weight by digest of what went in.
+            load: Returns them; called if a prediction is missing.
+            splits: On which sets; None: all.
+
+        Raises:
+            FFMMError: A file of the store that cannot be read.
+        """
+        found: dict[str, Predictions] = {}
+        loaded = False
+        for split, key in self._evaluator.prediction_keys.items():
+            if splits is not None and split not in splits:
+                continue
+            name = f'{evaluation_key(key, recipe)[:32]}.npz'
+            path = self._folder / split / name
+            cases, groups = self._cases[split]
+            kept = Predictions.read(path) if path.is_file() else None
+            if kept is None or kept.cases != tuple(cases):
+                if not loaded:
+                    self._evaluator.load(load())
+                loaded = True
+                kept = self._predict(split)
+                kept.save(path)
+            # Groups can be told later than images were seen.
+            found[split] = replace(kept, groups=groups)
+        return found
+
+    def _predict(self, split: str) -> Predictions:
+        cases, groups = self._cases[split]
+        return Predictions.from_samples(self._evaluator.predict(split), cases, groups)
+
+
+def cases_of(dataset: Any) -> tuple[list[str], np.ndarray | None]:
+    """Returns ids of the cases of a data set, and numbers of their groups.
+
+    Args:
+        dataset: Its data infos may have ``image_id``, ``img_path`` and ``group``. A
+            case without a group, among others that have one, is a group by itself.
+
+    Returns:
+        Ids, and int64 of shape (cases,); None if no group is known.
+    """
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    ids = [
+        str(info.get('image_id') or info.get('img_path') or index)
+        for index, info in enumerate(infos)
+    ]
+    groups = [info.get('group') for info in infos]
+    if all(group is None for group in groups):
+        return ids, None
+    # A number cannot be equal to the name of a group.
+    known = [i if g is None else str(g) for i, g in enumerate(groups)]
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(known))}
+    return ids, np.array([numbers[group] for group in known])

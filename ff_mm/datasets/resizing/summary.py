@@ -1,0 +1,63 @@
+"""What is said after a data set has been resized."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from ff_mm.datasets.resizing.resizing import MANIFEST, ResizeReport
+from ff_mm.display.console import duration, make_console, say
+
+_SHOWN = 20
+
+_STATES = {
+    'resized': 'resized',
+    'copied': 'small enough and copied',
+    'done': 'done before',
+    'unreadable': 'unreadable',
+}
+
+
+def resize_summary(
+    report: ResizeReport, target: str, seconds: float, console: Console | None = None
+) -> None:
+    """Prints what became of the images, what could not be read, and what to do next.
+
+    Args:
+        report: What became of them.
+        target: The folder that was written.
+        seconds: What it took.
+        console: Where to print; standard output by default.
+    """
+    console = console or make_console()
+    for line in _lines(report, target, seconds):
+        say(line, console)
+
+
+def _lines(report: ResizeReport, target: str, seconds: float) -> list[str]:
+    counts = {name: report.states[state] for state, name in _STATES.items()}
+    shown = ', '.join(f'{count} {name}' for name, count in counts.items() if count)
+    before, after = (f'{size / 1e6:.1f} MB' for size in report.size)
+    made = report.states['resized'] + report.states['copied']
+    speed = f', {made / seconds:.0f} images a second' if made else ''
+    lines = [
+        f'{report.states.total()} images: {shown}; other files: {report.other_files}',
+        f'{before} -> {after}; {duration(seconds)}{speed}',
+    ]
+    if report.archives:
+        first = ', '.join(report.archives[:3])
+        lines.append(f'{len(report.archives)} archives left out: {first}')
+    for old, new_extension in report.renamed.items():
+        lines.append(
+            f'{old} became {new_extension}: a table that names files with their '
+            'extension has to be adapted'
+        )
+    if report.unreadable:
+        lines.append('cannot be read, and are not in the copy:')
+        listed = [f'  {name}: {why}' for name, why in report.unreadable.items()]
+        lines += listed[:_SHOWN]
+        if len(listed) > _SHOWN:
+            lines.append(
+                f'  ... and {len(listed) - _SHOWN} more in {target}/{MANIFEST}'
+            )
+    lines.append(f'to use it: --cfg-options data_root={target}')
+    return lines

@@ -1,0 +1,1 @@
+"""For people: console, progress, numbers, tables, and how figures look."""

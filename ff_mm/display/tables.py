@@ -1,0 +1,115 @@
+"""The tables that the tools end with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ff_mm.display.console import duration, make_console, say
+from ff_mm.display.numbers import overall, shown
+
+
+def generation_table(
+    entries: Sequence[Mapping[str, Any]],
+    manifest: Mapping[str, Any],
+    work_dir: str | Path,
+    console: Console | None = None,
+) -> None:
+    """Prints one row per trial, then what the plan cost and left behind.
+
+    Args:
+        entries: The ledger's entries of trials that are done or have failed.
+        manifest: The content of ``ingredients.json``.
+        work_dir: The generation's folder.
+        console: Where to print; standard output by default.
+    """
+    console = console or make_console()
+    done = [entry for entry in entries if entry['state'] == 'done']
+    metrics = overall(done[0]['metrics']) if done else []
+    table = Table(title='fission: validation metrics as fractions')
+    for name in ('trial', 'epochs', 'best', *metrics, 'ingredients', 'time'):
+        table.add_column(name, justify='left' if name == 'trial' else 'right')
+    for entry in done:
+        table.add_row(
+            entry['id'],
+            str(entry['epochs']),
+            str(entry.get('best_epoch', '')),
+            *(shown(entry['metrics'].get(key)) for key in metrics),
+            str(len(entry['ingredients'])),
+            duration(entry['seconds']),
+        )
+    console.print(table)
+    for entry in entries:
+        if entry['state'] == 'failed':
+            failure = entry['failure']
+            say(
+                f'{entry["id"]} is left out, {failure["kind"]}: {failure["reason"]}',
+                console,
+            )
+    cost = manifest['cost']
+    say(
+        f'{len(manifest["ingredients"])} ingredients in {work_dir}/ingredients.json, '
+        f'{cost["epochs"]} epochs, {duration(cost["seconds"])}',
+        console,
+    )
+
+
+def soup_table(
+    reports: Sequence[Mapping[str, Any]], console: Console | None = None
+) -> None:
+    """Prints one row per soup: its metric on val, test and every OOD set.
+
+    Args:
+        reports: The contents of ``report.json``, of one pool and metric.
+        console: Where to print; standard output by default.
+    """
+    console = console or make_console()
+    metric = reports[0]['metric']
+    ood = sorted({name for report in reports for name in report['ood']})
+    cost = reports[0].get('generation_cost')
+    table = Table(title=f'{metric}, as fractions')
+    columns = ['model', 'val', 'test', *ood, 'ingredients', 'evaluations', 'time']
+    for name in columns:
+        table.add_column(name, justify='left' if name == 'model' else 'right')
+    for report in reports:
+        values = [report['val'], report['test'], *(report['ood'].get(n) for n in ood)]
+        table.add_row(
+            report['title'],
+            *(shown((value or {}).get(metric)) for value in values),
+            f'{len(report["ingredients"])} of {report["pool_size"]}',
+            str(report['evaluations']['selection'] + report['evaluations']['basins']),
+            duration(report['seconds']),
+        )
+    console.print(table)
+    if cost:
+        say(_cost_line(cost), console)
+
+
+def evaluation_table(
+    results: Mapping[str, Any], title: str, console: Console | None = None
+) -> None:
+    """Prints one row per set with the overall metrics of one model.
+
+    Args:
+        results: ``val``, ``test`` (may be None) and ``ood`` by name.
+        title: What was evaluated.
+        console: Where to print; standard output by default.
+    """
+    rows = {'val': results['val'], 'test': results['test'], **results['ood']}
+    names = overall(results['val'])
+    table = Table('set', *names, title=f'{title}, as fractions')
+    for name, metrics in rows.items():
+        if metrics is not None:
+            table.add_row(name, *(shown(metrics.get(key)) for key in names))
+    (console or make_console()).print(table)
+
+
+def _cost_line(cost: Mapping[str, Any]) -> str:
+    return (
+        f'the pool cost {cost["epochs"]} epochs in {cost["trials"]} trials, '
+        f'{duration(cost["seconds"])}; evaluations are passes over val for selection'
+    )

@@ -1,0 +1,50 @@
+"""What MMEngine and torch do otherwise than ff_mm needs.
+
+``BaseDataset.get_subset``, which ``KFoldDataset`` uses, deep-copies with a memo that is
+a default argument: it outlives the call, so a later copy can be given objects of
+another data set whose address was the same. With many runs in one process that happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from ff_mm.errors import FFMMError
+
+_copy = BaseDataset._copy_without_annotation
+
+
+def copy_without_annotation(
+    self: BaseDataset, memo: dict[int, Any] | None = None
+) -> BaseDataset:
+    """Copies all but the annotations, as MMEngine does, with a memo of its own."""
+    return _copy(self, {} if memo is None else memo)
+
+
+BaseDataset._copy_without_annotation = copy_without_annotation
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Takes the traceback out of the message of a worker's :class:`FFMMError`.
+
+    torch raises what a data worker raised with the worker's traceback as its message,
+    of which the last line is what the user can mend.
+
+    Raises:
+        FFMMError: With that line alone.
+    """
+    try:
+        yield
+    except FFMMError as error:
+        kind = type(error)
+        before, found, words = str(error).rpartition(
+            f'\n{kind.__module__}.{kind.__qualname__}: '
+        )
+        if not (found and 'Original Traceback' in before):
+            raise
+        raise FFMMError(words.strip()) from error

@@ -1,1 +1,0 @@
-"""Passes of many models over the same cases, none slower than it need be."""

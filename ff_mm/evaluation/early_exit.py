@@ -1,0 +1,72 @@
+"""Ending a pass as soon as its candidate can no longer win."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ff_mm.evaluation.metrics.attainable import AttainableScore
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a pass is made for.
+
+    Attributes:
+        metric: The validation metric that selects.
+        rule: ``'greater'`` or ``'less'``: which value is better.
+        hopeless: Says of the best score that a candidate can still reach whether that
+            is of no use; None: the pass is to be finished whatever comes.
+    """
+
+    metric: str
+    rule: str
+    hopeless: Callable[[float], bool] | None = None
+
+
+class EarlyExit:
+    """Orders cases hardest first, and says when a candidate has lost.
+
+    A candidate has lost once its score would not do even if all cases that it has not
+    seen yet were predicted perfectly. That is exact: the full pass would have come to
+    the same decision. It comes early where the cases that earlier candidates got wrong
+    are the first.
+
+    Args:
+        attainable: The bound of the selecting metric.
+        number: How many cases there are.
+    """
+
+    def __init__(self, attainable: AttainableScore, number: int) -> None:
+        self._attainable = attainable
+        self._errors = np.zeros(number)
+        self._seen = np.zeros(number, dtype=np.int64)
+
+    def order(self) -> np.ndarray:
+        """Numbers of all cases, those with the largest mean error so far first."""
+        mean = self._errors / np.maximum(self._seen, 1)
+        return np.argsort(-mean, kind='stable')
+
+    def lost(
+        self, rest: Sequence[int], hopeless: Callable[[float], bool]
+    ) -> float | None:
+        """Returns the best attainable score if that is of no use, else None.
+
+        Args:
+            rest: Numbers of the cases that are not predicted yet.
+            hopeless: See :class:`Selection`.
+        """
+        bound = self._attainable.best(rest)
+        return bound if not math.isnan(bound) and hopeless(bound) else None
+
+    def learn(self, order: Sequence[int]) -> None:
+        """Takes note of how wrong the cases were predicted that have been processed.
+
+        Args:
+            order: Their numbers, as they were processed.
+        """
+        self._errors[order] += self._attainable.errors()
+        self._seen[order] += 1

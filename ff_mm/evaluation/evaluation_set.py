@@ -1,0 +1,213 @@
+"""One set of cases, and passes of models over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_world_size
+from mmengine.evaluator import Evaluator
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.early_exit import EarlyExit, Selection
+from ff_mm.evaluation.kept_images import Cases, KeptCases, StreamedCases, keep
+from ff_mm.evaluation.metrics.attainable import AttainableScore
+from ff_mm.evaluation.options import EvaluationOptions
+from ff_mm.merging import NoBetterThan
+from ff_mm.parallel.termination import raise_if_requested
+
+
+@dataclass
+class Count:
+    """What passes have cost: how many, how many of them cut short, and images seen."""
+
+    passes: int = 0
+    stopped: int = 0
+    images: int = 0
+
+
+class EvaluationSet:
+    """A data set with its metrics; models pass over it.
+
+    A set over which more than one model passes is decoded once and kept, as far as
+    memory and disk allow (see :func:`ff_mm.evaluation.kept_images.keep`).
+
+    Args:
+        name: ``'val'``, ``'test'`` or ``'ood/<name>'``.
+        loader: Its data loader.
+        evaluator: Its metrics.
+        options: How passes are made.
+        folder: Where images may be kept that do not fit into memory.
+        notify: Takes lines for the user.
+
+    Attributes:
+        cases: What passes go through.
+        count: What they have cost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loader: DataLoader,
+        evaluator: Evaluator,
+        options: EvaluationOptions,
+        folder: Path,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.dataset = loader.dataset
+        self.evaluator = evaluator
+        self.evaluator.dataset_meta = getattr(loader.dataset, 'metainfo', None)
+        self.count = Count()
+        self._loader = loader
+        self._options = options
+        self._folder = folder
+        self._notify = notify
+        self.cases: Cases = StreamedCases(loader, options.channels_last)
+        self._tried_to_keep = False
+        self._early: dict[tuple[str, str], EarlyExit | None] = {}
+
+    def evaluate(
+        self, model: nn.Module, selection: Selection | None = None
+    ) -> dict[str, Any] | NoBetterThan:
+        """Makes one pass.
+
+        Args:
+            model: The network, with its weights.
+            selection: What the pass is made for; it may then end early.
+
+        Returns:
+            The metrics of all cases; or, of a pass that was cut short, the score that
+            the candidate could have reached at best.
+        """
+        raise_if_requested()  # a library may have swallowed the exception
+        if self.count.passes:
+            self.keep()
+        self.count.passes += 1
+        early = self._early_exit(selection)
+        hopeless = selection.hopeless if early else None
+        model.eval()
+        with torch.inference_mode(), self._precision(model):
+            bound = self._pass(model, early, hopeless)
+        if bound is None:
+            return dict(self.evaluator.evaluate(len(self.dataset)))
+        self.count.stopped += 1
+        for metric in self.evaluator.metrics:
+            metric.results.clear()
+        return NoBetterThan(bound)
+
+    def predict(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Makes one pass, and returns what the network says of each case.
+
+        Args:
+            model: The network, with its weights.
+
+        Returns:
+            The data samples as dicts, in the order of the data set: ``pred_score`` and
+            ``gt_label`` or ``gt_score``, among others.
+
+        Raises:
+            ConfigError: The data loader shuffles.
+        """
+        if getattr(self._loader.sampler, 'shuffle', False):
+            raise ConfigError(
+                f'{self.name}: its sampler has shuffle=True, so nobody can tell which '
+                'case is which; set shuffle=False'
+            )
+        if self.count.passes:
+            self.keep()
+        self.count.passes += 1
+        samples: list[dict[str, Any]] = []
+        model.eval()
+        with torch.inference_mode(), self._precision(model):
+            for batch in self.cases.batches(self._options.batch_size):
+                samples += [output.to_dict() for output in model.val_step(batch)]
+        self.count.images += len(samples)
+        return samples
+
+    def first_output(self, model: nn.Module) -> Any:
+        """Returns the network's output for the first images, in evaluation mode."""
+        model.eval()
+        with torch.inference_mode(), self._precision(model):
+            batch = next(iter(self.cases.batches(self._options.batch_size)))
+            return model(model.data_preprocessor(batch, False)['inputs'])
+
+    def _pass(
+        self,
+        model: nn.Module,
+        early: EarlyExit | None,
+        hopeless: Callable[[float], bool] | None,
+    ) -> float | None:
+        """Lets the metrics see all cases; returns a bound if it stopped before."""
+        order = early.order() if hopeless else None
+        done, bound = 0, None
+        for batch in self.cases.batches(self._options.batch_size, order):
+            outputs = model.val_step(batch)
+            self.evaluator.process(data_samples=outputs, data_batch=batch)
+            done += len(outputs)
+            if hopeless and done < len(order):
+                bound = early.lost(order[done:], hopeless)
+                if bound is not None:
+                    break
+        self.count.images += done
+        if early:
+            early.learn(np.arange(done) if order is None else order[:done])
+        if order is not None and bound is None:
+            self._restore_order(order)
+        return bound
+
+    def _restore_order(self, order: np.ndarray) -> None:
+        """Puts what metrics keep as a plain pass has it: sums round by their order."""
+        by_case = np.argsort(order)
+        for metric in self.evaluator.metrics:
+            if len(metric.results) == len(order):
+                metric.results[:] = [metric.results[case] for case in by_case]
+
+    def _precision(self, model: nn.Module) -> AbstractContextManager:
+        device = next(model.parameters()).device.type
+        dtype = self._options.dtype
+        return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
+
+    def keep(self) -> None:
+        """Decodes all images now, for more than one pass; if there is room for them."""
+        if self._tried_to_keep:
+            return
+        self._tried_to_keep = True
+        start = time.perf_counter()
+        options = self._options
+        kept = keep(
+            self._loader, options.channels_last, options.cache_memory, self._folder
+        )
+        if kept is None:
+            self._notify(
+                f'{self.name}: {len(self.dataset)} images are decoded in every pass: '
+                'they differ in size, or there is no room to keep them'
+            )
+            return
+        self.cases = kept
+        where = 'a file' if kept.in_file else 'memory'
+        self._notify(
+            f'{self.name}: {len(kept)} images decoded once and kept in {where}, '
+            f'{kept.nbytes / 1e6:.0f} MB, {time.perf_counter() - start:.1f} s'
+        )
+
+    def _early_exit(self, selection: Selection | None) -> EarlyExit | None:
+        """What may end a pass for this selection; None where nothing may."""
+        possible = self._options.early_exit and isinstance(self.cases, KeptCases)
+        # The ranks would each have to know what the others have seen.
+        if not (selection and possible) or get_world_size() > 1:
+            return None
+        key = selection.metric, selection.rule
+        if key not in self._early:
+            samples = [sample.to_dict() for sample in self.cases.samples]
+            attainable = AttainableScore.find(self.evaluator.metrics, *key, samples)
+            self._early[key] = attainable and EarlyExit(attainable, len(samples))
+        return self._early[key]

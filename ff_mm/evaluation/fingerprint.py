@@ -1,0 +1,87 @@
+"""Whether two metrics were taken in the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from ff_mm.datasets.checks.check import fingerprint
+from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.state_dict import CheckpointError
+
+
+def validation_fingerprint(cfg: Config, dataset: Any) -> str:
+    """Identifies the validation of a config, see :func:`evaluation_fingerprint`.
+
+    Args:
+        cfg: A resolved config.
+        dataset: Its validation set.
+    """
+    return evaluation_fingerprint(cfg, cfg.val_dataloader, dataset)
+
+
+def evaluation_fingerprint(cfg: Config, loader: Mapping[str, Any], dataset: Any) -> str:
+    """Identifies what a model is shown: images, labels, and how they are shown.
+
+    Args:
+        cfg: A resolved config.
+        loader: A data loader of it.
+        dataset: That loader's data set.
+
+    Returns:
+        A SHA-256 over the cases (see
+        :func:`ff_mm.datasets.checks.check.fingerprint`), the pipeline and the
+        preprocessing: the same images at another size give other metrics.
+    """
+    shown = dict(
+        cases=fingerprint(dataset),
+        pipeline=loader['dataset'].get('pipeline'),
+        preprocessing=cfg.get('data_preprocessor'),
+    )
+    text = json.dumps(shown, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_class_numbering(
+    checkpoint: CheckpointFile, classes: Sequence[Any] | None
+) -> bool:
+    """Compares the classes that a checkpoint was trained on with those of a data set.
+
+    The same classes in another order give a model of the same shape, whose output 0 is
+    then taken for another class.
+
+    Args:
+        checkpoint: One of MMEngine's or ff_mm's, which names the classes in its meta;
+            of any other nothing is known.
+        classes: Of the data set, in the order of their numbers; None: not known.
+
+    Returns:
+        Whether both name the same classes, or one of them none; False: other names,
+        which may still mean the same.
+
+    Raises:
+        CheckpointError: A class that both name has two numbers.
+    """
+    trained = [str(name) for name in _classes_of(checkpoint.meta)]
+    asked = [str(name) for name in classes or ()]
+    if not trained or not asked or trained == asked:
+        return True
+    both = [name for name in trained if name in asked]
+    moved = [name for name in both if trained.index(name) != asked.index(name)]
+    if moved:
+        raise CheckpointError(
+            f'{checkpoint.path}: was trained with the classes {trained}, the data set '
+            f'has them as {asked}: {moved[0]!r} is number {trained.index(moved[0])} '
+            f'there and {asked.index(moved[0])} here; give classes={trained}'
+        )
+    return False
+
+
+def _classes_of(meta: Mapping[str, Any]) -> Sequence[Any]:
+    dataset = meta.get('dataset_meta')
+    classes = dataset.get('classes') if isinstance(dataset, Mapping) else None
+    return classes if isinstance(classes, (list, tuple)) else ()

@@ -1,0 +1,181 @@
+"""What the metrics of a config give, found out before any training.
+
+A misspelled metric, one that the labels of the validation set leave undefined, or one
+whose worst value would be taken for its best would else come out hours later. Metrics
+need neither images nor a model for that: they are shown the true labels with
+predictions that are made up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.evaluation.metrics.offline import (
+    build_metrics,
+    compute,
+    data_sample,
+    process,
+    silence,
+)
+from ff_mm.plain import MISSING
+
+# Of more, so many that lie evenly among them: it is to take less than a second.
+CASES_AT_MOST = 3000
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Names and values of all metrics, for two made-up models.
+
+    Attributes:
+        chance: Of random predictions.
+        perfect: Of predictions that are the truth.
+        of_all: Whether all cases were shown; some labels may occur in the others only.
+    """
+
+    chance: Mapping[str, Any]
+    perfect: Mapping[str, Any]
+    of_all: bool = True
+
+    def check(self, metric: str, rule: str, where: str) -> None:
+        """Checks that a metric can tell good models from bad ones.
+
+        Args:
+            metric: Its name among the validation metrics.
+            rule: ``'greater'`` or ``'less'``: which value is taken for the better one.
+            where: The config's name for the metric, for the error.
+
+        Raises:
+            ConfigError: There is no such metric, it is no number, it is NaN whatever
+                is predicted, or the rule prefers the worse.
+        """
+        chosen = f'{where}={metric!r}'
+        if metric not in self.perfect:
+            close = difflib.get_close_matches(str(metric), self.perfect, n=1)
+            hint = f' (did you mean {close[0]!r}?)' if close else ''
+            raise ConfigError(
+                f'{chosen} is not among the validation metrics '
+                f'{sorted(self.perfect)}{hint}: change it, or add it to val_evaluator'
+            )
+        chance, perfect = self.chance[metric], self.perfect[metric]
+        if not (isinstance(chance, Real) and isinstance(perfect, Real)):
+            raise ConfigError(f'{chosen} is no number: choose one of the others')
+        if self.of_all and math.isnan(chance) and math.isnan(perfect):
+            raise ConfigError(
+                f'{chosen} is NaN on the validation set, whatever is predicted, such '
+                'as where a label is never present or never absent: choose another '
+                'metric, or a validation set that has both'
+            )
+        _check_rule(chosen, rule, chance, perfect)
+
+    def rule(self, metric: str) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        chance, perfect = self.chance.get(metric), self.perfect.get(metric)
+        numbers = isinstance(chance, Real) and isinstance(perfect, Real)
+        rule = 'less' if numbers and perfect < chance else 'greater'
+        self.check(metric, rule, 'metrics')
+        return rule
+
+
+def _check_rule(chosen: str, rule: str, chance: float, perfect: float) -> None:
+    if rule not in ('greater', 'less'):
+        raise ConfigError(f"{chosen}: rule={rule!r}: expected 'greater' or 'less'")
+    wrong = perfect < chance if rule == 'greater' else perfect > chance
+    if wrong:
+        right = 'less' if rule == 'greater' else 'greater'
+        raise ConfigError(
+            f'{chosen}: rule={rule!r} would take the worst for the best: it is '
+            f'{perfect:.4g} where all predictions are right and {chance:.4g} by '
+            f'chance; set rule={right!r}'
+        )
+
+
+def rehearse(
+    evaluator: Any, dataset: BaseDataset, num_classes: int | None
+) -> Rehearsal | None:
+    """Evaluates two made-up models on the labels of a data set.
+
+    Args:
+        evaluator: The config of one metric, of a list of them, or of an evaluator that
+            has such a list as ``metrics``.
+        dataset: The validation set; no image is read.
+        num_classes: Outputs of the model; None: as many as the data set has classes.
+
+    Returns:
+        What came out; None where that cannot be known without a model: the data set
+        has labels of another kind than MMPretrain's, or a metric of others asks for
+        more than scores and labels.
+
+    Raises:
+        ConfigError: A metric that cannot be built.
+        FFMMError: A metric of ff_mm that does not go with the labels.
+    """
+    truths = _truths(dataset)
+    number = num_classes or len(dataset.metainfo.get('classes') or ())
+    if not truths or not number:
+        return None
+    random = np.random.default_rng(0)
+    try:
+        by_chance = [_guess(truth, number, random) for truth in truths]
+        right = [_answer(truth, number) for truth in truths]
+        with silence():
+            return Rehearsal(
+                chance=_evaluate(evaluator, dataset, truths, by_chance),
+                perfect=_evaluate(evaluator, dataset, truths, right),
+                of_all=len(truths) == len(dataset),
+            )
+    except FFMMError:
+        raise
+    except Exception:
+        # Whatever a metric of others needs besides, a model may give it.
+        return None
+
+
+def _truths(dataset: BaseDataset) -> list[int | np.ndarray]:
+    """Class numbers, or known labels; an empty list if there is anything else."""
+    truths = []
+    shown = min(len(dataset), CASES_AT_MOST)
+    for index in range(shown):
+        info = dataset.get_data_info(index * len(dataset) // shown)
+        truth = info.get('gt_label', info.get('gt_score'))
+        if truth is None or ('gt_label' in info and np.ndim(truth) > 0):
+            return []
+        truths.append(int(truth) if 'gt_label' in info else np.asarray(truth))
+    return truths
+
+
+def _guess(truth: Any, number: int, random: np.random.Generator) -> np.ndarray:
+    """Random probabilities: of classes with sum 1, of labels each by itself."""
+    if np.ndim(truth):
+        return random.random(len(truth))
+    return random.dirichlet(np.ones(number))
+
+
+def _answer(truth: Any, number: int) -> np.ndarray:
+    """The probabilities of somebody who knows; a missing label has one half."""
+    if np.ndim(truth):
+        return np.where(truth == MISSING, 0.5, truth)
+    return np.eye(number)[truth]
+
+
+def _evaluate(
+    evaluator: Any, dataset: BaseDataset, truths: list, scores: list[np.ndarray]
+) -> dict[str, Any]:
+    samples = [data_sample(t, s) for t, s in zip(truths, scores, strict=True)]
+    found: dict[str, Any] = {}
+    for metric in build_metrics(evaluator, dataset.metainfo):
+        found.update(compute(metric, process(metric, samples)))
+    return found

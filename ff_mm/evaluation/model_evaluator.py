@@ -1,0 +1,301 @@
+"""Evaluating any number of weights of one model on val, test and OOD sets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from mmengine.runner import set_random_seed
+
+from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.engine.distributed import init_distributed, model_wrapper
+from ff_mm.engine.mmengine_patches import own_words
+from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
+from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
+from ff_mm.evaluation.early_exit import Selection
+from ff_mm.evaluation.evaluation_set import EvaluationSet
+from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
+from ff_mm.evaluation.options import EvaluationOptions
+from ff_mm.merging import NoBetterThan
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    StateDict,
+    check_same_architecture,
+    copy_weights,
+)
+
+# An evaluation neither logs nor saves; all of MMEngine's default hooks are off.
+_NO_HOOKS = dict.fromkeys(
+    ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+)
+
+
+class ModelEvaluator:
+    """One network, built once, and the sets that any weights of it are evaluated on.
+
+    Args:
+        cfg: A config with ``model``, ``val_dataloader`` and ``val_evaluator``;
+            ``test_dataloader`` and ``ood_dataloaders`` (see
+            :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator``, if
+            there are such sets; ``evaluation``, see
+            :class:`ff_mm.evaluation.options.EvaluationOptions`. References are
+            resolved.
+        notify: Takes lines for the user.
+    """
+
+    def __init__(
+        self, cfg: Config, notify: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.cfg = resolve(cfg)
+        self.options = EvaluationOptions.from_config(self.cfg.get('evaluation'))
+        init_distributed(self.cfg)
+        self.runner = QuietRunner.from_cfg(_network_config(self.cfg))
+        self.runner.call_hook('before_run')
+        self._notify = notify
+        self._folding: BatchNormFolding | None = None
+        self._kept_batches: dict[int, KeptBatches] = {}
+        self.sets = {
+            name: self._build_set(name, loader, metrics)
+            for name, (loader, metrics) in _sets(self.cfg).items()
+        }
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The network, without a distributed wrapper."""
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    @cached_property
+    def weights(self) -> StateDict:
+        """The network's own tensors, see :meth:`load_from`."""
+        return self.model.state_dict()
+
+    @property
+    def ood_names(self) -> list[str]:
+        """Names of the out-of-distribution sets."""
+        return [name[4:] for name in self.sets if name.startswith('ood/')]
+
+    @property
+    def dataset_meta(self) -> dict[str, Any]:
+        """Meta information of the validation set, such as its classes."""
+        return self.val_dataset.metainfo
+
+    @property
+    def val_dataset(self) -> Any:
+        """The validation set."""
+        return self.sets['val'].dataset
+
+    @cached_property
+    def validation(self) -> str:
+        """Fingerprint of validation, as generations record it."""
+        return validation_fingerprint(self.cfg, self.val_dataset)
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """What an evaluation on each set consists of, but for the weights.
+
+        A SHA-256 over images, labels, pipeline, preprocessing, network, metrics and
+        precision, by the name of the set.
+        """
+        return {
+            name: self._key(name, metrics=metrics)
+            for name, (_, metrics) in _sets(self.cfg).items()
+        }
+
+    @cached_property
+    def prediction_keys(self) -> dict[str, str]:
+        """As :attr:`keys`, without the metrics, of which predictions know nothing."""
+        return {name: self._key(name) for name in self.sets}
+
+    def metrics(self, split: str) -> Any:
+        """Returns the config of the metrics of a set."""
+        return _sets(self.cfg)[split][1]
+
+    def check(self, state_dict: StateDict, name: str) -> None:
+        """Checks that weights are of the config's model.
+
+        Args:
+            state_dict: The weights.
+            name: The file they are from.
+
+        Raises:
+            CheckpointError: Keys, shapes or dtypes differ; names a few.
+        """
+        problems = check_same_architecture(
+            state_dict, self.weights, name, f'the model of {self.cfg.filename}'
+        )
+        if problems:
+            raise CheckpointError('; '.join(problems))
+
+    def load(self, state_dict: StateDict) -> None:
+        """Loads weights into the network; every key must fit."""
+        self.load_from(lambda out: copy_weights(state_dict, out, 'the weights'))
+
+    def load_from(self, load: Callable[[StateDict], Any]) -> None:
+        """Lets weights be written straight into the network's own tensors.
+
+        Args:
+            load: Fills the tensors that it is given.
+        """
+        if self._folding is not None:
+            self._folding.unfold()
+        load(self.weights)
+
+    def evaluate(self, split: str) -> dict[str, Any]:
+        """Evaluates the network with the weights that it has.
+
+        Args:
+            split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
+
+        Returns:
+            The metrics of the split's evaluator.
+        """
+        with own_words():
+            return self.sets[split].evaluate(self.runner.model)
+
+    def predict(self, split: str) -> list[dict[str, Any]]:
+        """Returns what the network says of each case, with the weights that it has.
+
+        Args:
+            split: As :meth:`evaluate` takes it.
+
+        Returns:
+            Data samples as dicts, in the order of the data set.
+        """
+        with own_words():
+            return self.sets[split].predict(self.runner.model)
+
+    def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
+        """Evaluates one of many candidates on validation.
+
+        Args:
+            selection: What the score is to decide. The pass ends as soon as that is
+                clear.
+
+        Returns:
+            The metrics, or what the candidate could have reached at best.
+        """
+        val = self.sets['val']
+        with own_words():
+            val.keep()
+            if self.options.fold_batch_norm:
+                self.fold_batch_norm()
+            return val.evaluate(self.runner.model, selection)
+
+    def fold_batch_norm(self) -> None:
+        """Makes batch norm part of the convolutions, until weights are loaded anew."""
+        if self._folding is None:
+            val = self.sets['val']
+            self._folding = BatchNormFolding(
+                self.model, lambda: val.first_output(self.model)
+            )
+        self._folding.fold()
+
+    def evaluate_all(
+        self, evaluate: Callable[[str], dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Evaluates the network on every set.
+
+        Args:
+            evaluate: Gives the metrics of a set; by default :meth:`evaluate`.
+
+        Returns:
+            ``{'val': metrics, 'test': metrics or None, 'ood': {name: metrics}}``.
+        """
+        evaluate = evaluate or self.evaluate
+        return dict(
+            val=evaluate('val'),
+            test=evaluate('test') if 'test' in self.sets else None,
+            ood={name: evaluate(f'ood/{name}') for name in self.ood_names},
+        )
+
+    def reestimate_batch_norm(self, num_samples: int, keep: bool = False) -> int:
+        """Re-estimates batch-norm statistics of the network's weights on training data.
+
+        Args:
+            num_samples: How many training images to use at most.
+            keep: Whether the images stay in memory, for other weights to come. They
+                are the same ones, with the same augmentations, in any case.
+
+        Returns:
+            How many were used.
+        """
+        batches = self._kept_batches.get(num_samples)
+        if batches is None:
+            # The same images and augmentations whatever was evaluated before.
+            set_random_seed(self.runner.seed)
+            loader = with_defaults(self.cfg.train_dataloader)
+            batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
+        if keep and num_samples not in self._kept_batches:
+            batches = KeptBatches(batches, num_samples)
+            self._kept_batches[num_samples] = batches
+        return reestimate_batch_norm(self.model, batches, num_samples)
+
+    def close(self) -> None:
+        """Releases the Runner's global instances."""
+        self.runner.release()
+
+    def _key(self, split: str, **more: Any) -> str:
+        loader, _ = _sets(self.cfg)[split]
+        dataset = self.sets[split].dataset
+        parts = dict(
+            shown=evaluation_fingerprint(self.cfg, loader, dataset),
+            # Two sets can have images of the same names and labels in other folders.
+            dataset=loader['dataset'],
+            classes=dataset.metainfo.get('classes'),
+            model=self.cfg.model,
+            dtype=self.options.dtype,
+            **more,
+        )
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _build_set(self, name: str, loader: Any, metrics: Any) -> EvaluationSet:
+        # Workers that wait for a second pass, which hardly ever comes, are slow to end.
+        loader = dict(with_defaults(loader), persistent_workers=False)
+        return EvaluationSet(
+            name,
+            self.runner.build_dataloader(loader, seed=self.runner.seed),
+            self.runner.build_evaluator(metrics),
+            self.options,
+            folder=Path(self.cfg.work_dir),
+            notify=self._notify,
+        )
+
+
+def _sets(cfg: Config) -> dict[str, tuple[Mapping[str, Any], Any]]:
+    """Data loader and metrics of each set of a resolved config."""
+    sets = {'val': (cfg.val_dataloader, cfg.val_evaluator)}
+    if cfg.get('test_dataloader'):
+        sets['test'] = (cfg.test_dataloader, cfg.test_evaluator)
+    for name, loader in ood_dataloaders(cfg).items():
+        sets[f'ood/{name}'] = (loader, cfg.test_evaluator)
+    return sets
+
+
+def _network_config(cfg: Config) -> Config:
+    """The part of a config that building the network needs."""
+    folder = hashlib.sha1(str(Path(cfg.work_dir).resolve()).encode()).hexdigest()
+    kept = dict(
+        model=cfg.model,
+        work_dir=str(Path(cfg.work_dir) / 'log'),
+        experiment_name=f'evaluation_{folder[:8]}',
+        default_hooks=dict(_NO_HOOKS),
+        default_scope=cfg.get('default_scope', 'mmpretrain'),
+        launcher=cfg.get('launcher', 'none'),
+        env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
+        randomness=dict(seed=0),
+    )
+    if wrapper := model_wrapper(cfg):
+        kept['model_wrapper_cfg'] = wrapper
+    if cfg.get('data_preprocessor'):
+        kept['data_preprocessor'] = cfg.data_preprocessor
+    return Config(kept)

@@ -1,0 +1,16 @@
+"""What to train: plans, their trials, the ledger of what is done, and their runner."""
+
+from ff_mm.fission.generation_runner import GenerationRunner
+from ff_mm.fission.ledger import Ledger
+from ff_mm.fission.plans import FGGPlan, GridSearchPlan, Plan
+from ff_mm.fission.trial import Trial, trial_config
+
+__all__ = [
+    'FGGPlan',
+    'GenerationRunner',
+    'GridSearchPlan',
+    'Ledger',
+    'Plan',
+    'Trial',
+    'trial_config',
+]

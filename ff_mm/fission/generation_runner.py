@@ -1,0 +1,383 @@
+"""Fission: carries out a plan, one MMEngine Runner a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import RUNNERS, TASK_UTILS
+
+from ff_mm.config import resolve
+from ff_mm.datasets.image_cache.image_cache import ImageCache
+from ff_mm.datasets.sharing import forget_datasets, keep_dataset
+from ff_mm.datasets.splits.split_file import keep_split_file
+from ff_mm.display.console import make_console, say
+from ff_mm.display.tables import generation_table
+from ff_mm.engine.distributed import describe_data_parallel, init_distributed
+from ff_mm.engine.hooks.resume_state_hook import remove_states
+from ff_mm.errors import ConfigError, TrialError
+from ff_mm.evaluation.fingerprint import validation_fingerprint
+from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
+from ff_mm.fission.manifest import MANIFEST, write_manifest
+from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
+from ff_mm.fission.progress import PlanProgress
+from ff_mm.fission.record import trial_folder
+from ff_mm.fission.trial import Trial
+from ff_mm.fission.trial_runner import TrialRunner
+from ff_mm.fission.verification import forget_damaged
+from ff_mm.models.starting_weights import check_starting_weights
+from ff_mm.parallel.claim import Claim, only_one
+from ff_mm.parallel.dispatch import Dispatch, Task
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone, together
+
+SPLITS = 'splits.csv'
+# Names of claims that no trial can have.
+_PLAN, _PREPARATION = '.plan', '.preparation'
+
+
+@RUNNERS.register_module()
+class GenerationRunner:
+    """Carries out the plan of a config and writes its ingredients.
+
+    Built by ``RUNNERS.build(cfg)`` from a config with
+    ``runner_type='GenerationRunner'`` and a ``plan``. Every trial is an ordinary
+    training run in ``trials/<id>/`` of the work directory. Whatever stopped an earlier
+    run, the same command goes on where it was: finished trials are not run again, and
+    what comes out is, on CPU and with as many threads, bit for bit what an unbroken run
+    gives. With ``cache_images`` images are decoded once for all trials, see
+    :class:`ff_mm.datasets.image_cache.image_cache.ImageCache`.
+
+    Started by a launcher, all its processes carry out the plan together. Other config
+    keys:
+
+    - ``parallel``: ``'trial'``, each process takes whole trials, which gives what one
+      process gives; or ``'data'``, all of them train each trial (DDP).
+    - ``trials``: Ids or numbers (in the order of the plan, from 0) of the trials that
+      this command is for; None: all. Several such commands may run at once.
+    - ``retry_failed``: Whether trials that have failed are tried again.
+
+    Args:
+        cfg: The generation config, references not yet resolved.
+
+    Raises:
+        ConfigError: No plan, or one that cannot be carried out.
+        LedgerError: The work directory belongs to another config.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        if 'plan' not in cfg:
+            raise ConfigError(
+                f"{cfg.filename}: runner_type='GenerationRunner' needs a plan, such as "
+                "plan=dict(type='FGGPlan', lrs=[1e-3, 1e-4])"
+            )
+        self.cfg = cfg
+        self.work_dir = Path(cfg.work_dir)
+        plan = dict(cfg.plan)
+        if cfg.get('augmentation') and not plan.get('augmentations'):
+            plan['augmentations'] = [cfg.augmentation]
+        try:
+            self.trials = TASK_UTILS.build(plan).trials()
+        except (KeyError, TypeError) as error:  # no such plan, or no such argument
+            raise ConfigError(f'plan: {error}') from error
+        self.chosen = _choose(self.trials, cfg.get('trials'))
+        self.parallel = cfg.get('parallel', 'trial')
+        if self.parallel not in ('trial', 'data'):
+            raise ConfigError(
+                f"parallel={self.parallel!r}: expected 'trial', each process takes "
+                "whole trials, or 'data', all of them train each trial"
+            )
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> GenerationRunner:
+        """Builds the runner, as MMEngine's registry asks for."""
+        return cls(cfg)
+
+    def train(self) -> dict[str, Any]:
+        """Carries out all trials that are not done yet.
+
+        Returns:
+            The manifest, as written to ``ingredients.json``.
+
+        Raises:
+            DatasetError: All that is wrong with the data, before any training; or a run
+                that goes on with other data than it began with.
+            InUseError: Another process carries out this plan.
+            AnotherFailed: Another process of this command has.
+            LedgerError: The work directory belongs to another config.
+            TrialError: Trials that have failed for what may pass, or nothing came out
+                of any; after all others are done.
+        """
+        self._meet_others()
+        option = resolve(self.cfg).get('cache_images')
+        self.images = ImageCache(option, self.work_dir, self.console)
+        with ExitStack() as stack:
+            validation = self._set_up(stack)
+            self._carry_out(validation)
+            manifest = self._sum_up(validation)
+            self._finish(manifest)
+        if manifest['complete'] and self.team.is_first:
+            self.ledger.remove_claims()
+        forget_datasets()
+        self._complain(manifest)
+        return manifest
+
+    def _set_up(self, stack: ExitStack) -> dict[str, Any]:
+        """Checks all that can be checked, and opens what the run needs.
+
+        Args:
+            stack: Takes what is to be given free at the end.
+
+        Returns:
+            What the manifest says of the validation set.
+        """
+        configs = trial_configs(self.cfg, self.trials, self.work_dir)
+        datasets = self._check_data()
+        check_metrics(self.cfg, self.trials, datasets['val'])
+        files = first_alone(
+            self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
+        )
+
+        def find_or_fill() -> None:
+            if not self.images.find(files):  # they are on another machine
+                self.images.fill(datasets, configs)
+
+        together(self.team, 'images', find_or_fill)  # in training they wait not long
+        self.ledger = self._open_ledger()
+        cfg = resolve(self.cfg)
+        for name in ('train', 'val'):
+            keep_dataset(cfg[f'{name}_dataloader'].dataset, datasets[name])
+        validation = dict(
+            fingerprint=validation_fingerprint(cfg, datasets['val']),
+            size=len(datasets['val']),
+        )
+        if self.team.is_first and (self.work_dir / MANIFEST).exists():
+            write_manifest(self.ledger, validation)  # it may be complete no longer
+        return validation
+
+    def _check_data(self) -> dict[str, BaseDataset]:
+        """Builds the data sets; what the first one unpacks or loads the others find."""
+        found: dict[str, BaseDataset] = {}
+
+        def check() -> None:
+            if not found:
+                found.update(check_data(self.cfg, self._say))
+
+        first_alone(self.team, 'data of the first', check)
+        together(self.team, 'data', check)
+        return found
+
+    def _meet_others(self) -> None:
+        """Finds the other processes, and makes one run of them if that is wanted."""
+        launcher = self.cfg.get('launcher', 'none')
+        self.team = Team.of_launcher(launcher).anew()
+        self.console = make_console(quiet=not self.team.is_first)
+        if self.parallel == 'data':
+            init_distributed(self.cfg)
+        else:
+            self.cfg.launcher = 'none'  # to MMEngine each process is alone
+        self.data_parallel = self.parallel == 'data' and launcher != 'none'
+        if self.data_parallel:
+            self._say(describe_data_parallel(self.cfg, self.team.size))
+        elif self.team.size > 1:
+            self._say(f'trial parallel: {self.team.size} processes take whole trials')
+
+    def _prepare(
+        self,
+        datasets: dict[str, BaseDataset],
+        configs: list[Config],
+        stack: ExitStack,
+    ) -> dict[str, str]:
+        """Does what is done once for all processes; gives the files of the images."""
+        if self.cfg.get('trials') is None:
+            hint = ' (with --trial several commands can share a plan)'
+            stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
+        waiting = 'waiting for {} to finish its preparations'
+        with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
+            lambda holder: self._say(waiting.format(holder))
+        ):
+            if not (self.work_dir / LEDGER).exists():
+                # Once: later runs start from files of this one.
+                for line in check_starting_weights(resolve(self.cfg).model):
+                    self._say(line)
+            ledger = self._open_ledger()
+            keep_split_file(self.work_dir / SPLITS, datasets)
+            self._look_back(ledger)
+            ledger.publish()
+            if all(ledger.is_settled(trial.id) for trial in self.chosen):
+                return {}
+            self._require_parents(ledger)
+            return self.images.fill(datasets, configs)
+
+    def _open_ledger(self) -> Ledger:
+        config = self.cfg.to_dict()
+        if self.data_parallel:
+            # The images of a step decide what comes out.
+            config['data_parallel'] = self.team.size
+        return Ledger(self.work_dir, config, self.trials)
+
+    def _look_back(self, ledger: Ledger) -> None:
+        """Says what has changed since the plan was begun, and mends what it can."""
+        for change in ledger.drift:
+            self._say(
+                f'note: begun with another environment, last bits may differ: {change}'
+            )
+        parents = {trial.parent for trial in self.chosen}
+        ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
+        for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
+            self._say(f'note: {line}')
+        self._look_at_failures(ledger)
+
+    def _look_at_failures(self, ledger: Ledger) -> None:
+        """Gives trials that have failed another chance, if that is wanted."""
+        for trial in self.trials:
+            failure = ledger.failures.get(trial.id)
+            if failure is None:
+                continue
+            if failure['kind'] == 'parent failed':
+                if not ledger.has_failed(trial.parent):
+                    ledger.forget(trial.id)
+                elif trial in self.chosen:
+                    self._say(f'note: {trial.id}: {failure["reason"]}')
+            elif trial in self.chosen and self.cfg.get('retry_failed'):
+                if failure['kind'] == 'diverged':  # it would diverge once more
+                    remove_states(trial_folder(self.work_dir, trial.id))
+                ledger.forget(trial.id)
+            elif trial in self.chosen:
+                self._say(
+                    f'note: {trial.id} has failed ({failure["reason"]}); '
+                    '--retry-failed tries it again'
+                )
+
+    def _require_parents(self, ledger: Ledger) -> None:
+        """Refuses to begin with a trial whose parent nobody trains."""
+        ids = {trial.id for trial in self.chosen}
+        for trial in self.chosen:
+            parent = trial.parent
+            if parent is None or parent in ids or ledger.is_settled(parent):
+                continue
+            if ledger.holder(parent) is None:
+                raise TrialError(
+                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
+                    f'nobody trains: --trial {parent} {trial.id} trains both'
+                )
+
+    def _carry_out(self, validation: dict[str, Any]) -> None:
+        """Trains what is left of the chosen trials, together with the team."""
+        left = [self.ledger.entry(trial.id) for trial in self.chosen]
+        team = Team.alone() if self.data_parallel else self.team
+        console = make_console()
+        with PlanProgress(left, console, team) as progress:
+            runner = TrialRunner(self.cfg, self.ledger, self.images, progress)
+            trials = {trial.id: trial for trial in self.trials}
+
+            def run(trial_id: str) -> None:
+                self.ledger.publish()  # it is running
+                runner.run(trials[trial_id])
+                write_manifest(self.ledger, validation)
+                self.ledger.publish()
+
+            if not self.data_parallel:
+                self._dispatch(team, run)
+            elif self.team.is_first:
+                self._lead(run)
+            else:
+                for trial_id in self._orders():
+                    runner.run(trials[trial_id])
+
+    def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
+        ids = {trial.id for trial in self.chosen}
+        parents = {trial.parent for trial in self.chosen} - ids
+        tasks = [
+            Task(trial.id, trial.parent)
+            for trial in self.trials
+            if trial.id in ids
+            # One that is in other hands is not begun here, but waited for.
+            or (trial.id in parents and not self.ledger.is_settled(trial.id))
+        ]
+        Dispatch(tasks, self.ledger, team, run, self._say).carry_out()
+
+    def _lead(self, run: Callable[[str], None]) -> None:
+        """Decides, for all processes, which trial is next."""
+
+        def run_together(trial_id: str) -> None:
+            self.team.tell(f'order/{self.team.next_number("order")}', trial_id)
+            run(trial_id)
+
+        try:
+            self._dispatch(Team.alone(), run_together)
+        finally:
+            self.team.tell(f'order/{self.team.next_number("order")}', None)
+
+    def _orders(self) -> Iterator[str]:
+        """Which trials the first process decides to train, until there are no more."""
+        number = 0
+        while (trial_id := self.team.listen(f'order/{number}')) is not None:
+            yield trial_id
+            number += 1
+
+    def _sum_up(self, validation: dict[str, Any]) -> dict[str, Any]:
+        """Writes the manifest of all that there is now, also of other commands."""
+        self.ledger.refresh(anew=True)
+        if not self.data_parallel:
+            return write_manifest(self.ledger, validation, last=True)
+        return first_alone(
+            self.team,
+            'manifest',
+            lambda: write_manifest(self.ledger, validation, last=True),
+        )
+
+    def _finish(self, manifest: dict[str, Any]) -> None:
+        """Shows what came out; removes what only unfinished plans need."""
+        for trial in self.chosen:
+            if self.ledger.is_done(trial.id) and self.team.is_first:
+                remove_states(trial_folder(self.work_dir, trial.id))
+        self.team.leave()
+        if self.ledger.complete:
+            self.images.remove()
+        if not self.team.is_first:
+            return
+        self.ledger.publish(last=True)
+        entries = [self.ledger.entry(trial.id) for trial in self.chosen]
+        generation_table(entries, manifest, self.work_dir, self.console)
+
+    def _complain(self, manifest: dict[str, Any]) -> None:
+        """Ends with an error if there is something to be done about it."""
+        again = [
+            f'{trial.id} ({failure["kind"]})'
+            for trial in self.chosen
+            if (failure := self.ledger.failures.get(trial.id))
+            and failure['kind'] not in ('diverged', 'parent failed')
+        ]
+        if again:
+            raise TrialError(
+                f'{", ".join(again)}: failed for what may pass; the same command with '
+                '--retry-failed tries again, all else is kept'
+            )
+        if manifest['complete'] and not manifest['ingredients']:
+            raise TrialError(
+                f'no trial has yielded an ingredient: {manifest["failed"][0]["reason"]}'
+            )
+
+    def _say(self, line: str) -> None:
+        say(line, self.console)
+
+
+def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:
+    """The trials that a command is for, in the order of the plan."""
+    if chosen is None:
+        return trials
+    by_name = {trial.id: trial for trial in trials}
+    by_name |= {str(number): trial for number, trial in enumerate(trials)}
+    names = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(
+                f'--trial {name}: the plan has no such trial; --list-trials shows them'
+            )
+    ids = {by_name[name].id for name in names}
+    return [trial for trial in trials if trial.id in ids]

@@ -1,0 +1,383 @@
+"""The ledger: which trials are done, and what each produced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ff_mm.environment import installed
+from ff_mm.errors import LedgerError
+from ff_mm.files import read_json, write_json
+from ff_mm.fission.record import Record
+from ff_mm.fission.trial import Trial
+from ff_mm.parallel.claim import Claim, Holder, claimed_names
+from ff_mm.parallel.dispatch import write_until_current
+from ff_mm.version import __version__
+
+_SHOWN = 8
+
+# Parts of a config that change what is shown or where, but not what comes out.
+_IRRELEVANT = {
+    'work_dir',
+    'launcher',
+    'log_level',
+    'log_processor',
+    'visualizer',
+    'vis_backends',
+    'default_hooks',
+    'custom_imports',
+    'env_cfg',
+    'resume',
+    'selection',
+    'state_interval',
+    'grace_period',
+    'parallel',
+    'trials',
+    'retry_failed',
+    'ood_dataloaders',
+    'test_cfg',
+    'test_dataloader',
+    'test_evaluator',
+}
+# Left off they are as good as absent: a plan begun before they existed goes on.
+_OPTIONS = {'channels_last', 'compile'}
+
+
+def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a config that decides what comes out, as JSON has it."""
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in _IRRELEVANT and (value or key not in _OPTIONS)
+    }
+    # A cache gives the images as they are, unless they are made smaller for it.
+    cached = kept.pop('cache_images', None)
+    if isinstance(cached, Mapping) and cached.get('short_side'):
+        kept['cache_images'] = dict(short_side=cached['short_side'])
+    return json.loads(json.dumps(kept, default=str))
+
+
+def compare(old: Any, new: Any, path: str = '') -> list[str]:
+    """Lists where two JSON values differ, as ``key: old -> new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            difference
+            for key in keys
+            for difference in compare(
+                old.get(key, '(absent)'),
+                new.get(key, '(absent)'),
+                f'{path}.{key}' if path else key,
+            )
+        ]
+    return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
+
+
+def difference_message(path: Path, differences: list[str]) -> str:
+    """Says that a file was begun with another config, and what differs."""
+    shown = '\n'.join(f'  {line}' for line in differences[:_SHOWN])
+    more = len(differences) - _SHOWN
+    return (
+        f'{path} was begun with another config (old -> new):\n{shown}'
+        + (f'\n  and {more} more' if more > 0 else '')
+        + '\nrestore these values to go on, or give a new --work-dir'
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, str) else value
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+LEDGER = 'ledger.json'
+CLAIMS_DIR = 'claims'
+FORMAT = 2
+
+
+class Ledger:
+    """The state of a plan: which trials are done, and who is at work on which.
+
+    Several processes, on several machines, may keep it together. A trial belongs to the
+    process that holds its claim (:class:`~ff_mm.parallel.claim.Claim`), and how it
+    ended stands in its own record (:class:`~ff_mm.fission.record.Record`).
+    ``ledger.json`` shows all of them in one file; it is written anew whenever one of
+    them changes, and nothing depends on it but the comparison of configs. Everything is
+    on disk, atomically, before anything goes on.
+
+    Args:
+        work_dir: The generation's. A ledger that is there must be of the same config.
+        config: The generation config as plain dict.
+        trials: The plan's trials.
+
+    Attributes:
+        notes: What was found damaged and is mended.
+
+    Raises:
+        LedgerError: The directory belongs to another config, and what differs; or its
+            ledger is none.
+    """
+
+    def __init__(
+        self, work_dir: str | Path, config: Mapping[str, Any], trials: Sequence[Trial]
+    ) -> None:
+        self.work_dir = Path(work_dir)
+        self.path = self.work_dir / LEDGER
+        self.notes: list[str] = []
+        self._config = comparable(config)
+        self._header = self._read_header()
+        digest = _digest(self._config)
+        self._trials = {trial.id: trial for trial in trials}
+        self._records = {id: Record(self.work_dir, id, digest) for id in self._trials}
+        self._claims = {
+            id: Claim(self.work_dir / CLAIMS_DIR, id) for id in self._trials
+        }
+        self._ended: dict[str, dict[str, Any]] = {}
+        self.refresh()
+        for trial_id in self._trials:
+            if self._records[trial_id].is_damaged:
+                self.notes.append(
+                    f'{self._records[trial_id].path}: cut short; trial {trial_id!r} '
+                    'is trained again'
+                )
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All trials' entries, in the order of the plan."""
+        claimed = claimed_names(self.work_dir / CLAIMS_DIR)
+        return [
+            self.entry(id) if id in claimed or id in self._ended else self._planned(id)
+            for id in self._trials
+        ]
+
+    def entry(self, trial_id: str) -> dict[str, Any]:
+        """One trial's entry."""
+        if trial_id in self._ended:
+            return self._ended[trial_id]
+        entry = self._planned(trial_id)
+        if self._claims[trial_id].holder is not None:
+            entry['state'] = 'running'
+        return entry
+
+    def _planned(self, trial_id: str) -> dict[str, Any]:
+        return dict(_entry(self._trials[trial_id]), state='planned')
+
+    def is_done(self, trial_id: str) -> bool:
+        """Whether a trial has been finished."""
+        return self._state(trial_id) == 'done'
+
+    def has_failed(self, trial_id: str) -> bool:
+        """Whether a trial has failed."""
+        return self._state(trial_id) == 'failed'
+
+    def is_settled(self, trial_id: str) -> bool:
+        """Whether a trial needs no more work, as it is done or has failed."""
+        return trial_id in self._ended
+
+    def has_children_to_train(self, trial_id: str) -> bool:
+        """Whether a trial is still to start from this one."""
+        return any(
+            trial.parent == trial_id and not self.is_settled(trial.id)
+            for trial in self._trials.values()
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether no trial is left to work on."""
+        return len(self._ended) == len(self._trials)
+
+    @property
+    def failures(self) -> dict[str, dict[str, str]]:
+        """Trials that have failed: ``kind`` and ``reason`` by id."""
+        return {
+            trial_id: entry['failure']
+            for trial_id, entry in self._ended.items()
+            if entry['state'] == 'failed'
+        }
+
+    @property
+    def drift(self) -> list[str]:
+        """Where today's environment is not that in which the plan was begun."""
+        return compare(self._header['environment'], describe_environment())
+
+    def refresh(self, trial_id: str | None = None, anew: bool = False) -> None:
+        """Takes notice of what other processes have noted.
+
+        Args:
+            trial_id: Of which trial; None: of all.
+            anew: Also of trials that had ended when this process looked last, and that
+                another command may have begun again.
+        """
+        if anew:
+            self._ended.clear()
+        for each in self._trials if trial_id is None else [trial_id]:
+            if each not in self._ended:
+                if trial_id is not None:
+                    self._records[each].ask_server()
+                record = self._records[each].read()
+                if record is not None:
+                    self._ended[each] = record
+
+    def holder(self, trial_id: str) -> Holder | None:
+        """The living process that is at work on a trial."""
+        return self._claims[trial_id].holder
+
+    def take(self, trial_id: str) -> bool:
+        """Makes a trial this process's own, unless another has it or it has ended.
+
+        Returns:
+            Whether it is to be trained here. :meth:`release` it in the end.
+        """
+        if not self._claims[trial_id].take():
+            return False
+        self.refresh(trial_id)  # it may have ended just before
+        if self.is_settled(trial_id):
+            self.release(trial_id)
+            return False
+        return True
+
+    def release(self, trial_id: str) -> None:
+        """Lets others take a trial."""
+        self._claims[trial_id].release()
+
+    def finish(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Notes that a trial is finished, and what came out of it.
+
+        Args:
+            trial_id: The trial, taken by this process.
+            result: ``epochs``, ``seconds``, ``images`` (trained on, all epochs
+                together), ``best_epoch``, ``metrics`` and ``ingredients``.
+
+        Raises:
+            LedgerError: The trial was taken by another process in the meantime.
+        """
+        self._end(trial_id, dict(result, state='done'))
+
+    def fail(self, trial_id: str, kind: str, reason: str) -> None:
+        """Notes that a trial has failed; nothing of it goes into the pool.
+
+        Args:
+            trial_id: The trial, taken by this process.
+            kind: In a word or two, such as ``'diverged'``.
+            reason: A line for the user.
+
+        Raises:
+            LedgerError: The trial was taken by another process in the meantime.
+        """
+        self._end(
+            trial_id, dict(state='failed', failure=dict(kind=kind, reason=reason))
+        )
+
+    def forget(self, trial_id: str) -> None:
+        """Makes a trial that has ended one that is still to be trained."""
+        self._records[trial_id].remove()
+        self._ended.pop(trial_id, None)
+
+    def publish(self, last: bool = False) -> None:
+        """Writes ``ledger.json``, with what other processes have noted until now.
+
+        Args:
+            last: Whether this process has nothing more to note, so that what it writes
+                must not be overtaken. In between the file is but a look at the plan,
+                and with many processes there would be no end to writing it anew.
+        """
+
+        def write(data: dict[str, Any]) -> None:
+            write_json(data, self.path)
+
+        if last:
+            write_until_current(self._gather, write)
+        else:
+            write(self._gather())
+
+    def remove_claims(self) -> None:
+        """Removes the files of claims, once there is nothing left to claim."""
+        shutil.rmtree(self.work_dir / CLAIMS_DIR, ignore_errors=True)
+
+    def cost(self) -> dict[str, float]:
+        """Epochs, seconds and training images of all finished trials."""
+        done = [entry for entry in self._ended.values() if entry['state'] == 'done']
+        return dict(
+            trials=len(done),
+            epochs=sum(entry['epochs'] for entry in done),
+            seconds=round(sum(entry['seconds'] for entry in done), 1),
+            images=sum(entry['images'] for entry in done),
+        )
+
+    def _state(self, trial_id: str) -> str | None:
+        return self._ended.get(trial_id, {}).get('state')
+
+    def _end(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        claim = self._claims[trial_id]
+        if not claim.is_mine:
+            raise LedgerError(
+                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
+                'while this process seemed dead; its result is the one that counts'
+            )
+        entry = {**_entry(self._trials[trial_id]), **result}
+        self._records[trial_id].write(entry)
+        self.refresh(trial_id)
+
+    def _gather(self) -> dict[str, Any]:
+        self.refresh()
+        return dict(self._header, trials=self.entries)
+
+    def _read_header(self) -> dict[str, Any]:
+        """Reads the ledger's part that does not change, or makes it."""
+        new = dict(
+            format=FORMAT, environment=describe_environment(), config=self._config
+        )
+        try:
+            data = read_json(self.path)
+        except FileNotFoundError:
+            return new
+        except ValueError as error:
+            self.notes.append(f'{error}; made anew from the records of the trials')
+            return new
+        if isinstance(data, dict) and data.get('format', FORMAT) != FORMAT:
+            raise LedgerError(
+                f'{self.path}: format {data["format"]!r}, expected {FORMAT}; it is of '
+                'another version of ff_mm, use a new --work-dir'
+            )
+        if not isinstance(data, dict) or not {'config', 'environment'} <= set(data):
+            raise LedgerError(
+                f'{self.path}: is not a ledger; move the file away to begin anew'
+            )
+        differences = compare(data['config'], self._config)
+        if differences:
+            raise LedgerError(difference_message(self.path, differences))
+        return {key: data[key] for key in new}
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, threads and device: what the last bits of the results depend on."""
+    names = ('torch', 'torchvision', 'mmengine', 'mmcv-lite', 'mmcv', 'mmpretrain')
+    names += ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
+    found = {name: installed(name) for name in names}
+    return {
+        'ff_mm': __version__,
+        **{name: version for name, version in found.items() if version},
+        'threads': torch.get_num_threads(),
+        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
+    }
+
+
+def _entry(trial: Trial) -> dict[str, Any]:
+    return dict(
+        id=trial.id,
+        stage=trial.stage,
+        parent=trial.parent,
+        hyper=dict(trial.hyper),
+        overrides=json.loads(json.dumps(dict(trial.overrides))),
+        planned_epochs=trial.epochs,
+    )
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

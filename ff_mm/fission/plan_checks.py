@@ -1,0 +1,108 @@
+"""What is found out about a plan before hours of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
+
+from ff_mm.config import resolve
+from ff_mm.datasets.checks.check import check_datasets, describe
+from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.metrics.rehearsal import rehearse
+from ff_mm.fission.record import trial_folder
+from ff_mm.fission.trial import Trial, trial_config
+
+
+def trial_configs(
+    base: Config, trials: Sequence[Trial], work_dir: Path
+) -> list[Config]:
+    """Builds every trial's config, to find before training what is wrong there.
+
+    Args:
+        base: The generation config, references not yet resolved.
+        trials: Those of the plan.
+        work_dir: The generation's.
+
+    Raises:
+        ConfigError: A trial that cannot be carried out, and why.
+    """
+    configs = []
+    for trial in trials:
+        try:
+            cfg = trial_config(base, trial, trial_folder(work_dir, trial.id))
+        except ConfigError as error:
+            raise ConfigError(f'trial {trial.id!r}: {error}') from None
+        if not cfg.get('train_dataloader'):
+            raise ConfigError(f'trial {trial.id!r}: there is no train_dataloader')
+        interval = cfg.train_cfg.get('val_interval', 1)
+        validates = cfg.get('val_dataloader') and cfg.get('val_evaluator')
+        if not validates or interval != 1:
+            raise ConfigError(
+                f'trial {trial.id!r}: a plan validates after every epoch; give '
+                'val_dataloader and val_evaluator, and train_cfg.val_interval=1 '
+                f'(it is {interval})'
+            )
+        configs.append(cfg)
+    return configs
+
+
+def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseDataset]:
+    """Builds all data sets and checks that they fit together and the model.
+
+    Args:
+        cfg: The generation config.
+        notify: Takes a line about each data set.
+
+    Returns:
+        ``train``, ``val`` and, if there is one, ``test``.
+
+    Raises:
+        DatasetError: All that is wrong with them.
+    """
+    cfg = resolve(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    names = ('train', 'val', 'test')
+    datasets = check_datasets(
+        {
+            name: cfg[f'{name}_dataloader'].dataset
+            for name in names
+            if cfg.get(f'{name}_dataloader')
+        }
+    )
+    for name, dataset in datasets.items():
+        notify(describe(name, dataset))
+    check_head(cfg.model.get('head') or {}, datasets['val'])
+    return datasets
+
+
+def check_metrics(cfg: Config, trials: Sequence[Trial], dataset: BaseDataset) -> None:
+    """Finds out what cannot be monitored, or selected by in the fusion to come.
+
+    Args:
+        cfg: The generation config.
+        trials: Those of the plan.
+        dataset: The validation set.
+
+    Raises:
+        ConfigError: A metric that there is not, or a rule that is the wrong one.
+    """
+    cfg = resolve(cfg)
+    num_classes = (cfg.model.get('head') or {}).get('num_classes')
+    rehearsal = rehearse(cfg.val_evaluator, dataset, num_classes)
+    if rehearsal is None:
+        return
+    for trial in trials:
+        if any(key.startswith('val_evaluator') for key in trial.overrides):
+            continue  # the stage has metrics of its own
+        for hook in trial.hooks:
+            if 'monitor' in hook:
+                where = f'trial {trial.id!r}: monitor'
+                rehearsal.check(hook['monitor'], hook['rule'], where)
+    if selection := cfg.get('selection'):
+        metric, rule = selection.get('metric'), selection.get('rule')
+        rehearsal.check(metric, rule, 'selection.metric')

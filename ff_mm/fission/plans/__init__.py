@@ -1,0 +1,7 @@
+"""Plans: fast geometric generation, and the grid search that it replaces."""
+
+from ff_mm.fission.plans.fgg import FGGPlan
+from ff_mm.fission.plans.grid_search import GridSearchPlan
+from ff_mm.fission.plans.plan import Plan
+
+__all__ = ['FGGPlan', 'GridSearchPlan', 'Plan']

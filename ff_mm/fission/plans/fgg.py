@@ -1,0 +1,100 @@
+"""Fast geometric generation, the fission of FissionFusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mmengine.registry import TASK_UTILS
+
+from ff_mm.fission.plans.plan import FineTuningPlan, Point, common_overrides
+from ff_mm.fission.plans.stages import FissionStage, build_stage
+from ff_mm.fission.trial import Trial
+
+
+@TASK_UTILS.register_module()
+class FGGPlan(FineTuningPlan):
+    """Fast geometric generation: probe, one base per learning rate, one fission each.
+
+    With the defaults of all stages and 8 learning rates it is the published plan:
+    10 + 8·50 + 8·17 epochs, 8 bases and 40 snapshots (FissionFusion, section 3.1).
+    Going further than the paper, several seeds and augmentations may be given: there
+    is then a base and a fission for every combination; the probe remains one.
+
+    Args:
+        lrs: As the others, see :class:`FineTuningPlan`.
+        seeds: Likewise.
+        augmentations: Likewise.
+        probe: Likewise.
+        base: Likewise.
+        fission: Values of :class:`ff_mm.fission.plans.stages.FissionStage`; None: bases
+            only.
+
+    Raises:
+        ConfigError: An unknown key, or a value that makes no plan.
+    """
+
+    def __init__(
+        self,
+        lrs: Sequence[float],
+        seeds: Sequence[int] = (0,),
+        augmentations: Sequence[str] | None = None,
+        probe: Mapping[str, Any] | None = {},
+        base: Mapping[str, Any] = {},
+        fission: Mapping[str, Any] | None = {},
+    ) -> None:
+        super().__init__(lrs, seeds, augmentations, probe, base)
+        self.fission = (
+            None
+            if fission is None
+            else build_stage(FissionStage, fission, 'plan.fission')
+        )
+
+    def trials(self) -> list[Trial]:
+        """Returns probe, bases, fissions, in this order."""
+        fissions = [] if self.fission is None else map(self._fission, self.points)
+        return [*super().trials(), *fissions]
+
+    def _fission(self, point: Point) -> Trial:
+        stage = self.fission
+        suffix = self.suffix(point)
+        trial = Trial(
+            id=f'fission_{suffix}',
+            stage='fission',
+            epochs=stage.epochs,
+            hyper=point.hyper,
+            parent=f'base_{suffix}',
+            inherit_optimizer=True,
+            overrides={
+                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **_cyclical(stage),
+                **stage.overrides,
+            },
+            yields='snapshots',
+            validates=stage.validate,
+        )
+        hook = dict(
+            type='SnapshotHook',
+            out_dir='../../ingredients',
+            name=trial.id,
+            meta=trial.describe(),
+        )
+        return replace(trial, hooks=(hook,))
+
+
+def _cyclical(stage: FissionStage) -> dict[str, Any]:
+    return {
+        'optim_wrapper.optimizer.lr': stage.max_lr,
+        'param_scheduler': [
+            dict(
+                type='CyclicalLR',
+                max_value=stage.max_lr,
+                min_value=stage.min_lr,
+                cycle=stage.cycle,
+                phase=stage.phase,
+                by_epoch=True,
+                convert_to_iter_based=True,
+            )
+        ],
+    }

@@ -1,0 +1,180 @@
+"""Plans: all trials of a generation, and who starts from whom."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ff_mm.errors import ConfigError
+from ff_mm.fission.plans.stages import (
+    BaseStage,
+    ProbeStage,
+    build_stage,
+    check_learning_rate,
+)
+from ff_mm.fission.trial import Trial
+
+T = TypeVar('T')
+
+
+class Plan(ABC):
+    """All trials of a generation. Subclasses register in MMEngine's TASK_UTILS."""
+
+    @abstractmethod
+    def trials(self) -> list[Trial]:
+        """Returns the trials in the order of training, parents before children."""
+
+
+class Point(NamedTuple):
+    """One combination of hyper-parameters; the augmentation is None if it has none."""
+
+    lr: float
+    seed: int
+    augmentation: str | None
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The hyper-parameters by which its ingredients can be grouped."""
+        hyper = self._asdict()
+        if self.augmentation is None:
+            del hyper['augmentation']
+        return hyper
+
+
+class FineTuningPlan(Plan):
+    """A probe, and a base fine-tuned from it at each combination of hyper-parameters.
+
+    Args:
+        lrs: Learning rates of the bases.
+        seeds: Seeds of the bases; the probe takes the first.
+        augmentations: Names in the config's ``augmentations``, likewise; by default the
+            one that the config's ``augmentation`` names.
+        probe: Values of :class:`ff_mm.fission.plans.stages.ProbeStage`; None: no linear
+            probing, bases start from the model's own weights.
+        base: Values of :class:`ff_mm.fission.plans.stages.BaseStage`.
+
+    Raises:
+        ConfigError: An unknown key, or a value that makes no plan.
+    """
+
+    def __init__(
+        self,
+        lrs: Sequence[float],
+        seeds: Sequence[int] = (0,),
+        augmentations: Sequence[str] | None = None,
+        probe: Mapping[str, Any] | None = {},
+        base: Mapping[str, Any] = {},
+    ) -> None:
+        self.lrs = _axis('lrs', lrs)
+        self.seeds = _axis('seeds', seeds)
+        self.augmentations = (
+            (None,) if augmentations is None else _axis('augmentations', augmentations)
+        )
+        for lr in self.lrs:
+            check_learning_rate('plan.lrs', lr)
+        self.probe = (
+            None if probe is None else build_stage(ProbeStage, probe, 'plan.probe')
+        )
+        self.base = build_stage(BaseStage, base, 'plan.base')
+
+    @property
+    def points(self) -> list[Point]:
+        """All combinations, the learning rate varying slowest."""
+        axes = itertools.product(self.lrs, self.seeds, self.augmentations)
+        return list(itertools.starmap(Point, axes))
+
+    def trials(self) -> list[Trial]:
+        """Returns the probe, then the bases."""
+        probe = [] if self.probe is None else [self._probe()]
+        return probe + [self._base(point) for point in self.points]
+
+    def suffix(self, point: Point) -> str:
+        """Tells a point from the plan's others: the axes along which they differ."""
+        parts = [f'lr{float(point.lr)!r}']  # exact: one folder per learning rate
+        parts += [f'seed{point.seed}'] if len(self.seeds) > 1 else []
+        parts += [point.augmentation] if len(self.augmentations) > 1 else []
+        return '_'.join(parts)
+
+    def _probe(self) -> Trial:
+        stage = self.probe
+        frozen = {
+            'model.type': 'LinearProbingClassifier',
+            'model.norm_eval': stage.norm_eval,
+        }
+        return Trial(
+            id='probe',
+            stage='probe',
+            epochs=stage.epochs,
+            hyper=dict(lr=stage.lr, seed=self.seeds[0]),
+            overrides={
+                **common_overrides(stage.epochs, self.seeds[0], self.augmentations[0]),
+                **_cosine(stage.lr),
+                **(frozen if stage.freeze else {}),
+                **stage.overrides,
+            },
+            hooks=(_best(stage),),
+            yields='start',
+        )
+
+    def _base(self, point: Point) -> Trial:
+        stage = self.base
+        return Trial(
+            id=f'base_{self.suffix(point)}',
+            stage='base',
+            epochs=stage.epochs,
+            hyper=point.hyper,
+            parent=None if self.probe is None else 'probe',
+            overrides={
+                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **_cosine(point.lr),
+                **stage.overrides,
+            },
+            hooks=(_best(stage), *_early_stopping(stage)),
+        )
+
+
+def common_overrides(
+    epochs: int, seed: int, augmentation: str | None
+) -> dict[str, Any]:
+    """Returns what every trial of a plan sets."""
+    overrides = {'train_cfg.max_epochs': epochs, 'randomness.seed': seed}
+    if augmentation is not None:
+        overrides['augmentation'] = augmentation
+    return overrides
+
+
+def _cosine(lr: float) -> dict[str, Any]:
+    """Cosine annealing to 0 over the stage; MMEngine sets its end to the last epoch."""
+    return {
+        'optim_wrapper.optimizer.lr': lr,
+        'param_scheduler': [dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True)],
+    }
+
+
+def _best(stage: ProbeStage | BaseStage) -> dict[str, Any]:
+    return dict(type='BestCheckpointHook', monitor=stage.monitor, rule=stage.rule)
+
+
+def _early_stopping(stage: BaseStage) -> list[dict[str, Any]]:
+    if stage.patience is None:
+        return []
+    return [
+        dict(
+            type='ResumableEarlyStoppingHook',
+            monitor=stage.monitor,
+            rule=stage.rule,
+            patience=stage.patience,
+            min_delta=stage.min_delta,
+        )
+    ]
+
+
+def _axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
+    """Checks one axis of the plan: a list, not empty, each value once."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ConfigError(f'plan.{name}={values!r}: expected a list')
+    if not values or len(set(values)) < len(values):
+        raise ConfigError(f'plan.{name}={list(values)}: expected each value once')
+    return tuple(values)

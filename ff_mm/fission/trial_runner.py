@@ -1,0 +1,245 @@
+"""One trial of a plan, carried out by a Runner of MMEngine."""
+
+from __future__ import annotations
+
+import errno
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
+
+from ff_mm.datasets.image_cache.image_cache import ImageCache
+from ff_mm.engine.distributed import model_wrapper
+from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
+from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
+from ff_mm.engine.hooks.snapshot_hook import snapshots
+from ff_mm.engine.ingredient_file import write_ingredient
+from ff_mm.engine.mmengine_patches import own_words
+from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.errors import TrialDiverged, TrialError
+from ff_mm.files import remove_unfinished, sha256
+from ff_mm.fission.ledger import Ledger
+from ff_mm.fission.manifest import INGREDIENTS_DIR
+from ff_mm.fission.progress import PlanProgress
+from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
+from ff_mm.fission.record import trial_folder
+from ff_mm.fission.trial import Trial, trial_config
+from ff_mm.merging.state_dict import read_checkpoint
+from ff_mm.parallel.termination import deferred, raise_if_requested
+
+_NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
+# Of its death; what a worker has raised says 'in DataLoader worker process'.
+_WORKER = ('DataLoader worker (pid', 'unable to open shared memory', 'insufficient sha')
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a trial has failed.
+
+    Attributes:
+        kind: In a few words.
+        reason: A line for the user.
+        may_pass: Whether it may do better next time, with the same config.
+    """
+
+    kind: str
+    reason: str
+    may_pass: bool
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """Says how a trial has failed; None if the error is not of this trial alone.
+
+    Divergence is a property of the hyper-parameters. Memory and data workers are of the
+    machine, which may serve other trials, or this one later. All else (a full disk,
+    files that cannot be read, mistakes in the config or in the program) would meet
+    every trial.
+
+    Args:
+        error: What was raised while the trial was trained.
+    """
+    # Of what a worker has raised the last line says what it was.
+    said = str(error).strip()
+    last_line = 'Original Traceback' in said and said.splitlines()[-1]
+    text = ' '.join((last_line or said).split())
+    if isinstance(error, TrialDiverged):
+        return Failure('diverged', text, may_pass=False)
+    if _is_out_of_memory(error, text):
+        reason = f'{_short(text)}; it needs a device with more memory, or to itself'
+        return Failure('out of memory', reason, may_pass=True)
+    if isinstance(error, RuntimeError) and any(words in text for words in _WORKER):
+        reason = (
+            f'{_short(text)}; mostly memory, or shared memory (/dev/shm), ran out: '
+            'lower num_workers of the data loaders'
+        )
+        return Failure('data worker died', reason, may_pass=True)
+    return None
+
+
+def _is_out_of_memory(error: BaseException, text: str) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(w in text for w in _NO_MEMORY)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f'{text[:197]}...'
+
+
+class TrialRunner:
+    """Trains single trials, or what is missing of them, and records how they ended.
+
+    With a process group all of its processes train a trial together, and the first
+    keeps the ledger.
+
+    Args:
+        cfg: The generation config, references not yet resolved.
+        ledger: Of the plan; the trials to run have been taken.
+        images: The cache of the plan's images.
+        progress: The display of the whole plan.
+    """
+
+    def __init__(
+        self, cfg: Config, ledger: Ledger, images: ImageCache, progress: PlanProgress
+    ) -> None:
+        self.cfg = cfg
+        self.ledger = ledger
+        self.images = images
+        self.progress = progress
+
+    def run(self, trial: Trial) -> None:
+        """Trains one trial and notes in the ledger what came out of it.
+
+        Args:
+            trial: Its parent is done.
+
+        Raises:
+            TrialError: The parent's checkpoint is missing.
+        """
+        failure = self._try(trial)
+        if failure is None:
+            return
+        self.progress.fail_trial(trial.id, f'{failure.kind}: {failure.reason}')
+        if is_main_process():
+            self.ledger.fail(trial.id, failure.kind, failure.reason)
+
+    def _try(self, trial: Trial) -> Failure | None:
+        """Trains a trial; what is left of a failed one is garbage when it returns."""
+        try:
+            with deferred():
+                self._train(trial)
+        except Exception as error:
+            failure = failure_of(error)
+            grouped = torch.distributed.is_initialized()
+            if grouped or (failure and failure.kind == 'data worker died'):
+                raise_if_requested()  # another rank, or the worker, has ended of it
+            # Of several ranks, one alone may have it; those that go on would wait.
+            alone = grouped and failure and failure.may_pass
+            if failure is None or alone:
+                raise
+            return failure
+        finally:
+            self._free_memory()
+        return None
+
+    def _train(self, trial: Trial) -> None:
+        folder = self._folder(trial.id)
+        if is_main_process():
+            remove_unfinished(folder)
+            remove_unfinished(self.ledger.work_dir / INGREDIENTS_DIR, trial.id)
+        state = [find_state(folder)]
+        broadcast_object_list(state)  # ranks on other machines may see another
+        cfg = trial_config(
+            self.cfg,
+            trial,
+            folder,
+            parent_file=self._parent_file(trial),
+            state=state[0],
+            state_interval=self.cfg.get('state_interval', 1),
+        )
+        if wrapper := model_wrapper(cfg):
+            cfg.setdefault('model_wrapper_cfg', wrapper)
+        self.images.use_in(cfg)
+        runner = QuietRunner.from_cfg(cfg)
+        try:
+            runner.register_hook(ProgressHook(self.progress, trial.id))
+            with own_words():
+                runner.train()
+            _require_best(trial, runner)
+            if is_main_process():
+                self.ledger.finish(trial.id, self._result(trial, runner))
+                remove_states(folder)
+            barrier()
+        finally:
+            runner.release()
+
+    def _free_memory(self) -> None:
+        gc.collect()  # models hold cycles; without this two would be in memory
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _folder(self, trial_id: str) -> Path:
+        return trial_folder(self.ledger.work_dir, trial_id)
+
+    def _parent_file(self, trial: Trial) -> Path | None:
+        if trial.parent is None:
+            return None
+        path = self._folder(trial.parent) / BEST_FILE
+        if not path.is_file():
+            raise TrialError(
+                f'{path}: trial {trial.id!r} starts from this file, which is missing; '
+                'the same command trains its trial again'
+            )
+        return path
+
+    def _result(self, trial: Trial, runner: QuietRunner) -> dict[str, Any]:
+        result = dict(
+            epochs=runner.epoch,
+            seconds=round(seconds_spent(runner), 2),
+            images=runner.epoch * len(runner.train_dataloader.dataset),
+            ingredients=[],
+        )
+        if trial.yields == 'snapshots':
+            records = snapshots(runner)
+            return dict(result, metrics=records[-1]['metrics'], ingredients=records)
+        best = best_epoch(runner)
+        if trial.yields == 'best':
+            result['ingredients'] = [self._keep_best(trial, best, runner)]
+        file = self._folder(trial.id) / BEST_FILE
+        return dict(
+            result,
+            best_epoch=best['epoch'],
+            metrics=best['metrics'],
+            best_file=dict(file=file.name, sha256=sha256(file)),
+        )
+
+    def _keep_best(self, trial: Trial, best: dict, runner: QuietRunner) -> dict:
+        """Writes the best epoch's weights as an ingredient."""
+        checkpoint = read_checkpoint(self._folder(trial.id) / BEST_FILE)
+        description = dict(
+            trial.describe(), name=trial.id, cycle=None, epoch=best['epoch']
+        )
+        return write_ingredient(
+            self.ledger.work_dir / INGREDIENTS_DIR / f'{trial.id}.pth',
+            checkpoint['state_dict'],
+            description,
+            best['metrics'],
+            dataset_meta=runner.train_dataloader.dataset.metainfo,
+        )
+
+
+def _require_best(trial: Trial, runner: QuietRunner) -> None:
+    """Refuses, on all ranks, a run of which no epoch is the best."""
+    if trial.yields != 'snapshots' and best_epoch(runner) is None:
+        raise TrialDiverged(
+            'no epoch had a finite validation metric to go by',
+            runner.epoch,
+            len(runner.train_dataloader),
+            None,
+        )

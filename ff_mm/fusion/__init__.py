@@ -1,0 +1,19 @@
+"""From a pool to one model: sessions, soup runners, basins, deployment, report."""
+
+from ff_mm.fusion.soups import (
+    BestIngredientRunner,
+    GoGSoupRunner,
+    GoUSoupRunner,
+    GreedySoupRunner,
+    HierarchicalSoupRunner,
+    UniformSoupRunner,
+)
+
+__all__ = [
+    'BestIngredientRunner',
+    'GoGSoupRunner',
+    'GoUSoupRunner',
+    'GreedySoupRunner',
+    'HierarchicalSoupRunner',
+    'UniformSoupRunner',
+]

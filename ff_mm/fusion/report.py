@@ -1,0 +1,112 @@
+"""``report.json`` and ``report.md``: what a soup is made of and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ff_mm.display.numbers import by_class, overall, shown
+from ff_mm.files import atomic_write, write_json
+
+FORMAT = 1
+
+
+def write_report(report: Mapping[str, Any], work_dir: str | Path) -> None:
+    """Writes the report of one soup, for programs and for people.
+
+    Args:
+        report: What :meth:`ff_mm.engine.SoupRunner.run` returns. Metrics are fractions.
+        work_dir: The folder to write to.
+    """
+    write_json(dict(format=FORMAT, **report), Path(work_dir) / 'report.json')
+    with atomic_write(Path(work_dir) / 'report.md', 'w') as file:
+        file.write('\n'.join(_markdown(report)) + '\n')
+
+
+def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
+    yield f'# {report["title"]} soup'
+    yield ''
+    yield (
+        f'Selected by {report["metric"]} on validation ({report["rule"]} is better) '
+        f'from {report["pool_size"]} ingredients in {report["seconds"]:.1f} s, '
+        f'{report["evaluations"]["selection"]} validation passes for the selection, '
+        f'{report["evaluations"]["stopped"]} of them cut short'
+        + _in_vain(report['evaluations'])
+        + _for_basins(report['evaluations'])
+    )
+    yield ''
+    yield from _metrics_table(report)
+    yield from _class_tables(report)
+    if report['bn_reestimation']:
+        bn = report['bn_reestimation']
+        yield ''
+        yield f'Before batch-norm re-estimation on {bn["num_samples"]} images:'
+        yield ''
+        yield from _metrics_table(bn['before'])
+    yield ''
+    yield '| ingredient | weight |'
+    yield '|---|---|'
+    for item in report['ingredients']:
+        yield f'| {item["name"]} | {item["weight"]:.4f} |'
+    if report.get('basins'):
+        yield from _basins(report['basins'])
+    if report.get('failed'):
+        yield ''
+        yield 'Not in the pool, as these trials have failed:'
+        yield ''
+        for failure in report['failed']:
+            yield f'- {failure["trial"]}: {failure["reason"]}'
+
+
+def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
+    yield ''
+    threshold = basins['threshold']
+    limit = f', joined up to a barrier of {basins["metric"]} of {threshold}'
+    limit = f', {basins["count"]} at most' if threshold is None else limit
+    yield f'Groups are basins{limit} ({basins["linkage"]} linkage):'
+    yield ''
+    yield '| basin | ingredients |'
+    yield '|---|---|'
+    for number, names in basins['members'].items():
+        yield f'| {number} | {", ".join(names)} |'
+
+
+def _in_vain(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('in_vain')
+    return f', {count} ahead and not needed.' if count else '.'
+
+
+def _for_basins(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('basins')
+    return f' The basins took {count} more, if none was known before.' if count else ''
+
+
+def _metrics_table(results: Mapping[str, Any]) -> Iterator[str]:
+    sets = {'val': results['val'], 'test': results['test'], **results['ood']}
+    sets = {name: metrics for name, metrics in sets.items() if metrics is not None}
+    yield from _table(sets, overall(results['val']))
+
+
+def _class_tables(results: Mapping[str, Any]) -> Iterator[str]:
+    """One row a class or label, one column a set."""
+    sets = {'val': results['val'], 'test': results['test'], **results['ood']}
+    sets = {name: metrics for name, metrics in sets.items() if metrics is not None}
+    classes = by_class(results['val'])
+    for metric in dict.fromkeys(n.split('/')[0] for c in classes.values() for n in c):
+        rows = {
+            name: {s: metrics.get(f'{metric}/{name}') for s, metrics in sets.items()}
+            for name in classes
+        }
+        yield ''
+        yield from _table(rows, list(sets), corner=metric)
+
+
+def _table(
+    rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str], corner: str = 'set'
+) -> Iterator[str]:
+    yield f'| {corner} | ' + ' | '.join(columns) + ' |'
+    yield '|---|' + '---|' * len(columns)
+    for name, values in rows.items():
+        cells = (shown(values.get(column)) for column in columns)
+        yield f'| {name} | ' + ' | '.join(cells) + ' |'

@@ -1,0 +1,298 @@
+"""What the fusions of one command have in common, done once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_distributed, is_main_process
+from mmengine.registry import init_default_scope
+
+from ff_mm.config import ANALYSES, ood_dataloaders
+from ff_mm.datasets.checks.check import check_datasets
+from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.sharing import (
+    build_dataset,
+    forget_datasets,
+    keep_dataset,
+)
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.memo import EvaluationMemo
+from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.options import EvaluationOptions
+from ff_mm.files import sha256
+from ff_mm.merging import check_ingredients
+from ff_mm.merging.pool import Pool, read_pool
+from ff_mm.parallel.team import Team
+from ff_mm.parallel.together import first_alone, together
+
+# Keys of a fusion config that evaluations do not depend on.
+_OF_ONE_SOUP = (
+    'runner_type',
+    'soup',
+    'selection',
+    'ingredients',
+    'work_dir',
+    *ANALYSES,
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where candidates are evaluated.
+
+    Attributes:
+        evaluator: The network and the sets.
+        rehearsal: What the validation metrics give, if that can be known beforehand.
+        team: The processes that share out candidates; this one alone where there are
+            no others, or where passes are split over them.
+    """
+
+    evaluator: ModelEvaluator
+    rehearsal: Rehearsal | None
+    team: Team
+
+    def rule(self, metric: str, selection: Mapping[str, str]) -> str:
+        """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
+
+        Args:
+            metric: The metric.
+            selection: That of the config: ``metric`` and ``rule``.
+
+        Raises:
+            ConfigError: There is no such metric, or it is no number.
+        """
+        if self.rehearsal is not None:
+            return self.rehearsal.rule(metric)
+        if metric == selection['metric']:
+            return selection['rule']
+        return 'less' if 'loss' in metric else 'greater'
+
+    def recorded(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
+        """Returns validation metrics of ingredients that need not be taken again.
+
+        They were recorded at training, on these images with this pipeline, and none of
+        the config's is missing. In another precision the same model has other ones.
+
+        Args:
+            pool: The ingredients.
+        """
+        if self.rehearsal is None or self.evaluator.options.dtype is not None:
+            return {}
+        return {
+            entry.name: entry.metrics
+            for entry in pool.entries
+            if entry.validation == self.evaluator.validation
+            and not set(self.rehearsal.perfect) - set(entry.metrics)
+        }
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether validation gives a loss."""
+        return self.rehearsal is not None and 'loss' in self.rehearsal.perfect
+
+
+class FusionSession:
+    """Pools read, data checked, networks built and passes made, each but once.
+
+    Use it as a context, so that what is global in MMEngine is released.
+
+    Args:
+        team: The processes of the command, which all do the same calls; None: this one
+            has no others. Files are read and checked by the first of them, then by the
+            others: what it unpacks or downloads, they find.
+    """
+
+    def __init__(self, team: Team | None = None) -> None:
+        self.team = team or Team.alone()
+        self._pools: dict[str, Pool] = {}
+        self._bench: Bench | None = None
+        self._bench_of = ''
+        self._known: dict[str, Any] = {}
+        self._digests: dict[Path, str] = {}
+
+    def __enter__(self) -> FusionSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.team.is_first and is_main_process()
+
+    def pool(self, source: Any) -> Pool:
+        """Reads a pool and checks that its files are whole and fit each other.
+
+        Raises:
+            ConfigError: A source that is none.
+            CheckpointError: All that is wrong with the files.
+        """
+        key = json.dumps(source, default=str)
+        if key in self._pools:
+            return self._pools[key]
+
+        def check() -> None:
+            self._pools[key] = _whole_pool(source)
+
+        first_alone(self.team, 'pool', check)
+        if key not in self._pools:
+            self._pools[key] = read_pool(source)
+        return self._pools[key]
+
+    def digests(self, pool: Pool) -> dict[str, str]:
+        """SHA-256 of the files of a pool by the names of its entries."""
+        files = dict.fromkeys(e.file for e in pool.entries if e.digest is None)
+        unknown = [file for file in files if file not in self._digests]
+        found = first_alone(self.team, 'sha256', lambda: list(map(sha256, unknown)))
+        self._digests.update(zip(unknown, found, strict=True))
+        return {e.name: e.digest or self._digests[e.file] for e in pool.entries}
+
+    def bench(self, cfg: Config, notify: Callable[[str], None]) -> Bench:
+        """Checks the data of a config, and builds what evaluates.
+
+        Args:
+            cfg: A resolved fusion config.
+            notify: Takes lines for the user.
+
+        Raises:
+            DatasetError: All that is wrong with the data.
+            ConfigError: A head that does not fit it; candidates are to be shared out
+                after passes of another config have been split, or by processes that
+                see different data.
+            AnotherFailed: Another process has.
+        """
+        tree = {k: v for k, v in cfg.to_dict().items() if k not in _OF_ONE_SOUP}
+        key = json.dumps(tree, sort_keys=True, default=str)
+        if self._bench is None or key != self._bench_of:
+            self._clear()
+            rehearsal = self._check_data(cfg)
+            team = self._sharing(cfg)
+            if team.size > 1:
+                cfg = _of_one_process(cfg, team)
+            self._bench = Bench(ModelEvaluator(cfg, notify), rehearsal, team)
+            self._bench_of = key
+            _require_equal_sets(self._bench)
+            forget_datasets()  # the evaluator has its own hold of what it needs
+        return self._bench
+
+    def memo(self, path: Path) -> EvaluationMemo:
+        """Opens the memo of one soup; all know what each of them does."""
+        memo = EvaluationMemo(self._known, self.team)
+        memo.open(path)
+        return memo
+
+    def _check_data(self, cfg: Config) -> Rehearsal | None:
+        found: list[Rehearsal | None] = []
+
+        def check() -> None:
+            if not found:
+                found.append(check_data(cfg))
+
+        first_alone(self.team, 'data of the first', check)
+        together(self.team, 'data', check)
+        return found[0]
+
+    def _sharing(self, cfg: Config) -> Team:
+        """The team, if its processes share out candidates; else this process alone."""
+        if self.team.size == 1:
+            return self.team
+        options = EvaluationOptions.from_config(cfg.get('evaluation'))
+        parallel = options.parallel
+        if is_distributed():
+            if parallel == 'candidates':
+                raise ConfigError(
+                    f"{cfg.filename}: evaluation.parallel='candidates' in a command "
+                    'that has split passes of another config over the images; give the '
+                    'two in two commands'
+                )
+            parallel = 'images'
+        if parallel == 'auto':
+            hosts = together(self.team, 'host', socket.gethostname)
+            kept = _kept_bytes(cfg) * max(Counter(hosts).values())
+            fits = first_alone(self.team, 'fits', lambda: kept <= options.cache_memory)
+            parallel = 'candidates' if fits else 'images'
+        return self.team if parallel == 'candidates' else Team.alone()
+
+    def _clear(self) -> None:
+        if self._bench is not None:
+            self._bench.evaluator.close()
+        # Before the next is built: its images and network need the memory.
+        self._bench = None
+
+
+def _whole_pool(source: Any) -> Pool:
+    pool = read_pool(source)
+    pool.check_files()
+    check_ingredients([entry.ingredient('', None) for entry in pool.entries])
+    return pool
+
+
+def _kept_bytes(cfg: Config) -> int:
+    """What the validation images take once they are decoded."""
+    dataset = build_dataset(cfg.val_dataloader.dataset)
+    return len(dataset) * dataset[0]['inputs'].nbytes
+
+
+def _require_equal_sets(bench: Bench) -> None:
+    """Refuses machines with other copies of the data, which would decide otherwise."""
+    first, *others = together(bench.team, 'sets', lambda: bench.evaluator.keys)
+    for rank, keys in enumerate(others, 1):
+        if other := [name for name in first if keys.get(name) != first[name]]:
+            raise ConfigError(
+                f'process {rank} has other images or labels than the first one in '
+                f'{", ".join(other)}: give all machines the same data'
+            )
+
+
+def _of_one_process(cfg: Config, team: Team) -> Config:
+    """The config as if there were no other processes, of which MMEngine sees none."""
+    cfg = copy.deepcopy(cfg)
+    cfg.launcher = 'none'
+    if not team.is_first:  # two must not write one log
+        cfg.work_dir = str(Path(cfg.work_dir) / 'log' / f'process{team.rank}')
+    return cfg
+
+
+def check_data(cfg: Config) -> Rehearsal | None:
+    """Checks all data sets of a fusion, and tries its metrics on the labels."""
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    loaders = {name: cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')}
+    ood = ood_dataloaders(cfg)
+    loaders.update(ood)
+    try:
+        configs = {name: v['dataset'] for name, v in loaders.items() if v}
+        datasets = check_datasets(configs)
+    except DatasetError as error:
+        raise _with_hint(error, ood) from None
+    for name, dataset in datasets.items():
+        if name != 'train':
+            keep_dataset(configs[name], dataset)
+    head = cfg.model.get('head') or {}
+    check_head(head, datasets['val'])
+    return rehearse(cfg.val_evaluator, datasets['val'], head.get('num_classes'))
+
+
+def _with_hint(error: DatasetError, ood: Mapping[str, Any]) -> DatasetError:
+    """Adds to what is wrong with data sets how to go on without the optional ones."""
+    absent = [
+        f'ood_dataloaders.{name}=None'
+        for name in ood
+        if any(
+            name in problem.split(' in ')[0].split(', ') for problem in error.problems
+        )
+    ]
+    if not absent:
+        return error
+    hint = f'To do without: --cfg-options {" ".join(absent)}'
+    return DatasetError(error.subject, (*error.problems, hint))

@@ -1,0 +1,317 @@
+"""Fusion: makes one model of a pool of ingredients, and reports on it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ff_mm.config import read_options
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
+from ff_mm.evaluation.early_exit import Selection
+from ff_mm.evaluation.fingerprint import check_class_numbering
+from ff_mm.evaluation.memo import MEMO, EvaluationMemo
+from ff_mm.evaluation.point_evaluator import PointEvaluator
+from ff_mm.files import atomic_write, remove_unfinished
+from ff_mm.fusion.basins import KEY as BASIN
+from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
+from ff_mm.fusion.deployment import deployment_config
+from ff_mm.fusion.fusion_runner import FusionRunner
+from ff_mm.fusion.report import write_report
+from ff_mm.fusion.session import FusionSession
+from ff_mm.merging import (
+    Candidate,
+    Ingredient,
+    Level,
+    NoBetterThan,
+    Scorer,
+    Soup,
+    StateDict,
+    Step,
+    hierarchical,
+    tree,
+    write_checkpoint,
+)
+from ff_mm.merging.pool import Pool
+from ff_mm.merging.state_dict import copy_weights
+from ff_mm.parallel.together import first_alone
+from ff_mm.plain import to_plain
+
+SOUP_FILE = 'soup.pth'
+DEPLOY_FILE = 'deploy.py'
+# Begins the names of folders for the soups below the top.
+_STORE = '.soups'
+
+
+class SoupRunner(FusionRunner):
+    """Makes a soup of a config's ``ingredients`` and evaluates it.
+
+    Config keys besides those of all fusions:
+
+    - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
+      ``dict(num_samples=...)``), and what the subclass takes; with groups also
+      ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can
+      then group (``group_by='basin'``).
+
+    Args:
+        cfg: The config, references not yet resolved.
+
+    Raises:
+        ConfigError: A key that is missing or unknown.
+    """
+
+    method = ''
+    title = ''
+    soup_keys: tuple[str, ...] = ()
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__(cfg)
+        self.options = dict(cfg.get('soup') or {})
+        self._check_keys()
+        self.levels = self.build_levels()
+        self.basin_options = self._read_basins()
+
+    @abstractmethod
+    def build_levels(self) -> list[Level]:
+        """Returns the levels of the soup, from the bottom to the top."""
+
+    def take_work_dir(self, stack: ExitStack) -> None:
+        """Keeps other commands off, and removes what killed ones have left."""
+        super().take_work_dir(stack)
+        for folder in self.work_dir.glob(f'{_STORE}*'):
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in (SOUP_FILE, DEPLOY_FILE, 'report'):
+            remove_unfinished(self.work_dir, name)
+
+    def carry_out(self, session: FusionSession) -> dict[str, Any]:
+        """Makes the soup, writes it and its report."""
+        start = time.perf_counter()
+        self.pool = pool = session.pool(self.cfg.ingredients)
+        bench = session.bench(self.cfg, self.line)
+        self.bench, self.evaluator = bench, bench.evaluator
+        if bench.rehearsal is not None:
+            rule = self.cfg.selection['rule']
+            bench.rehearsal.check(self.metric, rule, 'selection.metric')
+        memo = session.memo(self.work_dir / MEMO)
+        self.candidates = CandidateEvaluator(
+            self.evaluator,
+            memo,
+            session.digests(pool),
+            Selection(self.metric, self.cfg.selection['rule']),
+            bench.team,
+        )
+        ingredients = self._ingredients(pool)
+        basins = self._find_basins(ingredients, memo)
+        if basins is not None:
+            ingredients = basins.ingredients
+        with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
+            report = self._finish(self._make(ingredients, Path(store)))
+        report.update(
+            basins=None if basins is None else basins.describe(),
+            evaluations=dict(
+                report['evaluations'], basins=0 if basins is None else basins.passes
+            ),
+            pool_size=len(ingredients),
+            failed=[dict(trial=trial, reason=why) for trial, why in pool.failed],
+            generation_cost=pool.cost,
+            seconds=round(time.perf_counter() - start, 2),
+        )
+        if session.is_first:
+            write_report(report, self.work_dir)
+        return report
+
+    def _check_keys(self) -> None:
+        known = {'accept_ties', 'bn_reestimation', *self.soup_keys}
+        unknown = sorted(set(self.options) - known)
+        if unknown:
+            raise ConfigError(
+                f'soup: unknown key {unknown[0]!r} for {type(self).__name__}, there '
+                f'are {sorted(known)}'
+            )
+        option = self.options.get('bn_reestimation')
+        self.bn_samples = batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
+
+    def _read_basins(self) -> BasinOptions | None:
+        given = self.options.get('basins')
+        if given is None:
+            return None
+        if not any(BASIN in level.keys for level in self.levels):
+            raise ConfigError(
+                f'soup.basins={given!r}: no level groups by them; give '
+                f'soup.group_by={BASIN!r}, or leave soup.basins out'
+            )
+        return read_options(BasinOptions, given, 'soup.basins')
+
+    def _find_basins(
+        self, ingredients: Sequence[Ingredient], memo: EvaluationMemo
+    ) -> Basins | None:
+        """Groups the pool by connectivity, if a level asks for it."""
+        options = self.basin_options
+        if options is None:
+            return None
+        metric = options.barrier_metric(self.metric, self.bench.has_loss)
+        points = PointEvaluator(
+            self.evaluator,
+            memo,
+            self.session.digests(self.pool),
+            self.bench.team,
+            console=self.console,
+        )
+        rule = self.bench.rule(metric, self.cfg.selection)
+        basins = find_basins(points, ingredients, options, metric, rule)
+        for number, names in basins.members.items():
+            self.line(f'basin {number}: {", ".join(names)}')
+        return basins
+
+    def _ingredients(self, pool: Pool) -> list[Ingredient]:
+        """The pool's ingredients, with the metrics that can be relied on."""
+        validation = self.evaluator.validation
+        ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
+        self.evaluator.check(ingredients[0].load(), ingredients[0].file)
+        self._check_classes(pool)
+        for name, metrics in self.bench.recorded(pool).items():
+            self.candidates.recall(name, metrics)
+        recorded = sum(ingredient.score is not None for ingredient in ingredients)
+        self.line(
+            f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
+            f' recorded at training on this validation set'
+        )
+        if any(e.validation not in (None, validation) for e in pool.entries):
+            self.line(
+                'note: the pool was validated on other images or with another pipeline '
+                '(image_size?) than this config has; it is evaluated anew'
+            )
+        for trial, reason in pool.failed:
+            self.line(f'note: {trial} is not in the pool, it has failed: {reason}')
+        if not pool.complete:
+            self.line('note: the generation is not finished, the pool not complete')
+        return ingredients
+
+    def _check_classes(self, pool: Pool) -> None:
+        classes = self.evaluator.dataset_meta.get('classes')
+        other = [
+            entry.name
+            for entry in pool.entries
+            if not check_class_numbering(entry.checkpoint, classes)
+        ]
+        if other:
+            self.line(
+                f'note: {other[0]} (one of {len(other)}) was trained with classes of '
+                f'other names than {list(classes)}; make sure they mean the same'
+            )
+
+    def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Soup:
+        """Makes the soup; its weights are computed again when they are loaded."""
+
+        def score(
+            candidates: Sequence[Candidate], to_beat: float | None
+        ) -> list[float | NoBetterThan]:
+            return self.candidates.score(candidates, _hopeless(self.scorer, to_beat))
+
+        at_once = self.candidates.at_once
+        self.scorer = Scorer(
+            lambda candidate, to_beat: score([candidate], to_beat)[0],
+            rule=self.cfg.selection['rule'],
+            accept_ties=self.options.get('accept_ties', False),
+            on_step=self._show,
+            score_many=score if at_once > 1 else None,
+            at_once=at_once,
+        )
+        return hierarchical(
+            ingredients, self.levels, self.scorer, name=self.method, store=store
+        )
+
+    def _finish(self, soup: Soup) -> dict[str, Any]:
+        """Evaluates the finished soup, writes it, and gathers the report."""
+        state_dict = soup.load()
+        results = self.candidates.evaluate_all(
+            Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
+        )
+        results, state_dict, bn = self._reestimate(results, state_dict)
+        contents = dict(
+            method=self.method,
+            title=self.title,
+            metric=self.metric,
+            rule=self.cfg.selection['rule'],
+            ingredients=[
+                dict(name=name, weight=weight) for name, weight in soup.recipe.items()
+            ],
+        )
+        self._write_soup(state_dict, contents)
+        return dict(
+            contents,
+            **results,
+            levels=[
+                dict(soup=level.soup, group_by=level.group_by) for level in self.levels
+            ],
+            tree=tree(soup),
+            bn_reestimation=bn,
+            evaluations=self.candidates.cost(self.scorer.in_vain),
+        )
+
+    def _reestimate(
+        self, results: dict[str, Any], state_dict: StateDict
+    ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
+        """Re-estimates batch norm if asked to; what was before goes into the report."""
+        if not self.bn_samples:
+            return results, state_dict, None
+        self.evaluator.load(state_dict)
+
+        def reestimate() -> dict[str, Any]:
+            used = self.evaluator.reestimate_batch_norm(self.bn_samples)
+            return dict(used=used, after=to_plain(self.evaluator.evaluate_all()))
+
+        # It is one pass over training data, and few over the sets: the first does it.
+        done = first_alone(self.bench.team, 'batch norm', reestimate)
+        state_dict = {
+            key: value.detach().cpu().clone()
+            for key, value in self.evaluator.weights.items()
+        }
+        described = dict(num_samples=done['used'], before=results)
+        return done['after'], state_dict, described
+
+    def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
+        if not self.session.is_first:
+            return
+        deploy = deployment_config(self.cfg)
+        meta = to_plain(
+            dict(
+                dataset_meta=self.evaluator.dataset_meta,
+                cfg=deploy.pretty_text,
+                soup=contents,
+            )
+        )
+        write_checkpoint(
+            dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
+        )
+        with atomic_write(self.work_dir / DEPLOY_FILE, 'w') as file:
+            file.write(deploy.pretty_text)
+
+    def _show(self, step: Step) -> None:
+        score = '' if step.score is None else f' {self.metric} {step.score:.4f}'
+        if step.bound is not None:
+            limit = 'at most' if self.cfg.selection['rule'] == 'greater' else 'at least'
+            score = f' {self.metric} {limit} {step.bound:.4f}'
+        verdict = 'kept' if step.accepted else 'left out'
+        self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
+
+
+def _hopeless(scorer: Scorer, to_beat: float | None) -> Callable[[float], bool] | None:
+    """Says of the best attainable score whether it would not be good enough."""
+    if to_beat is None:
+        return None
+    return lambda bound: not scorer.improves(bound, to_beat)
+
+
+def _copy(state_dict: StateDict, out: StateDict) -> StateDict:
+    return copy_weights(state_dict, out, 'soup')

@@ -1,0 +1,114 @@
+"""The soups that configs name by their runners; each is a choice of levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.registry import RUNNERS
+
+from ff_mm.errors import ConfigError
+from ff_mm.fusion.soup_runner import SoupRunner
+from ff_mm.merging import Level, gog, gou
+
+
+@RUNNERS.register_module()
+class HierarchicalSoupRunner(SoupRunner):
+    """Hierarchical souping with any levels.
+
+    Levels go from the bottom to the top, each with a soup (``'uniform'``, ``'greedy'``
+    or ``'best'``) and the key or keys that the members of a group have in common; the
+    last leaves one model. More than two levels go beyond the paper.
+
+    Examples:
+        >>> soup = dict(levels=[
+        ...     dict(soup='greedy', group_by=['lr', 'seed']),
+        ...     dict(soup='uniform', group_by='lr'),
+        ...     dict(soup='greedy')])
+    """
+
+    method = 'hierarchical'
+    title = 'hierarchical'
+    soup_keys = ('levels', 'basins')
+
+    def build_levels(self) -> list[Level]:
+        """Returns the levels that the config lists."""
+        levels = self.options.get('levels')
+        if not levels:
+            raise ConfigError(
+                "soup.levels is missing, such as [dict(soup='greedy', group_by='lr'), "
+                "dict(soup='greedy')]"
+            )
+        try:
+            return [Level(**level) for level in levels]
+        except TypeError as error:
+            raise ConfigError(
+                f'soup.levels: each level is dict(soup=..., group_by=...), got {levels}'
+            ) from error
+
+
+class _TwoLevelRunner(SoupRunner):
+    soup_keys = ('group_by', 'basins')
+
+    @property
+    def group_by(self) -> str | Sequence[str]:
+        return self.options.get('group_by', 'lr')
+
+
+@RUNNERS.register_module()
+class GoGSoupRunner(_TwoLevelRunner):
+    """GoG, greedy of greedy: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+
+    method = 'gog'
+    title = 'GoG'
+
+    def build_levels(self) -> list[Level]:
+        """Returns greedy soups of the groups, and a greedy soup of those."""
+        return gog(self.group_by)
+
+
+@RUNNERS.register_module()
+class GoUSoupRunner(_TwoLevelRunner):
+    """GoU, greedy of uniform: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+
+    method = 'gou'
+    title = 'GoU'
+
+    def build_levels(self) -> list[Level]:
+        """Returns uniform soups of the groups, and a greedy soup of those."""
+        return gou(self.group_by)
+
+
+@RUNNERS.register_module()
+class GreedySoupRunner(SoupRunner):
+    """The greedy soup of all ingredients (Wortsman et al. 2022)."""
+
+    method = 'greedy'
+    title = 'greedy'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single greedy level."""
+        return [Level('greedy')]
+
+
+@RUNNERS.register_module()
+class UniformSoupRunner(SoupRunner):
+    """The uniform soup of all ingredients (Wortsman et al. 2022)."""
+
+    method = 'uniform'
+    title = 'uniform'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single uniform level."""
+        return [Level('uniform')]
+
+
+@RUNNERS.register_module()
+class BestIngredientRunner(SoupRunner):
+    """The best single ingredient, to compare soups with."""
+
+    method = 'best'
+    title = 'best single'
+
+    def build_levels(self) -> list[Level]:
+        """Returns a level that takes the best."""
+        return [Level('best')]

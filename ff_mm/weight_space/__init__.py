@@ -1,0 +1,1 @@
+"""The space that models lie in: points, planes, directions, distances, barriers."""

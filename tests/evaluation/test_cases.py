@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate, pseudo_collate
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader
+
+from ff_mm.evaluation.kept_images import KeptCases, StreamedCases, keep
+
+MEMORY = 10**6
+
+
+def loader(images, batch_size=3, collate_fn=default_collate):
+    cases = [
+        dict(inputs=image, data_samples=DataSample(number=i))
+        for i, image in enumerate(images)
+    ]
+    return DataLoader(cases, batch_size=batch_size, collate_fn=collate_fn)
+
+
+def random_images(number=7, shape=(3, 4, 5)):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        for _ in range(number)
+    ]
+
+
+def gather(batches):
+    batches = list(batches)
+    images = torch.cat([batch['inputs'] for batch in batches])
+    numbers = [s.number for batch in batches for s in batch['data_samples']]
+    return images, numbers
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+@pytest.mark.parametrize('memory', [MEMORY, 0], ids=['memory', 'file'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_kept_images_are_those_of_the_loader(tmp_path, channels_last, memory, channels):
+    images = random_images(shape=(channels, 4, 5))
+    kept = keep(loader(images), channels_last, memory, tmp_path)
+    assert kept.in_file == (memory == 0)
+    assert len(kept) == 7
+    assert kept.nbytes == 7 * channels * 4 * 5
+    got, numbers = gather(kept.batches(2))
+    assert torch.equal(got, torch.stack(images))
+    assert numbers == list(range(7))
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_any_order_and_any_part_of_it(tmp_path, channels_last):
+    images = random_images()
+    kept = keep(loader(images), channels_last, MEMORY, tmp_path)
+    order = np.array([6, 0, 3, 1])
+    got, numbers = gather(kept.batches(3, order))
+    assert numbers == order.tolist()
+    assert torch.equal(got, torch.stack([images[i] for i in order]))
+
+
+def test_batches_are_in_the_memory_format_that_was_asked_for(tmp_path):
+    images = random_images()
+    for kept in (
+        keep(loader(images), True, MEMORY, tmp_path),
+        StreamedCases(loader(images), channels_last=True),
+    ):
+        for batch in kept.batches(2):
+            assert batch['inputs'].is_contiguous(memory_format=torch.channels_last)
+    (batch, *_) = keep(loader(images), False, MEMORY, tmp_path).batches(2, [4, 2])
+    assert batch['inputs'].is_contiguous()
+
+
+def test_streamed_batches_are_cut_but_nothing_is_lost():
+    images = random_images()
+    batches = list(StreamedCases(loader(images), channels_last=True).batches(2))
+    assert max(len(batch['data_samples']) for batch in batches) == 2
+    got, numbers = gather(batches)
+    assert torch.equal(got, torch.stack(images))
+    assert numbers == list(range(7))
+
+
+def test_images_of_different_sizes_are_not_kept_but_streamed_as_they_come(tmp_path):
+    images = random_images(2) + random_images(2, (3, 6, 5))
+    assert keep(loader(images, 2), True, MEMORY, tmp_path) is None
+    lists = loader(images, 4, pseudo_collate)
+    assert keep(lists, True, MEMORY, tmp_path) is None
+    (batch,) = StreamedCases(lists, channels_last=True).batches(2)
+    assert [image.shape for image in batch['inputs']] == [i.shape for i in images]
+
+
+def test_a_file_of_kept_images_leaves_nothing_behind(tmp_path):
+    kept = keep(loader(random_images()), True, 0, tmp_path)
+    assert isinstance(kept, KeptCases)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_disk_space_they_are_not_kept(tmp_path, monkeypatch):
+    usage = namedtuple('usage', 'total used free')(100, 99, 1)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    assert keep(loader(random_images()), True, 0, tmp_path) is None

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ff_mm.evaluation.memo import EvaluationMemo, evaluation_key
+from ff_mm.merging import NoBetterThan
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / 'work' / 'evaluations.jsonl'
+
+
+def opened(path, known=None):
+    memo = EvaluationMemo(known)
+    memo.open(path)
+    return memo
+
+
+def test_what_was_found_is_known_after_a_restart(path):
+    memo = opened(path)
+    metrics = {'accuracy': 0.1 + 0.2, 'loss': float('nan'), 'matrix': [[1, 0], [2, 3]]}
+    memo.add_metrics('a', metrics)
+    memo.add_bound('b', 'accuracy', 'greater', NoBetterThan(0.25))
+    again = opened(path)
+    found = again.metrics('a')
+    assert math.isnan(found.pop('loss'))
+    metrics.pop('loss')
+    assert found == metrics
+    assert again.bound('b', 'accuracy', 'greater') == NoBetterThan(0.25)
+
+
+def test_a_bound_is_of_one_metric_and_rule_and_no_score(path):
+    memo = opened(path)
+    memo.add_bound('a', 'accuracy', 'greater', NoBetterThan(0.25))
+    assert memo.bound('a', 'macro_recall', 'greater') is None
+    assert memo.bound('a', 'accuracy', 'less') is None
+    assert memo.metrics('a') is None
+
+
+@pytest.mark.parametrize('cut', range(1, 40, 3))
+def test_a_line_that_was_cut_short_does_not_count_nor_spoil_the_next(path, cut):
+    opened(path).add_metrics('a', {'accuracy': 0.5})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    memo = opened(path)
+    assert memo.metrics('a') is None
+    memo.add_metrics('b', {'accuracy': 0.25})
+    again = opened(path)
+    assert again.metrics('b') == {'accuracy': 0.25}
+    assert again.metrics('a') is None
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        '[1, 2]',
+        '{"key": "a"}',
+        '{"key": "a", "value": "b"}',
+        '{"key": 1, "value": 1.0}',
+        'null',
+        'x' * 100,
+    ],
+)
+def test_other_content_is_passed_over(path, line):
+    path.parent.mkdir()
+    path.write_text(line)
+    assert opened(path).metrics('a') is None
+
+
+def test_several_memos_of_one_process_know_the_same(tmp_path):
+    known = {}
+    first = opened(tmp_path / 'a.jsonl', known)
+    second = opened(tmp_path / 'b.jsonl', known)
+    first.add_metrics('x', {'accuracy': 1.0})
+    assert second.metrics('x') == {'accuracy': 1.0}
+    assert not (tmp_path / 'b.jsonl').exists()
+
+
+def test_what_is_on_disk_elsewhere_is_shared_but_not_written(path):
+    memo = opened(path)
+    memo.share('x', {'accuracy': 1.0})
+    assert memo.metrics('x') == {'accuracy': 1.0}
+    assert not path.exists()
+
+
+def test_keys_tell_sets_and_weights_apart_but_not_the_order():
+    key = evaluation_key('val', {'a': 0.5, 'b': 0.5})
+    assert key == evaluation_key('val', {'b': 0.5, 'a': 0.5})
+    assert key == evaluation_key('val', {'b': 0.5, 'a': 0.1 + 0.4})
+    others = [
+        evaluation_key('test', {'a': 0.5, 'b': 0.5}),
+        evaluation_key('val', {'a': 0.75, 'b': 0.25}),
+        evaluation_key('val', {'a': 0.5, 'c': 0.5}),
+        evaluation_key('val', {'a': 1.0}),
+    ]
+    assert len({key, *others}) == 5

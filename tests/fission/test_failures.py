@@ -1,0 +1,58 @@
+"""Which errors are of one trial, and which would meet them all."""
+
+import errno
+
+import pytest
+import torch
+
+from ff_mm.errors import TrialDiverged
+from ff_mm.fission.trial_runner import failure_of
+
+RAISED = """Caught MemoryError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "a.py", line 1, in transform
+MemoryError: no room for 9 GB"""
+
+
+@pytest.mark.parametrize(
+    ('error', 'kind'),
+    [
+        (TrialDiverged('the loss', 2, 5, float('nan')), 'diverged'),
+        (torch.OutOfMemoryError('CUDA out of memory. Tried'), 'out of memory'),
+        (RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when'), 'out of memory'),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 'out of memory'),
+        (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'out of memory'),
+        (MemoryError(RAISED), 'out of memory'),
+        (
+            RuntimeError('DataLoader worker (pid(s) 7, 8) exited unexpectedly'),
+            'data worker died',
+        ),
+        (
+            RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.'),
+            'data worker died',
+        ),
+    ],
+)
+def test_of_one_trial(error, kind):
+    failure = failure_of(error)
+    assert failure.kind == kind
+    assert failure.may_pass == (kind != 'diverged')
+    assert '\n' not in failure.reason
+
+
+def test_what_a_worker_has_raised_is_said_in_its_last_line():
+    assert failure_of(MemoryError(RAISED)).reason.startswith('MemoryError: no room')
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        # A worker that lives and has met a mistake.
+        RuntimeError('Caught RuntimeError in DataLoader worker process 0. stack'),
+        OSError(errno.ENOSPC, 'No space left on device'),
+        TypeError('a mistake'),
+        KeyboardInterrupt(),
+    ],
+)
+def test_of_all_trials(error):
+    assert failure_of(error) is None
