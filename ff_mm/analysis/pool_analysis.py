@@ -13,9 +13,10 @@ from mmengine.config import Config
 from ff_mm.config import ood_dataloaders, read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
+from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
-from ff_mm.evaluation.point_evaluator import PointEvaluator
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.session import Bench, FusionSession
 from ff_mm.merging import Ingredient
@@ -134,16 +135,18 @@ class PoolAnalysis(FusionRunner):
         }
         first = next(iter(self.ingredients.values()))
         evaluator.check(first.load(), first.file)
-        self.points = PointEvaluator(
+        self.points = CandidateEvaluator(
             evaluator,
             session.memo(self.work_dir / MEMO),
             session.digests(self.pool),
+            Selection(self.metric, self.cfg.selection['rule']),
             self.bench.team,
-            self.bn_samples,
-            self.console,
+            bn_samples=self.bn_samples,
+            reestimate_all=bool(self.bn_samples),
+            console=self.console,
         )
         for name, metrics in self.bench.recorded(self.pool).items():
-            self.points.recall(name, metrics)
+            self.points.take_over(name, metrics)
         self.line(f'{self.name}: {len(self.ingredients)} ingredients')
 
 

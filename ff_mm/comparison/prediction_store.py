@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ff_mm.comparison.predictions import Predictions
-from ff_mm.evaluation.memo import evaluation_key
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.merging.recipe import key_of
 from ff_mm.merging.state_dict import StateDict
 
 
@@ -52,7 +52,7 @@ class PredictionStore:
         for split, key in self._evaluator.prediction_keys.items():
             if splits is not None and split not in splits:
                 continue
-            name = f'{evaluation_key(key, recipe)[:32]}.npz'
+            name = f'{key_of(key, recipe)[:32]}.npz'
             path = self._folder / split / name
             cases, groups = self._cases[split]
             kept = Predictions.read(path) if path.is_file() else None

@@ -1,24 +1,30 @@
-"""Evaluates candidates of one pool, and remembers what came out."""
+"""Evaluates models that are made of a pool, and remembers what came out."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, get_world_size
+from rich.console import Console
 
+from ff_mm.display.progress import CountProgress
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.early_exit import Selection
-from ff_mm.evaluation.memo import EvaluationMemo, by_content, evaluation_key
+from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.merging import Candidate, NoBetterThan
+from ff_mm.merging.recipe import Recipe, by_content, key_of, needs_batch_norm
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn, together
 from ff_mm.plain import plain_metrics
 
-Hopeless = Callable[[float], bool]
+CannotWin = Callable[[float], bool]
+Outcome = float | NoBetterThan
 
 # Candidates a process that are given out at a time. Passes that end early take
 # unequal times, which many even out.
@@ -28,8 +34,12 @@ _AHEAD = 4
 class CandidateEvaluator:
     """Makes the passes that are needed, each once, and counts them.
 
-    With a team every process goes through the same calls; each makes a share of the
-    passes, and all get all outcomes.
+    What has been evaluated stands in a memo, so that the same command goes on where it
+    was interrupted. With a team every process goes through the same calls; each makes a
+    share of the passes, and all get all outcomes.
+
+    It is the memory of a :class:`ff_mm.merging.Scorer`, too: what is known of a model
+    stands in the memo, and nowhere else.
 
     Args:
         evaluator: The network and the sets; others may use them too.
@@ -38,6 +48,10 @@ class CandidateEvaluator:
         selection: The metric and the rule by which candidates are chosen.
         team: Processes of which each has all cases; None: there are no others, or the
             passes themselves are split over them.
+        bn_samples: Training images on which batch norm is re-estimated where that must
+            be, as of merges that are no mean; None: there are none of these.
+        reestimate_all: Whether it is re-estimated of all models.
+        console: Where progress is shown.
 
     Attributes:
         at_once: How many candidates it is good to give at a time.
@@ -50,64 +64,131 @@ class CandidateEvaluator:
         digests: Mapping[str, str],
         selection: Selection,
         team: Team | None = None,
+        bn_samples: int | None = None,
+        reestimate_all: bool = False,
+        console: Console | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.selection = selection
-        self.remembered = 0
+        self.digests = dict(digests)
         self._memo = memo
-        self._digests = digests
         self._team = team or Team.alone()
+        self._bn_samples = bn_samples
+        self._reestimate_all = reestimate_all
+        self._console = console or Console(quiet=True)
         self.at_once = 1 if self._team.size == 1 else _AHEAD * self._team.size
-        self._before = {name: vars(s.count).copy() for name, s in _sets(evaluator)}
+        sets = evaluator.sets.items()
+        self._before = {name: vars(s.count).copy() for name, s in sets}
         self._scored: set[str] = set()
+        self._given: dict[str, Outcome] = {}
 
     def score(
-        self, candidates: Sequence[Candidate], hopeless: Hopeless | None
-    ) -> list[float | NoBetterThan]:
+        self, candidates: Sequence[Candidate], cannot_win: CannotWin | None
+    ) -> list[Outcome]:
         """Returns scores on validation, as far as they matter.
 
         Each process takes the next candidate as soon as it is free, until one has won.
 
         Args:
             candidates: What to evaluate, the first of which is needed for sure.
-            hopeless: Says of a bound whether it settles the matter; None: the full
-                scores are needed.
+            cannot_win: Says of the best score that a candidate can still reach whether
+                that is of no use; None: the full scores are needed.
 
         Returns:
             The scores, or bounds that settle it, of the first one or more: no others
-            than the winner's predecessors are needed, and if the first is known
-            already, nothing is evaluated.
+            than the winner's predecessors are needed.
 
         Raises:
             ConfigError: There is no such metric.
             AnotherFailed: Another process has.
         """
-        keys = [self._key('val', candidate.recipe) for candidate in candidates]
-        if known := self._recalled_first(keys, hopeless):
-            self.remembered += len(known)
-            return known
-        unknown: dict[str, Candidate] = {}
-        for key, candidate in zip(keys, candidates, strict=True):
-            recalled = self._recalled(key, hopeless)
-            if recalled is None:
-                unknown[key] = candidate
-            elif _wins(recalled, hopeless):
-                break
+
+        def outcome(found: dict[str, Any] | float) -> Outcome:
+            return (
+                self._value(found) if isinstance(found, dict) else NoBetterThan(found)
+            )
+
+        by_key = {self._key('val', c.recipe): c for c in candidates}
         in_turn(
             self._team,
             'score',
-            list(unknown),
-            lambda key: self._pass(unknown[key], hopeless),
+            list(by_key),
+            lambda key: self._score(by_key[key], cannot_win),
             self._note,
-            lambda outcome: _wins(self._outcome(outcome), hopeless),
+            lambda found: _wins(outcome(found), cannot_win),
         )
-        found = self._recalled_first(keys, hopeless)
-        self.remembered += sum(key not in unknown for key in keys[: len(found)])
-        return found
+        recalled = (self.recall(candidate.recipe) for candidate in candidates)
+        return list(takewhile(lambda known: known is not None, recalled))
 
-    def recall(self, name: str, metrics: Mapping[str, Any]) -> None:
-        """Takes over metrics of an ingredient that were recorded at training."""
-        self._memo.share(self._key('val', {name: 1.0}), metrics)
+    def recall(self, recipe: Recipe) -> Outcome | None:
+        """Returns what is known of a model on validation; None: nothing."""
+        key = self._key('val', recipe)
+        metrics = self._memo.metrics(key)
+        if metrics is not None:
+            return self._value(metrics)
+        if key in self._given:
+            return self._given[key]
+        return self._memo.bound(key, self.selection.metric, self.selection.rule)
+
+    def keep(self, recipe: Recipe, outcome: Outcome) -> None:
+        """Takes note of a score that came with an ingredient.
+
+        Passes stand in the memo already.
+        """
+        self._given[self._key('val', recipe)] = outcome
+
+    def take_over(self, name: str, metrics: Mapping[str, Any]) -> None:
+        """Takes over an ingredient's validation metrics recorded at training."""
+        if not self._reestimate_all:
+            self._memo.share(self._key('val', {name: 1.0}), metrics)
+
+    def evaluate(
+        self,
+        points: Sequence[Candidate],
+        split: str = 'val',
+        title: str = 'points',
+        needed: Sequence[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Evaluates models on a set, whatever their scores.
+
+        Args:
+            points: With recipes of parts that have digests.
+            split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
+            title: What they are, for the progress display.
+            needed: Metrics that are going to be looked at.
+
+        Returns:
+            The metrics of each on all cases.
+
+        Raises:
+            ConfigError: A metric that is needed is not among them; said after the
+                first point.
+            AnotherFailed: Another process has.
+        """
+        keys = [self._key(split, point.recipe) for point in points]
+        unknown = {
+            key: point
+            for key, point in zip(keys, points, strict=True)
+            if self._memo.metrics(key) is None
+        }
+        with CountProgress(title, len(unknown), self._console, 'points') as progress:
+
+            def note(key: str, metrics: dict[str, Any]) -> None:
+                self._memo.add_metrics(key, metrics)
+                _require(needed, metrics, split)
+                progress.advance()
+
+            def make(key: str) -> dict[str, Any]:
+                self._load(unknown[key])
+                if self.evaluator.options.fold_batch_norm:
+                    self.evaluator.fold_batch_norm()
+                return plain_metrics(self.evaluator.evaluate(split))
+
+            in_turn(self._team, 'points', list(unknown), make, note)
+        found = [self._known(key) for key in keys]
+        for metrics in found:
+            _require(needed, metrics, split)
+        return found
 
     def evaluate_all(self, candidate: Candidate) -> dict[str, Any]:
         """Evaluates a candidate on every set on which it has not been evaluated.
@@ -124,7 +205,7 @@ class CandidateEvaluator:
         def evaluate(name: str) -> dict[str, Any]:
             nonlocal loaded
             if not loaded:
-                self.evaluator.load_from(candidate.load)
+                self._load(candidate)
             loaded = True
             return plain_metrics(self.evaluator.evaluate(name))
 
@@ -135,25 +216,25 @@ class CandidateEvaluator:
             evaluate,
             lambda name, metrics: self._memo.add_metrics(keys[name], metrics),
         )
-        return self.evaluator.evaluate_all(
-            lambda name: dict(self._memo.metrics(keys[name]))
-        )
+        return self.evaluator.evaluate_all(lambda name: self._known(keys[name]))
 
-    def cost(self, in_vain: Iterable[Mapping[str, float]] = ()) -> dict[str, Any]:
+    def cost(
+        self, in_vain: Iterable[Recipe] = (), remembered: int = 0
+    ) -> dict[str, Any]:
         """What all processes have spent since this was built.
 
         Args:
             in_vain: Recipes of candidates that no decision has needed.
+            remembered: How many evaluations were needed that were known from before.
 
         Returns:
             Passes by set; ``selection``, those over validation that chose;
             ``in_vain``, those of them that no decision has needed; ``stopped``, those
-            that were cut short; ``remembered``, evaluations that were known from
-            before; ``images`` by set.
+            that were cut short; ``remembered``; ``images`` by set.
         """
         spent = {
             name: {k: v - self._before[name][k] for k, v in vars(s.count).items()}
-            for name, s in _sets(self.evaluator)
+            for name, s in self.evaluator.sets.items()
         }
         # Split over a process group, a pass is one, but each rank has its own images.
         ranks = all_gather_object({n: count['images'] for n, count in spent.items()})
@@ -168,9 +249,20 @@ class CandidateEvaluator:
             selection=len(self._scored),
             in_vain=len(self._scored & {self._key('val', r) for r in in_vain}),
             stopped=total['val']['stopped'],
-            remembered=self.remembered,
+            remembered=remembered,
             images={name: count['images'] for name, count in total.items()},
         )
+
+    def _score(
+        self, candidate: Candidate, cannot_win: CannotWin | None
+    ) -> dict[str, Any] | float:
+        """Makes one pass; the metrics, or a bound where it was cut short."""
+        self._load(candidate)
+        selection = Selection(self.selection.metric, self.selection.rule, cannot_win)
+        outcome = self.evaluator.score(selection)
+        if isinstance(outcome, NoBetterThan):
+            return float(outcome.value)
+        return plain_metrics(outcome)
 
     def _note(self, key: str, outcome: dict[str, Any] | float) -> None:
         """Keeps what a pass has found."""
@@ -181,44 +273,41 @@ class CandidateEvaluator:
             metric, rule = self.selection.metric, self.selection.rule
             self._memo.add_bound(key, metric, rule, NoBetterThan(outcome))
 
-    def _outcome(self, outcome: dict[str, Any] | float) -> float | NoBetterThan:
-        if isinstance(outcome, dict):
-            return self._value(outcome)
-        return NoBetterThan(outcome)
-
-    def _recalled_first(
-        self, keys: Sequence[str], hopeless: Hopeless | None
-    ) -> list[float | NoBetterThan]:
-        """What is known of the first ones, as far as nothing is unknown."""
-        recalled = (self._recalled(key, hopeless) for key in keys)
-        return list(takewhile(lambda known: known is not None, recalled))
-
-    def _recalled(
-        self, key: str, hopeless: Hopeless | None
-    ) -> float | NoBetterThan | None:
-        """What is known of a candidate and enough to go on; else None."""
-        metrics = self._memo.metrics(key)
-        if metrics is not None:
-            return self._value(metrics)
-        bound = self._memo.bound(key, self.selection.metric, self.selection.rule)
-        if bound is not None and hopeless is not None and hopeless(bound.value):
-            return bound
-        return None
-
-    def _pass(
-        self, candidate: Candidate, hopeless: Hopeless | None
-    ) -> dict[str, Any] | float:
-        """Makes one pass; the metrics, or a bound where it was cut short."""
+    def _load(self, candidate: Candidate) -> None:
         self.evaluator.load_from(candidate.load)
-        selection = Selection(self.selection.metric, self.selection.rule, hopeless)
-        outcome = self.evaluator.score(selection)
-        if isinstance(outcome, NoBetterThan):
-            return float(outcome.value)
-        return plain_metrics(outcome)
+        if samples := self._reestimated_on(candidate.recipe):
+            self.evaluator.reestimate_batch_norm(samples, keep=True)
 
-    def _key(self, split: str, recipe: Mapping[str, float]) -> str:
-        parts = by_content(recipe, self._digests)
-        return evaluation_key(self.evaluator.keys[split], parts)
+    def _reestimated_on(self, recipe: Recipe) -> int | None:
+        """On how many images batch norm of a model is re-estimated; None: it is not."""
+        must = needs_batch_norm(recipe)
+        if must and not self._bn_samples:
+            raise ConfigError(
+                'a merge that is no mean needs batch norm re-estimated: give '
+                'soup.bn_reestimation=dict(num_samples=2000)'
+            )
+        return self._bn_samples if must or self._reestimate_all else None
+
+    def _known(self, key: str) -> dict[str, Any]:
+        return dict(self._memo.metrics(key) or {})
+
+    def _key(self, split: str, recipe: Recipe) -> str:
+        parts = by_content(recipe, self.digests)
+        if samples := self._reestimated_on(recipe):
+            parts[f'batch norm of {self._training_data()}'] = float(samples)
+        return key_of(self.evaluator.keys[split], parts)
+
+    def _training_data(self) -> str:
+        """What the images consist of on which batch norm is re-estimated."""
+        cfg = self.evaluator.cfg
+        # Ranks that split the data see other batches.
+        parts = [
+            cfg.train_dataloader,
+            cfg.get('data_preprocessor'),
+            get_world_size(),
+        ]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _value(self, metrics: Mapping[str, Any]) -> float:
         if self.selection.metric not in metrics:
@@ -230,11 +319,17 @@ class CandidateEvaluator:
         return metrics[self.selection.metric]
 
 
-def _wins(outcome: float | NoBetterThan, hopeless: Hopeless | None) -> bool:
-    if isinstance(outcome, NoBetterThan) or hopeless is None:
+def _wins(outcome: Outcome, cannot_win: CannotWin | None) -> bool:
+    if isinstance(outcome, NoBetterThan) or cannot_win is None:
         return False
-    return not hopeless(outcome)
+    return not cannot_win(outcome)
 
 
-def _sets(evaluator: ModelEvaluator) -> Any:
-    return evaluator.sets.items()
+def _require(needed: Sequence[str], metrics: Mapping[str, Any], split: str) -> None:
+    for name in needed:
+        if name not in metrics:
+            where = 'val_evaluator' if split == 'val' else 'test_evaluator'
+            raise ConfigError(
+                f'{name!r} is not among the metrics of {split} {sorted(metrics)}: look '
+                f'at another one, or add it to {where}'
+            )

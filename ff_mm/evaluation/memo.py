@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -109,37 +108,6 @@ def _is_metric(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def by_content(
-    recipe: Mapping[str, float], digests: Mapping[str, str]
-) -> dict[str, float]:
-    """Gives a recipe by what its parts are, not by what they are called.
-
-    Args:
-        recipe: Weight by name.
-        digests: Digest by name; files of one digest are one part.
-    """
-    parts: dict[str, float] = {}
-    for name, weight in recipe.items():
-        parts[digests[name]] = parts.get(digests[name], 0.0) + weight
-    return parts
-
-
-def evaluation_key(evaluation: str, recipe: Mapping[str, float]) -> str:
-    """Identifies one evaluation.
-
-    Args:
-        evaluation: What identifies the set, the network and the metrics.
-        recipe: Weight by digest of the ingredients' files.
-
-    Returns:
-        A SHA-256.
-    """
-    # Rounded, since equal weights can come about by sums in different orders.
-    parts = sorted((digest, round(weight, 12)) for digest, weight in recipe.items())
-    text = json.dumps([evaluation, parts])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _bound_key(key: str, metric: str, rule: str) -> str:

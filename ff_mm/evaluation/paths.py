@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ff_mm.evaluation.point_evaluator import PointEvaluator
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.merging import Candidate
-from ff_mm.merging.soup import AnyIngredient
+from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.weight_space.affine import point
 from ff_mm.weight_space.connectivity import lambdas
 
@@ -16,7 +16,7 @@ PathMetrics = list[dict[str, Any]]
 
 
 def evaluate_paths(
-    evaluator: PointEvaluator,
+    evaluator: CandidateEvaluator,
     ingredients: Mapping[str, AnyIngredient],
     pairs: Sequence[tuple[str, str]],
     points: int,

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.paths import evaluate_paths
-from ff_mm.evaluation.point_evaluator import PointEvaluator
 from ff_mm.merging import Ingredient
 from ff_mm.weight_space.connectivity import (
     LINKAGES,
@@ -116,7 +116,7 @@ class Basins:
 
 
 def find_basins(
-    evaluator: PointEvaluator,
+    evaluator: CandidateEvaluator,
     ingredients: Sequence[Ingredient],
     options: BasinOptions,
     metric: str,

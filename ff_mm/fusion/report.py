@@ -39,16 +39,14 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _metrics_table(report)
     yield from _class_tables(report)
     if report['bn_reestimation']:
-        bn = report['bn_reestimation']
-        yield ''
-        yield f'Before batch-norm re-estimation on {bn["num_samples"]} images:'
-        yield ''
-        yield from _metrics_table(bn['before'])
+        yield from _batch_norm(report['bn_reestimation'])
     yield ''
     yield '| ingredient | weight |'
     yield '|---|---|'
     for item in report['ingredients']:
-        yield f'| {item["name"]} | {item["weight"]:.4f} |'
+        # What was merged, and not added, has no weight.
+        weight = '' if item['weight'] is None else f'{item["weight"]:.4f}'
+        yield f'| {item["name"]} | {weight} |'
     if report.get('basins'):
         yield from _basins(report['basins'])
     if report.get('failed'):
@@ -57,6 +55,16 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield ''
         for failure in report['failed']:
             yield f'- {failure["trial"]}: {failure["reason"]}'
+
+
+def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
+    yield ''
+    if bn['before'] is None:
+        yield f'Batch norm was re-estimated on {bn["num_samples"]} images.'
+        return
+    yield f'Before batch-norm re-estimation on {bn["num_samples"]} images:'
+    yield ''
+    yield from _metrics_table(bn['before'])
 
 
 def _basins(basins: Mapping[str, Any]) -> Iterator[str]:

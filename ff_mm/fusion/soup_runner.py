@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,10 @@ from mmengine.config import Config
 from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
-from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator, CannotWin
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
-from ff_mm.evaluation.memo import MEMO, EvaluationMemo
-from ff_mm.evaluation.point_evaluator import PointEvaluator
+from ff_mm.evaluation.memo import MEMO
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
@@ -42,7 +41,10 @@ from ff_mm.merging import (
     tree,
     write_checkpoint,
 )
+from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Pool
+from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
+from ff_mm.merging.soup import MEAN
 from ff_mm.merging.state_dict import copy_weights
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -51,6 +53,8 @@ SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
+# Training images for merges whose batch norm must be re-estimated, unless told.
+_BATCH_NORM_SAMPLES = 2000
 
 
 class SoupRunner(FusionRunner):
@@ -59,7 +63,8 @@ class SoupRunner(FusionRunner):
     Config keys besides those of all fusions:
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), and what the subclass takes; with groups also
+      ``dict(num_samples=...)``), and what the subclass takes, such as ``merge``; with
+      groups also
       ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can
       then group (``group_by='basin'``).
 
@@ -79,6 +84,7 @@ class SoupRunner(FusionRunner):
         self.options = dict(cfg.get('soup') or {})
         self._check_keys()
         self.levels = self.build_levels()
+        self.bn_samples = self._read_batch_norm()
         self.basin_options = self._read_basins()
 
     @abstractmethod
@@ -102,16 +108,17 @@ class SoupRunner(FusionRunner):
         if bench.rehearsal is not None:
             rule = self.cfg.selection['rule']
             bench.rehearsal.check(self.metric, rule, 'selection.metric')
-        memo = session.memo(self.work_dir / MEMO)
         self.candidates = CandidateEvaluator(
             self.evaluator,
-            memo,
+            session.memo(self.work_dir / MEMO),
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
             bench.team,
+            bn_samples=self.bn_samples,
+            console=self.console,
         )
         ingredients = self._ingredients(pool)
-        basins = self._find_basins(ingredients, memo)
+        basins = self._find_basins(ingredients)
         if basins is not None:
             ingredients = basins.ingredients
         with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
@@ -138,8 +145,14 @@ class SoupRunner(FusionRunner):
                 f'soup: unknown key {unknown[0]!r} for {type(self).__name__}, there '
                 f'are {sorted(known)}'
             )
+
+    def _read_batch_norm(self) -> int | None:
+        """On how many images batch norm is re-estimated, if it is."""
         option = self.options.get('bn_reestimation')
-        self.bn_samples = batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
+        if not option and any(level.merge.method.batch_norm for level in self.levels):
+            # The statistics of such merges mean nothing.
+            option = dict(num_samples=_BATCH_NORM_SAMPLES)
+        return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
 
     def _read_basins(self) -> BasinOptions | None:
         given = self.options.get('basins')
@@ -152,23 +165,14 @@ class SoupRunner(FusionRunner):
             )
         return read_options(BasinOptions, given, 'soup.basins')
 
-    def _find_basins(
-        self, ingredients: Sequence[Ingredient], memo: EvaluationMemo
-    ) -> Basins | None:
+    def _find_basins(self, ingredients: Sequence[Ingredient]) -> Basins | None:
         """Groups the pool by connectivity, if a level asks for it."""
         options = self.basin_options
         if options is None:
             return None
         metric = options.barrier_metric(self.metric, self.bench.has_loss)
-        points = PointEvaluator(
-            self.evaluator,
-            memo,
-            self.session.digests(self.pool),
-            self.bench.team,
-            console=self.console,
-        )
         rule = self.bench.rule(metric, self.cfg.selection)
-        basins = find_basins(points, ingredients, options, metric, rule)
+        basins = find_basins(self.candidates, ingredients, options, metric, rule)
         for number, names in basins.members.items():
             self.line(f'basin {number}: {", ".join(names)}')
         return basins
@@ -180,7 +184,7 @@ class SoupRunner(FusionRunner):
         self.evaluator.check(ingredients[0].load(), ingredients[0].file)
         self._check_classes(pool)
         for name, metrics in self.bench.recorded(pool).items():
-            self.candidates.recall(name, metrics)
+            self.candidates.take_over(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
         self.line(
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
@@ -216,7 +220,7 @@ class SoupRunner(FusionRunner):
         def score(
             candidates: Sequence[Candidate], to_beat: float | None
         ) -> list[float | NoBetterThan]:
-            return self.candidates.score(candidates, _hopeless(self.scorer, to_beat))
+            return self.candidates.score(candidates, _cannot_win(self.scorer, to_beat))
 
         at_once = self.candidates.at_once
         self.scorer = Scorer(
@@ -226,10 +230,20 @@ class SoupRunner(FusionRunner):
             on_step=self._show,
             score_many=score if at_once > 1 else None,
             at_once=at_once,
+            memory=self.candidates,
         )
         return hierarchical(
-            ingredients, self.levels, self.scorer, name=self.method, store=store
+            ingredients,
+            self.levels,
+            self.scorer,
+            name=self.method,
+            store=store,
+            supplies=self._supplies(),
         )
+
+    def _supplies(self) -> dict[str, Supply]:
+        """What merging methods can have besides the ingredients."""
+        return {}
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
         """Evaluates the finished soup, writes it, and gathers the report."""
@@ -237,39 +251,46 @@ class SoupRunner(FusionRunner):
         results = self.candidates.evaluate_all(
             Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
         )
-        results, state_dict, bn = self._reestimate(results, state_dict)
-        contents = dict(
+        results, state_dict, bn = self._reestimate(soup, results, state_dict)
+        contents: dict[str, Any] = dict(
             method=self.method,
             title=self.title,
             metric=self.metric,
             rule=self.cfg.selection['rule'],
             ingredients=[
-                dict(name=name, weight=weight) for name, weight in soup.recipe.items()
+                dict(name=name, weight=weight)
+                for name, weight in leaf_weights(soup.recipe).items()
             ],
         )
         self._write_soup(state_dict, contents)
         return dict(
             contents,
             **results,
-            levels=[
-                dict(soup=level.soup, group_by=level.group_by) for level in self.levels
-            ],
+            levels=[_describe(level) for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
-            evaluations=self.candidates.cost(self.scorer.in_vain),
+            evaluations=self.candidates.cost(
+                self.scorer.in_vain, self.scorer.remembered
+            ),
         )
 
     def _reestimate(
-        self, results: dict[str, Any], state_dict: StateDict
+        self, soup: Soup, results: dict[str, Any], state_dict: StateDict
     ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
-        """Re-estimates batch norm if asked to; what was before goes into the report."""
-        if not self.bn_samples:
+        """Re-estimates batch norm if that must be, or is asked for.
+
+        What was before goes into the report, where it means anything.
+        """
+        must = needs_batch_norm(soup.recipe)
+        samples = self.bn_samples
+        if samples is None or not (must or self.options.get('bn_reestimation')):
             return results, state_dict, None
         self.evaluator.load(state_dict)
 
         def reestimate() -> dict[str, Any]:
-            used = self.evaluator.reestimate_batch_norm(self.bn_samples)
-            return dict(used=used, after=to_plain(self.evaluator.evaluate_all()))
+            used = self.evaluator.reestimate_batch_norm(samples, keep=must)
+            after = results if must else to_plain(self.evaluator.evaluate_all())
+            return dict(used=used, after=after)
 
         # It is one pass over training data, and few over the sets: the first does it.
         done = first_alone(self.bench.team, 'batch norm', reestimate)
@@ -277,7 +298,8 @@ class SoupRunner(FusionRunner):
             key: value.detach().cpu().clone()
             for key, value in self.evaluator.weights.items()
         }
-        described = dict(num_samples=done['used'], before=results)
+        before = None if must else results
+        described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
@@ -306,7 +328,14 @@ class SoupRunner(FusionRunner):
         self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
 
 
-def _hopeless(scorer: Scorer, to_beat: float | None) -> Callable[[float], bool] | None:
+def _describe(level: Level) -> dict[str, Any]:
+    described: dict[str, Any] = dict(soup=level.soup, group_by=level.group_by)
+    if level.merge != MEAN:
+        described['merge'] = level.merge.describe()
+    return described
+
+
+def _cannot_win(scorer: Scorer, to_beat: float | None) -> CannotWin | None:
     """Says of the best attainable score whether it would not be good enough."""
     if to_beat is None:
         return None

@@ -16,8 +16,10 @@ class HierarchicalSoupRunner(SoupRunner):
     """Hierarchical souping with any levels.
 
     Levels go from the bottom to the top, each with a soup (``'uniform'``, ``'greedy'``
-    or ``'best'``) and the key or keys that the members of a group have in common; the
-    last leaves one model. More than two levels go beyond the paper.
+    or ``'best'``), the key or keys that the members of a group have in common, and how
+    they are merged, a key of :data:`ff_mm.merging.methods.METHODS` (``'mean'``) or a
+    dict with that as ``type`` and its options; the last leaves one model. More than two
+    levels go beyond the paper.
 
     Examples:
         >>> soup = dict(levels=[
@@ -42,12 +44,13 @@ class HierarchicalSoupRunner(SoupRunner):
             return [Level(**level) for level in levels]
         except TypeError as error:
             raise ConfigError(
-                f'soup.levels: each level is dict(soup=..., group_by=...), got {levels}'
+                'soup.levels: each level is dict(soup=..., group_by=..., merge=...), '
+                f'got {levels}'
             ) from error
 
 
 class _TwoLevelRunner(SoupRunner):
-    soup_keys = ('group_by', 'basins')
+    soup_keys = ('group_by', 'basins', 'merge')
 
     @property
     def group_by(self) -> str | Sequence[str]:
@@ -56,26 +59,26 @@ class _TwoLevelRunner(SoupRunner):
 
 @RUNNERS.register_module()
 class GoGSoupRunner(_TwoLevelRunner):
-    """GoG, greedy of greedy: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+    """GoG, greedy of greedy: ``soup=dict(group_by='lr', merge='mean')`` (3.2)."""
 
     method = 'gog'
     title = 'GoG'
 
     def build_levels(self) -> list[Level]:
         """Returns greedy soups of the groups, and a greedy soup of those."""
-        return gog(self.group_by)
+        return gog(self.group_by, self.options.get('merge'))
 
 
 @RUNNERS.register_module()
 class GoUSoupRunner(_TwoLevelRunner):
-    """GoU, greedy of uniform: ``soup=dict(group_by='lr')`` (FissionFusion, 3.2)."""
+    """GoU, greedy of uniform: ``soup=dict(group_by='lr', merge='mean')`` (3.2)."""
 
     method = 'gou'
     title = 'GoU'
 
     def build_levels(self) -> list[Level]:
         """Returns uniform soups of the groups, and a greedy soup of those."""
-        return gou(self.group_by)
+        return gou(self.group_by, self.options.get('merge'))
 
 
 @RUNNERS.register_module()
@@ -84,10 +87,11 @@ class GreedySoupRunner(SoupRunner):
 
     method = 'greedy'
     title = 'greedy'
+    soup_keys = ('merge',)
 
     def build_levels(self) -> list[Level]:
         """Returns a single greedy level."""
-        return [Level('greedy')]
+        return [Level('greedy', None, self.options.get('merge'))]
 
 
 @RUNNERS.register_module()
@@ -96,10 +100,11 @@ class UniformSoupRunner(SoupRunner):
 
     method = 'uniform'
     title = 'uniform'
+    soup_keys = ('merge',)
 
     def build_levels(self) -> list[Level]:
         """Returns a single uniform level."""
-        return [Level('uniform')]
+        return [Level('uniform', None, self.options.get('merge'))]
 
 
 @RUNNERS.register_module()

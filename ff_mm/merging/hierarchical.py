@@ -7,16 +7,18 @@ medical image analysis", MICCAI 2024 (arXiv 2403.13341).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
 from ff_mm.files import PathLike
-from ff_mm.merging.ingredient import hashable
+from ff_mm.merging.ingredient import AnyIngredient, hashable
+from ff_mm.merging.merge import Merge
+from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
-from ff_mm.merging.soup import SOUPS, AnyIngredient, Soup, require_distinct_names
+from ff_mm.merging.soup import SOUPS, Soup, require_distinct_names
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,20 @@ class Level:
             :data:`~ff_mm.merging.soup.SOUPS`.
         group_by: The hyper-parameter(s) that the members of a group have in common;
             None puts all into one group.
+        merge: How the members of a soup are combined: a key of
+            :data:`ff_mm.merging.methods.METHODS`, or ``dict(type=key, ...)`` with its
+            options; becomes a :class:`~ff_mm.merging.merge.Merge`.
 
     Raises:
-        ConfigError: If there is no such soup.
+        ConfigError: If there is no such soup, or no such way to combine.
     """
 
     soup: str
     group_by: str | Sequence[str] | None = None
+    merge: Merge | str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, 'merge', Merge.read(self.merge))
         if self.soup not in SOUPS:
             raise ConfigError(f'no soup {self.soup!r}; there are {", ".join(SOUPS)}')
 
@@ -50,14 +57,14 @@ class Level:
         )
 
 
-def gou(group_by: str | Sequence[str] = 'lr') -> list[Level]:
+def gou(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
     """Greedy of uniform: uniform soups in the groups, a greedy soup of those."""
-    return [Level('uniform', group_by), Level('greedy')]
+    return [Level('uniform', group_by, merge), Level('greedy', None, merge)]
 
 
-def gog(group_by: str | Sequence[str] = 'lr') -> list[Level]:
+def gog(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
     """Greedy of greedy: greedy soups in the groups, a greedy soup of those."""
-    return [Level('greedy', group_by), Level('greedy')]
+    return [Level('greedy', group_by, merge), Level('greedy', None, merge)]
 
 
 def hierarchical(
@@ -66,6 +73,7 @@ def hierarchical(
     scorer: Scorer,
     name: str = 'soup',
     store: PathLike | None = None,
+    supplies: Mapping[str, Supply] | None = None,
 ) -> Soup:
     """Make soups in groups, soups of these soups, and so on until one is left.
 
@@ -87,28 +95,38 @@ def hierarchical(
         store: A folder for the weights of the soups below the top, a file a soup of
             more than one member. They are needed as long as the soup is; who makes the
             folder removes it.
+        supplies: What merging methods may need besides the members, by name, such as
+            ``'origin'``.
 
     Returns:
         The soup at the top; its members, and what it rejected, are the soups below.
 
     Raises:
         ConfigError: If there are no ingredients or levels, an ingredient lacks a
-            hyper-parameter that a level groups by, or more than one soup is left.
+            hyper-parameter that a level groups by, more than one soup is left, or a
+            merging method lacks what it needs.
         FFMMError: If two ingredients share a name, or all of a greedy or best soup's
             score NaN.
     """
-    _rehearse(ingredients, levels, name)
+    _check_levels(ingredients, levels, name)
+    levels = [
+        replace(level, merge=Merge.read(level.merge).supplied(supplies or {}))
+        for level in levels
+    ]
     files = _files(store)
     current = list(ingredients)
     for number, level in enumerate(levels[:-1], 1):
         groups = _groups(current, level, number)
         if level.soup == 'uniform':  # of which the scores can be found at once
-            scorer.score_all(Soup(label, 'uniform', tuple(m)) for label, m in groups)
+            scorer.score_all(
+                Soup(label, 'uniform', tuple(members), merge=level.merge)
+                for label, members in groups
+            )
         current = [
-            SOUPS[level.soup](members, scorer, label, next(files))
+            SOUPS[level.soup](members, scorer, label, next(files), level.merge)
             for label, members in groups
         ]
-    return SOUPS[levels[-1].soup](current, scorer, name, None)
+    return SOUPS[levels[-1].soup](current, scorer, name, None, levels[-1].merge)
 
 
 def _files(store: PathLike | None) -> Iterator[Path | None]:
@@ -117,7 +135,7 @@ def _files(store: PathLike | None) -> Iterator[Path | None]:
         yield None if store is None else Path(store) / f'{secrets.token_hex(16)}.pth'
 
 
-def _rehearse(
+def _check_levels(
     ingredients: Sequence[AnyIngredient], levels: Sequence[Level], name: str
 ) -> None:
     """Go through the levels without scoring anything, to find mistakes early.
@@ -168,17 +186,19 @@ def _label(ingredient: AnyIngredient, level: Level, number: int) -> str:
     return ', '.join(f'{key}={hyper[key]}' for key in level.keys) or f'level {number}'
 
 
-def tree(soup: AnyIngredient, weight: float = 1.0) -> dict[str, Any]:
+def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
     """Describe a soup for a report, down to its ingredients.
 
     Args:
         soup: A soup, or an ingredient.
-        weight: Its weight in the whole.
+        weight: Its weight in the whole; None: it has none, as it was merged and not
+            added.
 
     Returns:
         A JSON-like dict: name, level, score and weight in the whole, and for soups
-        also method, members, rejected (of weight 0) and steps. NaN scores stay NaN,
-        which :func:`~ff_mm.files.write_json` turns into null.
+        also method, members, rejected (of weight 0), steps, and merge unless it is the
+        mean. NaN scores stay NaN, which :func:`~ff_mm.files.write_json` turns into
+        null.
     """
     node = {
         'name': soup.name,
@@ -188,10 +208,22 @@ def tree(soup: AnyIngredient, weight: float = 1.0) -> dict[str, Any]:
     }
     if not isinstance(soup, Soup):
         return node
-    share = weight / len(soup.members)
-    return node | {
+    described = node | {
         'method': soup.method,
-        'members': [tree(member, share) for member in soup.members],
+        'members': [
+            tree(member, share)
+            for member, share in zip(soup.members, _shares(soup, weight), strict=True)
+        ],
         'rejected': [tree(other, 0.0) for other in soup.rejected],
         'steps': [asdict(step) for step in soup.steps],
     }
+    if soup.merge.method.is_mean:
+        return described
+    return described | {'merge': soup.merge.describe()}
+
+
+def _shares(soup: Soup, weight: float | None) -> list[float | None]:
+    """The weights of a soup's members in the whole, where they have any."""
+    if weight is None or not soup.merge.method.is_mean:
+        return [None] * len(soup.members)
+    return [weight * share / sum(soup.shares) for share in soup.shares]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from ff_mm.files import PathLike
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.recipe import Recipe
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -18,6 +19,39 @@ from ff_mm.merging.state_dict import (
     copy_weights,
     outline,
 )
+
+
+class AnyIngredient(Protocol):
+    """What can be a member of a soup: an ingredient, or a soup, which is again one."""
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+
+    @property
+    def hyper(self) -> Mapping[str, Any]:
+        """What levels can group it by."""
+
+    @property
+    def score(self) -> float | None:
+        """Its validation metric; None: not known."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What identifies it, see :mod:`ff_mm.merging.recipe`."""
+
+    @property
+    def level(self) -> int:
+        """How many levels of soup it is."""
+
+    def load(self, out: StateDict | None = None) -> StateDict:
+        """Return the weights, written into ``out`` if that is given."""
+
+    def in_passing(self) -> Mapping[str, Tensor]:
+        """Return the weights for reading them once, with little memory."""
+
+    def prefetch(self) -> None:
+        """Ask the system to bring what is read first into its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +151,7 @@ class Ingredient:
             self.checkpoint.prefetch()
 
     @property
-    def recipe(self) -> dict[str, float]:
+    def recipe(self) -> Recipe:
         """Weight by ingredient name; an ingredient consists of itself."""
         return {self.name: 1.0}
 
@@ -125,6 +159,16 @@ class Ingredient:
     def level(self) -> int:
         """How many levels of soup are below; none below an ingredient."""
         return 0
+
+
+def ahead(ingredients: Sequence[AnyIngredient]) -> Iterator[AnyIngredient]:
+    """Go through ingredients, having the next one's file read while one is at work."""
+    for i, ingredient in enumerate(ingredients):
+        if i == 0:
+            ingredient.prefetch()
+        if i + 1 < len(ingredients):
+            ingredients[i + 1].prefetch()
+        yield ingredient
 
 
 def check_ingredients(ingredients: Iterable[Ingredient]) -> None:

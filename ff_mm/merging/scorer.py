@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.merging.ingredient import AnyIngredient
+from ff_mm.merging.recipe import Identity, Recipe, identity
 from ff_mm.merging.state_dict import StateDict
-
-if TYPE_CHECKING:
-    from ff_mm.merging.soup import AnyIngredient
-
-
-_Key = frozenset[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,11 @@ class NoBetterThan:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A mean of ingredients that is to be scored.
+    """A model made of ingredients that is to be scored.
 
     Attributes:
         name: How to call it in messages.
-        recipe: Weight by ingredient name; equal recipes are equal weights.
+        recipe: What identifies its weights: equal recipes are equal weights.
         load: ``load(out=None)`` makes the weights, the same at each call. Without
             ``out`` they come in tensors that are the caller's to keep but not to
             change; with ``out``, a state dict of the same keys, shapes and dtypes on
@@ -65,14 +61,35 @@ class Candidate:
     """
 
     name: str
-    recipe: Mapping[str, float]
+    recipe: Recipe
     load: Callable[..., StateDict]
 
 
-ScoreFunction = Callable[[Candidate, float | None], float | NoBetterThan]
-ScoreManyFunction = Callable[
-    [Sequence[Candidate], float | None], Sequence[float | NoBetterThan]
-]
+Outcome = float | NoBetterThan
+
+
+class Memory(Protocol):
+    """What is known of candidates by their recipes."""
+
+    def recall(self, recipe: Recipe) -> Outcome | None:
+        """Return what is known; the score if there is one; None: nothing."""
+
+    def keep(self, recipe: Recipe, outcome: Outcome) -> None:
+        """Take note of what was found."""
+
+
+class _Known(dict[Identity, Outcome]):
+    """A memory that lasts as long as the scorer."""
+
+    def recall(self, recipe: Recipe) -> Outcome | None:
+        return self.get(identity(recipe))
+
+    def keep(self, recipe: Recipe, outcome: Outcome) -> None:
+        self[identity(recipe)] = outcome
+
+
+ScoreFunction = Callable[[Candidate, float | None], Outcome]
+ScoreManyFunction = Callable[[Sequence[Candidate], float | None], Sequence[Outcome]]
 
 
 class Scorer:
@@ -98,6 +115,7 @@ class Scorer:
             need. That decides nothing: outcomes are looked up when their turn comes.
             None: only what is needed is evaluated.
         at_once: How many candidates ``score_many`` is given at most.
+        memory: Where what was found is looked up; None: a new one, in memory.
 
     Attributes:
         evaluations: How many candidates were evaluated.
@@ -114,6 +132,7 @@ class Scorer:
         on_step: Callable[[Step], None] | None = None,
         score_many: ScoreManyFunction | None = None,
         at_once: int = 1,
+        memory: Memory | None = None,
     ) -> None:
         if rule not in ('greater', 'less'):
             raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
@@ -124,11 +143,19 @@ class Scorer:
         self._on_step = on_step
         self._score_many = score_many
         self._at_once = at_once
-        self._known: dict[_Key, float | NoBetterThan] = {}
-        self._ahead: dict[_Key, Mapping[str, float]] = {}
+        self._memory = _Known() if memory is None else memory
+        self._ahead: dict[Identity, Recipe] = {}
+        self._given: set[Identity] = set()
+        self._evaluated: set[Identity] = set()
+        self._recalled: set[Identity] = set()
 
     @property
-    def in_vain(self) -> list[Mapping[str, float]]:
+    def remembered(self) -> int:
+        """How many candidates were needed that the memory knew from before."""
+        return len(self._recalled)
+
+    @property
+    def in_vain(self) -> list[Recipe]:
         """Recipes of what was evaluated ahead and has not been needed."""
         return list(self._ahead.values())
 
@@ -141,9 +168,7 @@ class Scorer:
             Candidate(ingredient.name, ingredient.recipe, ingredient.load)
         )
 
-    def evaluate(
-        self, candidate: Candidate, to_beat: float | None = None
-    ) -> float | NoBetterThan:
+    def evaluate(self, candidate: Candidate, to_beat: float | None = None) -> Outcome:
         """Return the score of a candidate, evaluating it if it is not known.
 
         Args:
@@ -158,11 +183,14 @@ class Scorer:
             FFMMError: If the evaluation was stopped although the candidate could
                 still have improved on ``to_beat``: nothing could be decided by it.
         """
-        key = _key(candidate.recipe)
+        key = identity(candidate.recipe)
         self._ahead.pop(key, None)
-        if not self._is_known(key, to_beat):
-            self._keep(candidate, self._score(candidate, to_beat), to_beat)
-        return self._known[key]
+        known = self._recall(candidate.recipe, to_beat)
+        if known is None:
+            return self._keep(candidate, self._score(candidate, to_beat), to_beat)
+        if key not in self._evaluated | self._given:
+            self._recalled.add(key)
+        return known
 
     def score_all(self, ingredients: Iterable[AnyIngredient]) -> None:
         """Evaluate, several at once, what is unknown of scores that will be needed.
@@ -174,15 +202,14 @@ class Scorer:
         """
         if self._score_many is None:
             return
-        unknown: dict[_Key, Candidate] = {}
+        unknown: dict[Identity, Candidate] = {}
         for ingredient in ingredients:
             self._remember(ingredient)
-            key = _key(ingredient.recipe)
-            if not self._is_known(key, None):
+            if self._recall(ingredient.recipe, None) is None:
                 candidate = Candidate(
                     ingredient.name, ingredient.recipe, ingredient.load
                 )
-                unknown.setdefault(key, candidate)
+                unknown.setdefault(identity(ingredient.recipe), candidate)
         waiting = list(unknown.values())
         while waiting:
             done = self._evaluate_ahead(waiting[: self._at_once], None)
@@ -203,12 +230,12 @@ class Scorer:
         """
         if self._score_many is None:
             return
-        unknown: dict[_Key, Candidate] = {}
+        unknown: dict[Identity, Candidate] = {}
         for candidate in candidates:
-            key = _key(candidate.recipe)
-            if not self._is_known(key, to_beat):
-                unknown.setdefault(key, candidate)
-            elif not unknown or self._wins(self._known[key], to_beat):
+            known = self._recall(candidate.recipe, to_beat)
+            if known is None:
+                unknown.setdefault(identity(candidate.recipe), candidate)
+            elif not unknown or self._wins(known, to_beat):
                 break  # nothing is needed now; or what follows will not be
             if len(unknown) == self._at_once:
                 break
@@ -243,18 +270,16 @@ class Scorer:
     def _evaluate_ahead(
         self, candidates: Sequence[Candidate], to_beat: float | None
     ) -> int:
+        assert self._score_many is not None
         outcomes = self._score_many(candidates, to_beat)
         for candidate, outcome in zip(candidates, outcomes, strict=False):
             self._keep(candidate, outcome, to_beat)
-            self._ahead[_key(candidate.recipe)] = candidate.recipe
+            self._ahead[identity(candidate.recipe)] = candidate.recipe
         return max(1, len(outcomes))  # what is passed over is evaluated when needed
 
     def _keep(
-        self,
-        candidate: Candidate,
-        outcome: float | NoBetterThan,
-        to_beat: float | None,
-    ) -> None:
+        self, candidate: Candidate, outcome: Outcome, to_beat: float | None
+    ) -> Outcome:
         """Take note of an outcome, if something can be decided by it."""
         self.evaluations += 1
         if not self._decides(outcome, to_beat):
@@ -266,13 +291,16 @@ class Scorer:
             )
         if not isinstance(outcome, NoBetterThan):
             outcome = float(outcome)
-        self._known[_key(candidate.recipe)] = outcome
+        self._memory.keep(candidate.recipe, outcome)
+        self._evaluated.add(identity(candidate.recipe))
+        return outcome
 
-    def _is_known(self, key: _Key, to_beat: float | None) -> bool:
-        known = self._known.get(key)
-        return known is not None and self._decides(known, to_beat)
+    def _recall(self, recipe: Recipe, to_beat: float | None) -> Outcome | None:
+        """What is known, if it is enough to decide by."""
+        known = self._memory.recall(recipe)
+        return known if known is not None and self._decides(known, to_beat) else None
 
-    def _wins(self, outcome: float | NoBetterThan, to_beat: float | None) -> bool:
+    def _wins(self, outcome: Outcome, to_beat: float | None) -> bool:
         if isinstance(outcome, NoBetterThan) or to_beat is None:
             return False
         return self.improves(outcome, to_beat)
@@ -280,20 +308,16 @@ class Scorer:
     def _remember(self, ingredient: AnyIngredient) -> None:
         """Keep known scores, so that no candidate of the same recipe is evaluated."""
         if ingredient.score is not None:
-            self._known[_key(ingredient.recipe)] = float(ingredient.score)
+            self._memory.keep(ingredient.recipe, float(ingredient.score))
+            self._given.add(identity(ingredient.recipe))
         else:
             for member in getattr(ingredient, 'members', ()):
                 self._remember(member)
 
-    def _decides(self, outcome: float | NoBetterThan, to_beat: float | None) -> bool:
+    def _decides(self, outcome: Outcome, to_beat: float | None) -> bool:
         """Say whether an outcome is enough to tell if ``to_beat`` is improved upon."""
         if not isinstance(outcome, NoBetterThan):
             return True
         if to_beat is None or math.isnan(outcome.value):
             return False
         return not self.improves(outcome.value, to_beat)
-
-
-def _key(recipe: Mapping[str, float]) -> _Key:
-    # Rounded, since equal weights can come about by sums in different orders.
-    return frozenset((name, round(weight, 12)) for name, weight in recipe.items())

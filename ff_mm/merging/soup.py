@@ -1,4 +1,6 @@
-"""Model soups: the mean of all, a greedy choice, and the best single model.
+"""Model soups, WHICH ingredients go in: all, a greedy choice, or the best one.
+
+HOW they are combined is the other axis, see :mod:`ff_mm.merging.methods`.
 
 Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
 accuracy without increasing inference time", ICML 2022 (arXiv 2203.05482).
@@ -9,22 +11,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.ingredient import Ingredient, hashable
-from ff_mm.merging.mean import RunningMean
+from ff_mm.merging.ingredient import AnyIngredient, Ingredient, ahead, hashable
+from ff_mm.merging.merge import Merge
+from ff_mm.merging.methods import Running
+from ff_mm.merging.recipe import Recipe
 from ff_mm.merging.scorer import Candidate, NoBetterThan, Scorer, Step
 from ff_mm.merging.state_dict import StateDict, copy_weights, write_checkpoint
+
+MEAN = Merge()
 
 
 @dataclass(frozen=True, eq=False)
 class Soup:
-    """The mean of its members, which weigh equally. A soup is again an ingredient.
+    """Members, and how they are combined. A soup is again an ingredient.
 
     Attributes:
         name: How it is called among the ingredients of the level above.
@@ -35,6 +41,8 @@ class Soup:
         rejected: What was considered and left out.
         checkpoint: A file of its weights, if they have been written; see
             :meth:`written`.
+        merge: How its members are combined.
+        weights: How much of each member goes in; None: as much of each.
     """
 
     name: str
@@ -44,14 +52,28 @@ class Soup:
     steps: tuple[Step, ...] = ()
     rejected: tuple[Ingredient | Soup, ...] = ()
     checkpoint: CheckpointFile | None = None
+    merge: Merge = MEAN
+    weights: tuple[float, ...] | None = None
+
+    def __init_subclass__(cls) -> NoReturn:
+        # One with other weights would go by the recipe, and the score, of this one.
+        raise TypeError(
+            'a soup says which ingredients go in; how their weights are combined is '
+            'said by a merging method, see ff_mm.merging.methods'
+        )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """How much of each member goes in."""
+        return self.weights or (1.0,) * len(self.members)
 
     def load(self, out: StateDict | None = None) -> StateDict:
         """Return the weights: from their file, or of members read one after the other.
 
-        Nothing is kept between calls. Memory: a double precision sum a level of soups
-        that are not in files (see :class:`~ff_mm.merging.mean.RunningMean`) and the
-        result, however many members there are. Integer entries are those of the first
-        member.
+        Nothing is kept between calls. Memory, where soups are means: a double precision
+        sum a level of soups that are not in files (see
+        :class:`~ff_mm.merging.mean.RunningMean`) and the result, however many members
+        there are. Integer entries are those of the first member.
 
         Args:
             out: Where to write the weights, of the same keys, shapes and dtypes, on any
@@ -67,12 +89,7 @@ class Soup:
         if self.checkpoint is not None:
             weights = self.checkpoint.weights()
             return weights if out is None else copy_weights(weights, out, self.name)
-        if len(self.members) == 1:
-            return self.members[0].load(out)
-        mean = RunningMean()
-        for member in ahead(self.members):
-            mean.add(member.in_passing())
-        return mean.pop(out)
+        return self.merge.load(self.members, self.shares, out)
 
     def in_passing(self) -> Mapping[str, Tensor]:
         """Return the weights for reading them once; of a file, hardly any is resident.
@@ -82,7 +99,7 @@ class Soup:
         """
         if self.checkpoint is not None:
             return self.checkpoint.in_passing()
-        return self.members[0].in_passing() if len(self.members) == 1 else self.load()
+        return self.members[0].in_passing() if self.is_its_member else self.load()
 
     def prefetch(self) -> None:
         """Ask the system to bring what is read first into its cache.
@@ -95,18 +112,23 @@ class Soup:
         else:
             self.members[0].prefetch()
 
-    def written(self, file: PathLike | None, mean: RunningMean | None = None) -> Soup:
+    @property
+    def is_its_member(self) -> bool:
+        """Whether it has but one member, and the weights of that."""
+        return len(self.members) == 1 and self.merge.method.is_mean
+
+    def written(self, file: PathLike | None, merged: Running | None = None) -> Soup:
         """Return this soup with its weights in a file, which is then all that it reads.
 
-        A soup of one member is returned as it is: reading that is as good.
+        A mean of one member is returned as it is: reading that is as good.
 
         Args:
             file: Where to write them, atomically; None leaves the soup as it is.
-            mean: The mean of the members, if it is at hand; it is used up.
+            merged: The members merged, if that is at hand; it is used up.
         """
-        if file is None or len(self.members) == 1:
+        if file is None or self.is_its_member:
             return self
-        weights = self.load() if mean is None else mean.pop()
+        weights = self.load() if merged is None else merged.pop()
         write_checkpoint({'state_dict': weights}, file)
         return replace(self, checkpoint=CheckpointFile(file))
 
@@ -124,9 +146,9 @@ class Soup:
         }
 
     @property
-    def recipe(self) -> dict[str, float]:
-        """Weight by name of the ingredients at the bottom; the weights sum to 1."""
-        return _mixed(self.members)
+    def recipe(self) -> Recipe:
+        """What identifies its weights; of means, weight by name of ingredients."""
+        return self.merge.recipe(self.members, self.shares)
 
     @property
     def level(self) -> int:
@@ -134,41 +156,21 @@ class Soup:
         return 1 + max(member.level for member in self.members + self.rejected)
 
 
-AnyIngredient = Ingredient | Soup
-
-
-def ahead(ingredients: Sequence[AnyIngredient]) -> Iterator[AnyIngredient]:
-    """Go through ingredients, having the next one's file read while one is at work."""
-    for i, ingredient in enumerate(ingredients):
-        if i == 0:
-            ingredient.prefetch()
-        if i + 1 < len(ingredients):
-            ingredients[i + 1].prefetch()
-        yield ingredient
-
-
-def _mixed(members: Sequence[AnyIngredient]) -> dict[str, float]:
-    """The recipe of members that weigh equally; what they share adds up."""
-    recipe: dict[str, float] = {}
-    for member in members:
-        for name, weight in member.recipe.items():
-            recipe[name] = recipe.get(name, 0.0) + weight / len(members)
-    return recipe
-
-
 def uniform(
     ingredients: Sequence[AnyIngredient],
     scorer: Scorer,
     name: str,
     file: PathLike | None = None,
+    merge: Merge = MEAN,
 ) -> Soup:
-    """Make the uniform soup: the mean of all ingredients.
+    """Make the uniform soup: all ingredients, as much of each.
 
     Args:
         ingredients: Ingredients or soups.
         scorer: Scores the soup, once, and not at all if a lone ingredient's is known.
         name: The name of the soup.
         file: Where to keep its weights, see :meth:`Soup.written`.
+        merge: How they are combined.
 
     Returns:
         The soup. Its score may be NaN.
@@ -177,9 +179,9 @@ def uniform(
         FFMMError: If there are no ingredients, or two different ones share a name.
     """
     require_distinct_names(ingredients, name)
-    soup = Soup(name, 'uniform', tuple(ingredients)).written(file)
-    score = scorer.score(ingredients[0] if len(ingredients) == 1 else soup)
-    step = Step(name, score, None, True, f'mean of all {len(ingredients)}')
+    soup = Soup(name, 'uniform', tuple(ingredients), merge=merge).written(file)
+    score = scorer.score(ingredients[0] if soup.is_its_member else soup)
+    step = Step(name, score, None, True, f'{merge.type} of all {len(ingredients)}')
     return replace(soup, score=score, steps=(scorer.report(step),))
 
 
@@ -188,17 +190,20 @@ def greedy(
     scorer: Scorer,
     name: str,
     file: PathLike | None = None,
+    merge: Merge = MEAN,
 ) -> Soup:
     """Make the greedy soup (Wortsman et al. 2022, recipe 1).
 
     Starting from the best, candidates are taken in the order of their scores, and kept
-    if the mean of those kept so far plus the candidate scores better.
+    if those kept so far, merged with the candidate, score better. The best one alone
+    is not merged with anything: it is taken as it is.
 
     Args:
         ingredients: Ingredients or soups.
-        scorer: Ranks the ingredients and scores the means.
+        scorer: Ranks the ingredients and scores what is tried.
         name: The name of the soup.
         file: Where to keep its weights, see :meth:`Soup.written`.
+        merge: How they are combined.
 
     Returns:
         The soup; its weights are bit for bit those that were scored.
@@ -209,65 +214,73 @@ def greedy(
     """
     first, *candidates = _ranked(ingredients, scorer, name)
     best = scorer.score(first)
-    kept, rejected = [first], []
+    rejected: list[AnyIngredient] = []
     steps = [scorer.report(Step(first.name, best, None, True, 'the best one alone'))]
-    mean = RunningMean()
-    if candidates:
-        mean.add(first.in_passing())
+    kept = _Kept(merge)
+    kept.add(first, read=bool(candidates))
     for number, candidate in enumerate(ahead(candidates)):
-        scorer.look_ahead(_mixtures(candidates[number:], kept, mean, scorer), best)
-        step = _try(candidate, kept, mean, best, scorer)
+        scorer.look_ahead(kept.mixtures(candidates[number:], scorer), best)
+        step = _try(candidate, kept, best, scorer)
         steps.append(scorer.report(step))
-        if not step.accepted:
+        if step.accepted and step.score is not None:
+            best = step.score
+            kept.add(candidate)
+        else:
             rejected.append(candidate)
-            continue
-        best = step.score
-        kept.append(candidate)
-        # Loaded once more rather than held in memory while it is scored.
-        mean.add(candidate.in_passing())
-    soup = Soup(name, 'greedy', tuple(kept), best, tuple(steps), tuple(rejected))
-    return soup.written(file, mean)
+    soup = Soup(
+        name,
+        'greedy',
+        tuple(kept.members),
+        best,
+        tuple(steps),
+        tuple(rejected),
+        merge=merge if len(kept.members) > 1 else MEAN,
+    )
+    return soup.written(file, kept.merged)
 
 
-def _try(
-    candidate: AnyIngredient,
-    kept: Sequence[AnyIngredient],
-    mean: RunningMean,
-    best: float,
-    scorer: Scorer,
-) -> Step:
-    """Score the mean of ``kept`` (which is ``mean``) and the candidate, and decide."""
+class _Kept:
+    """What a greedy soup has kept so far."""
+
+    def __init__(self, merge: Merge) -> None:
+        self.members: list[AnyIngredient] = []
+        self.merged = merge.start()
+        self._merge = merge
+
+    def add(self, member: AnyIngredient, read: bool = True) -> None:
+        self.members.append(member)
+        if read:
+            # Loaded once more rather than held in memory while it was scored.
+            self.merged.add(member)
+
+    def mixture(self, candidate: AnyIngredient) -> Candidate:
+        """What is kept and a candidate; of use until something is added."""
+        members = [*self.members, candidate]
+        return Candidate(
+            candidate.name,
+            self._merge.recipe(members, [1.0] * len(members)),
+            lambda out=None: self.merged.with_one_more(candidate, out),
+        )
+
+    def mixtures(
+        self, candidates: Sequence[AnyIngredient], scorer: Scorer
+    ) -> Iterator[Candidate]:
+        """What will be scored if none of the candidates is kept."""
+        for candidate in candidates:
+            if not math.isnan(scorer.score(candidate)):
+                yield self.mixture(candidate)
+
+
+def _try(candidate: AnyIngredient, kept: _Kept, best: float, scorer: Scorer) -> Step:
+    """Score what is kept together with a candidate, and decide."""
     if math.isnan(scorer.score(candidate)):
         return Step(candidate.name, None, best, False, 'its own score is NaN')
-    score = scorer.evaluate(_mixture(candidate, kept, mean), to_beat=best)
+    score = scorer.evaluate(kept.mixture(candidate), to_beat=best)
     if isinstance(score, NoBetterThan):
         reason = 'cannot be better'
         return Step(candidate.name, None, best, False, reason, bound=score.value)
     accepted = scorer.improves(score, best)
     return Step(candidate.name, score, best, accepted, _reason(score, best, accepted))
-
-
-def _mixture(
-    candidate: AnyIngredient, kept: Sequence[AnyIngredient], mean: RunningMean
-) -> Candidate:
-    """The mean of ``kept`` and a candidate, as long as ``mean`` is that of ``kept``."""
-    return Candidate(
-        candidate.name,
-        _mixed([*kept, candidate]),
-        lambda out=None: mean.mean_with(candidate.in_passing(), out=out),
-    )
-
-
-def _mixtures(
-    candidates: Sequence[AnyIngredient],
-    kept: Sequence[AnyIngredient],
-    mean: RunningMean,
-    scorer: Scorer,
-) -> Iterator[Candidate]:
-    """What will be scored if none of the candidates is kept."""
-    for candidate in candidates:
-        if not math.isnan(scorer.score(candidate)):
-            yield _mixture(candidate, kept, mean)
 
 
 def _reason(score: float, best: float, accepted: bool) -> str:
@@ -283,6 +296,7 @@ def best(
     scorer: Scorer,
     name: str,
     file: PathLike | None = None,
+    merge: Merge = MEAN,
 ) -> Soup:
     """Take the best single ingredient, as grid search does.
 
@@ -291,6 +305,7 @@ def best(
         scorer: Ranks them.
         name: The name of the soup.
         file: Not needed, since a lone ingredient is read as easily.
+        merge: Not needed, since there is nothing to combine.
 
     Returns:
         A soup of one member.
@@ -309,7 +324,9 @@ def best(
     return Soup(name, 'best', (first,), top, tuple(steps), tuple(others))
 
 
-SoupMethod = Callable[[Sequence[AnyIngredient], Scorer, str, PathLike | None], Soup]
+SoupMethod = Callable[
+    [Sequence[AnyIngredient], Scorer, str, PathLike | None, Merge], Soup
+]
 
 SOUPS: dict[str, SoupMethod] = dict(uniform=uniform, greedy=greedy, best=best)
 

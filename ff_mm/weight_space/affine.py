@@ -9,9 +9,10 @@ from functools import partial, reduce
 import torch
 from torch import Tensor
 
+from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.mean import RunningMean
+from ff_mm.merging.recipe import mixed
 from ff_mm.merging.scorer import Candidate
-from ff_mm.merging.soup import AnyIngredient
 from ff_mm.merging.state_dict import StateDict
 
 # Of a sum of coefficients that is 1 but for rounding; of a coefficient that is nothing.
@@ -42,10 +43,7 @@ def point(
         raise ValueError(f'point {name!r}: its coefficients add up to {total}, not 1')
     terms = [(ingredients[key], c) for key, c in coefficients.items()]
     terms = [(ingredient, c) for ingredient, c in terms if abs(c) > _NOTHING]
-    recipe: dict[str, float] = {}
-    for ingredient, coefficient in terms:
-        for key, weight in ingredient.recipe.items():
-            recipe[key] = recipe.get(key, 0.0) + weight * coefficient
+    recipe = mixed((ingredient.recipe, c) for ingredient, c in terms)
     return Candidate(name, recipe, partial(_load, terms))
 
 

@@ -11,8 +11,8 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
+from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.scorer import Candidate
-from ff_mm.merging.soup import AnyIngredient
 from ff_mm.merging.state_dict import StateDict
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ff_mm.evaluation.memo import EvaluationMemo, evaluation_key
+from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.merging import NoBetterThan
 
 
@@ -84,16 +84,3 @@ def test_what_is_on_disk_elsewhere_is_shared_but_not_written(path):
     memo.share('x', {'accuracy': 1.0})
     assert memo.metrics('x') == {'accuracy': 1.0}
     assert not path.exists()
-
-
-def test_keys_tell_sets_and_weights_apart_but_not_the_order():
-    key = evaluation_key('val', {'a': 0.5, 'b': 0.5})
-    assert key == evaluation_key('val', {'b': 0.5, 'a': 0.5})
-    assert key == evaluation_key('val', {'b': 0.5, 'a': 0.1 + 0.4})
-    others = [
-        evaluation_key('test', {'a': 0.5, 'b': 0.5}),
-        evaluation_key('val', {'a': 0.75, 'b': 0.25}),
-        evaluation_key('val', {'a': 0.5, 'c': 0.5}),
-        evaluation_key('val', {'a': 1.0}),
-    ]
-    assert len({key, *others}) == 5
