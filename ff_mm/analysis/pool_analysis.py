@@ -48,15 +48,15 @@ class PoolAnalysis(FusionRunner):
 
     name: ClassVar[str]
     options_type: ClassVar[type]
+    #: Whether batch norm, if it is re-estimated, is so of all that is evaluated.
+    reestimate_all: ClassVar[bool] = True
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.folder = self.work_dir / self.name
         self.options = read_options(self.options_type, cfg.get(self.name), self.name)
         self.bn_samples = batch_norm_samples(
-            getattr(self.options, 'bn_reestimation', None),
-            self.cfg,
-            f'{self.name}.bn_reestimation',
+            self.batch_norm_option(), self.cfg, f'{self.name}.bn_reestimation'
         )
         self.cfg = _with_sets(self.cfg, self.splits(), self.name)
         if self.bn_samples is None:
@@ -68,6 +68,10 @@ class PoolAnalysis(FusionRunner):
         An out-of-distribution set is described by what it shares with test.
         """
         return ('val',)
+
+    def batch_norm_option(self) -> Any:
+        """Returns how batch norm is re-estimated; None: it is not."""
+        return getattr(self.options, 'bn_reestimation', None)
 
     @abstractmethod
     def analyse(self) -> Any:
@@ -142,7 +146,7 @@ class PoolAnalysis(FusionRunner):
             Selection(self.metric, self.cfg.selection['rule']),
             self.bench.team,
             bn_samples=self.bn_samples,
-            reestimate_all=bool(self.bn_samples),
+            reestimate_all=self.reestimate_all and bool(self.bn_samples),
             console=self.console,
         )
         for name, metrics in self.bench.recorded(self.pool).items():

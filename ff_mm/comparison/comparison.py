@@ -40,7 +40,7 @@ class Run:
 
     source: Any
     soup: str
-    recipe: Mapping[str, float]
+    recipe: Mapping[str, float | None]
     pool_size: int
     file: str | None
     generation: Cost | None

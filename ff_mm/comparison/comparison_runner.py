@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.offline import build_metrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.prediction_metrics import PredictionMetrics
-from ff_mm.files import sha256
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.merging.state_dict import read_state_dict
@@ -146,7 +144,7 @@ class ComparisonRunner:
         store: PredictionStore,
     ) -> Run:
         """What a model predicts and what it took, once its predictions are there."""
-        predictions = _predictions(method, model, digests, store)
+        predictions = _predictions(model, digests, store)
         for name, of_set in predictions.items():
             if np.isnan(of_set.scores).any():
                 self._line(f'note: {method.title} predicts NaN on {name}')
@@ -186,7 +184,6 @@ class ComparisonRunner:
 
 
 def _predictions(
-    method: Method,
     model: MethodModel,
     digests: Mapping[str, str],
     store: PredictionStore,
@@ -198,13 +195,8 @@ def _predictions(
             for entry in model.pool.entries
         ]
         return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    recipe: dict[str, float] = Counter()
-    for name, weight in model.recipe.items():
-        recipe[digests[name]] += weight
-    if method.soup.get('bn_reestimation'):
-        # Not the mean of the ingredients alone: training data are in it too.
-        recipe = {sha256(model.file): 1.0}
-    return store.get(recipe, lambda: read_state_dict(model.file))
+    file = model.file
+    return store.get(model.content(digests), lambda: read_state_dict(file))
 
 
 def _read_published(given: Any) -> dict[str, str] | None:

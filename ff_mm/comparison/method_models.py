@@ -19,6 +19,7 @@ from ff_mm.files import read_json, sha256, write_json
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_runner import SOUP_FILE, SoupRunner
 from ff_mm.merging.pool import Pool
+from ff_mm.merging.recipe import by_content
 
 # Keys that only a comparison has.
 _OF_COMPARISON = (
@@ -51,12 +52,32 @@ class MethodModel:
     file: Path | None = None
 
     @property
-    def recipe(self) -> dict[str, float]:
-        """Weight by ingredient; those of an ensemble weigh equally."""
+    def recipe(self) -> dict[str, float | None]:
+        """Weight by ingredient; None of what was merged and not added.
+
+        Those of an ensemble weigh equally.
+        """
         if self.report is None:
             names = [entry.name for entry in self.pool.entries]
             return dict.fromkeys(names, 1 / len(names))
         return {item['name']: item['weight'] for item in self.report['ingredients']}
+
+    def content(self, digests: Mapping[str, str]) -> dict[str, float]:
+        """Returns what identifies a soup's weights.
+
+        Args:
+            digests: SHA-256 of the ingredients' files by name.
+
+        Returns:
+            Weight by digest of ingredients, of a mean as it is; else of its own file,
+            as other things than ingredients are in it: a merging method, its options,
+            training data for batch norm.
+        """
+        weights = {n: weight for n, weight in self.recipe.items() if weight is not None}
+        assert self.report is not None and self.file is not None
+        if self.report.get('bn_reestimation') or len(weights) < len(self.recipe):
+            return {sha256(self.file): 1.0}
+        return by_content(weights, digests)
 
 
 def check_method(cfg: Config, method: Method, source: Any) -> None:

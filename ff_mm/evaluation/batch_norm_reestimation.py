@@ -17,6 +17,9 @@ from torch.utils.data import DataLoader
 
 from ff_mm.errors import ConfigError
 
+#: Training images on which it is re-estimated where that must be, unless told.
+DEFAULT_SAMPLES = 2000
+
 
 def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
     """Reads how many training images batch norm is to be re-estimated on.

@@ -31,6 +31,7 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
 from ff_mm.merging import check_ingredients
+from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Pool, read_pool
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
@@ -157,6 +158,10 @@ class FusionSession:
         found = first_alone(self.team, 'sha256', lambda: list(map(sha256, unknown)))
         self._digests.update(zip(unknown, found, strict=True))
         return {e.name: e.digest or self._digests[e.file] for e in pool.entries}
+
+    def supplies(self, pool: Pool) -> dict[str, Supply]:
+        """Returns what merging methods can have besides the ingredients of a pool."""
+        return {}
 
     def bench(self, cfg: Config, notify: Callable[[str], None]) -> Bench:
         """Checks the data of a config, and builds what evaluates.

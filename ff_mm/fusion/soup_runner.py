@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
+from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES, batch_norm_samples
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator, CannotWin
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
@@ -41,7 +41,6 @@ from ff_mm.merging import (
     tree,
     write_checkpoint,
 )
-from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
 from ff_mm.merging.soup import MEAN
@@ -53,8 +52,6 @@ SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
-# Training images for merges whose batch norm must be re-estimated, unless told.
-_BATCH_NORM_SAMPLES = 2000
 
 
 class SoupRunner(FusionRunner):
@@ -151,7 +148,7 @@ class SoupRunner(FusionRunner):
         option = self.options.get('bn_reestimation')
         if not option and any(level.merge.method.batch_norm for level in self.levels):
             # The statistics of such merges mean nothing.
-            option = dict(num_samples=_BATCH_NORM_SAMPLES)
+            option = dict(num_samples=DEFAULT_SAMPLES)
         return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
 
     def _read_basins(self) -> BasinOptions | None:
@@ -238,12 +235,8 @@ class SoupRunner(FusionRunner):
             self.scorer,
             name=self.method,
             store=store,
-            supplies=self._supplies(),
+            supplies=self.session.supplies(self.pool),
         )
-
-    def _supplies(self) -> dict[str, Supply]:
-        """What merging methods can have besides the ingredients."""
-        return {}
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
         """Evaluates the finished soup, writes it, and gathers the report."""

@@ -18,7 +18,7 @@ from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
-from ff_mm.merging.soup import SOUPS, Soup, require_distinct_names
+from ff_mm.merging.soup import MEAN, SOUPS, Soup, require_distinct_names
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,9 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
 
     Returns:
         A JSON-like dict: name, level, score and weight in the whole, and for soups
-        also method, members, rejected (of weight 0), steps, and merge unless it is the
-        mean. NaN scores stay NaN, which :func:`~ff_mm.files.write_json` turns into
-        null.
+        also method, members, rejected (of weight 0) and steps; merge unless it is the
+        mean, and weights unless the members weigh equally. NaN scores stay NaN, which
+        :func:`~ff_mm.files.write_json` turns into null.
     """
     node = {
         'name': soup.name,
@@ -217,13 +217,17 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
         'rejected': [tree(other, 0.0) for other in soup.rejected],
         'steps': [asdict(step) for step in soup.steps],
     }
-    if soup.merge.method.is_mean:
-        return described
-    return described | {'merge': soup.merge.describe()}
+    if soup.merge != MEAN:
+        described['merge'] = soup.merge.describe()
+    if soup.weights is not None:
+        described['weights'] = list(soup.weights)
+    return described
 
 
 def _shares(soup: Soup, weight: float | None) -> list[float | None]:
     """The weights of a soup's members in the whole, where they have any."""
+    if weight == 0:
+        return [0.0] * len(soup.members)
     if weight is None or not soup.merge.method.is_mean:
         return [None] * len(soup.members)
     return [weight * share / sum(soup.shares) for share in soup.shares]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.registry import RUNNERS
 from ff_mm.analysis.pool_analysis import PoolAnalysis
 from ff_mm.analysis.soup_tree.tree import (
     SoupTree,
+    TreeNode,
     print_soup_tree,
     read_soup_tree,
     write_nodes,
@@ -22,8 +24,10 @@ from ff_mm.analysis.soup_tree.tree_plot import tree_plot
 from ff_mm.config import check_names
 from ff_mm.display.figures import save_figure
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES
 from ff_mm.fusion.session import FusionSession
-from ff_mm.weight_space.affine import point
+from ff_mm.merging import Candidate, Soup
+from ff_mm.merging.ingredient import AnyIngredient
 
 # Of a metric that was computed once more from the same weights.
 _TOLERANCE = 1e-3
@@ -75,11 +79,24 @@ class SoupTreeRunner(PoolAnalysis):
 
     name = 'soup_tree'
     options_type = SoupTreeOptions
+    reestimate_all = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        report = self.work_dir / 'report.json'
-        self.tree = read_soup_tree(report, _soup_command(cfg))
+        self.tree  # noqa: B018 (what cannot be read is said now)
+
+    @cached_property
+    def tree(self) -> SoupTree:
+        """What the report says."""
+        return read_soup_tree(self.work_dir / 'report.json', _soup_command(self.cfg))
+
+    def batch_norm_option(self) -> Any:
+        """Returns how the soup's batch norm was re-estimated, where that had to be."""
+        nodes = [node for _, node in self.tree.nodes()] if self.splits() else []
+        if not any(node.merge.method.batch_norm for node in nodes):
+            return None
+        soup = self.cfg.get('soup') or {}
+        return soup.get('bn_reestimation') or dict(num_samples=DEFAULT_SAMPLES)
 
     def splits(self) -> Sequence[str]:
         """Returns the sets that are evaluated; without any, no data is read at all."""
@@ -109,13 +126,26 @@ class SoupTreeRunner(PoolAnalysis):
                 f'{self.cfg.ingredients}; make the soup again: '
                 f'{_soup_command(self.cfg)}'
             )
-        points = [point(self.ingredients, node.recipe, node.name) for node in nodes]
+        models = [self._model(node) for node in nodes]
+        points = [Candidate(m.name, m.recipe, m.load) for m in models]
         results = {
             split: self.points.evaluate(points, split, f'nodes on {split}', metrics)
             for split in self.splits()
         }
         self._compare(results.get('val'))
         return self.tree.with_metrics(results, metrics)
+
+    def _model(self, node: TreeNode) -> AnyIngredient:
+        """The soup or ingredient of a node, as it was made."""
+        if node.method is None:
+            return self.ingredients[node.name]
+        return Soup(
+            node.name,
+            node.method,
+            tuple(map(self._model, node.members)),
+            merge=node.merge.supplied(self.session.supplies(self.pool)),
+            weights=node.weights,
+        )
 
     def _compare(self, found: Sequence[Mapping[str, Any]] | None) -> None:
         """Says if validation gives other values than the report has."""

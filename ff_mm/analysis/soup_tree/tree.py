@@ -16,9 +16,11 @@ from rich.tree import Tree
 from ff_mm.display.console import make_console
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.numbers import shown
-from ff_mm.errors import FFMMError
+from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import atomic_write, read_json
 from ff_mm.fusion.report import FORMAT
+from ff_mm.merging.merge import Merge
+from ff_mm.merging.soup import MEAN
 
 #: Metric by name by set; None is what is unknown or not finite.
 Values = Mapping[str, Mapping[str, float | None]]
@@ -39,9 +41,9 @@ class TreeNode:
         name: Its name in the report.
         level: 0 for an ingredient, more for a soup.
         method: How its own children were chosen; None for an ingredient.
-        weight: Its share in the whole soup; 0 if it, or a soup that it is in, was left
-            out.
-        recipe: Its own ingredients: weight by name, of sum 1.
+        weight: Its share in the whole soup, of any sign; 0 if it, or a soup that it is
+            in, was left out; None where it has none, as it was merged and not added.
+        recipe: Its own ingredients: weight by name, of sum 1; None of what was merged.
         metrics: Its own metrics, of the soup or ingredient alone.
         children: What it was made of and what was left out, in the order of trial.
         chosen_by: The method of the soup that decided about it; None at the top.
@@ -50,13 +52,15 @@ class TreeNode:
         score: What the soup scored with it; None if that was not needed.
         bound: Where the evaluation was stopped early: it scored no better than this.
         best: What the soup scored without it; None for the first one.
+        merge: How its members were combined.
+        weights: How much of each of them went in; None: as much of each.
     """
 
     name: str
     level: int
     method: str | None
-    weight: float
-    recipe: Mapping[str, float]
+    weight: float | None
+    recipe: Mapping[str, float | None]
     metrics: Values
     children: tuple[TreeNode, ...] = ()
     chosen_by: str | None = None
@@ -65,6 +69,18 @@ class TreeNode:
     score: float | None = None
     bound: float | None = None
     best: float | None = None
+    merge: Merge = MEAN
+    weights: tuple[float, ...] | None = None
+
+    @property
+    def is_in(self) -> bool:
+        """Whether it is in the whole soup."""
+        return self.weight != 0
+
+    @property
+    def members(self) -> list[TreeNode]:
+        """What it was made of."""
+        return [child for child in self.children if child.accepted]
 
     def value(self, metric: str, split: str = 'val') -> float | None:
         """Returns a metric of its own on a set; None: it is not known."""
@@ -265,10 +281,10 @@ def _measured(node: TreeNode, found: Iterator[Values]) -> TreeNode:
     return replace(node, metrics=metrics, children=children)
 
 
-def _node(data: Any, metric: str, weight: float) -> TreeNode:
+def _node(data: Any, metric: str, weight: float | None) -> TreeNode:
     """Makes a node without what was decided about it, but with all below it."""
     name, level = _take(data, 'name', str), _take(data, 'level', int)
-    if abs(_take(data, 'weight', float) - weight) > _TOLERANCE:
+    if weight is not None and abs(_take(data, 'weight', float) - weight) > _TOLERANCE:
         raise ValueError(f'the weight of {name!r} is {data["weight"]}, not {weight}')
     own = {'val': {metric: _finite(_take(data, 'score', float, None))}}
     if level == 0:
@@ -276,17 +292,59 @@ def _node(data: Any, metric: str, weight: float) -> TreeNode:
     members = _take(data, 'members', list)
     if not members:
         raise ValueError(f'{name!r} has no members')
-    share, left_out = weight / len(members), _take(data, 'rejected', list)
-    kept = [_node(child, metric, share) for child in members]
-    others = [_node(child, metric, 0.0) for child in left_out]
+    merge, weights = _merge(data, name), _weights(data, name, len(members))
+    shares = _shares(weight, weights or (1.0,) * len(members), merge)
+    kept = [_node(c, metric, s) for c, s in zip(members, shares, strict=True)]
+    others = [_node(child, metric, 0.0) for child in _take(data, 'rejected', list)]
     if level != 1 + max(child.level for child in kept + others):
         raise ValueError(f'{name!r} is not one level above what is in it')
-    if len(kept) == 1 and kept[0].value(metric) is None:  # it is the same model
+    alone = len(kept) == 1 and merge.method.is_mean  # it is the same model
+    if alone and kept[0].value(metric) is None:
         kept[0] = replace(kept[0], metrics=own)
     method = _take(data, 'method', str)
     steps = [_Step.read(step) for step in _take(data, 'steps', list)]
     children = _decided(kept, others, steps, name, method, metric)
-    return TreeNode(name, level, method, weight, _mean(kept), own, children)
+    return TreeNode(
+        name,
+        level,
+        method,
+        weight,
+        _recipe(kept, weights, merge),
+        own,
+        children,
+        merge=merge,
+        weights=weights,
+    )
+
+
+def _merge(data: Mapping[str, Any], name: str) -> Merge:
+    try:
+        return Merge.read(data.get('merge'))
+    except ConfigError as error:
+        raise ValueError(f'{name!r}: {error}') from None
+
+
+def _weights(
+    data: Mapping[str, Any], name: str, number: int
+) -> tuple[float, ...] | None:
+    if data.get('weights') is None:
+        return None
+    weights = tuple(map(_finite, _take(data, 'weights', list)))
+    numbers = tuple(weight for weight in weights if weight is not None)
+    if len(numbers) != number or not sum(numbers):
+        raise ValueError(f'{name!r} has {number} members, its weights are {weights}')
+    return numbers
+
+
+def _shares(
+    weight: float | None, weights: Sequence[float], merge: Merge
+) -> list[float | None]:
+    """The weights of members in the whole."""
+    if weight == 0:
+        return [0.0] * len(weights)
+    if weight is None or not merge.method.is_mean:
+        return [None] * len(weights)
+    return [weight * share / sum(weights) for share in weights]
 
 
 @dataclass(frozen=True)
@@ -357,19 +415,27 @@ def _with_step(node: TreeNode, step: _Step, metric: str) -> TreeNode:
     return node
 
 
-def _mean(members: Sequence[TreeNode]) -> dict[str, float]:
-    recipe: dict[str, float] = {}
-    for member in members:
+def _recipe(
+    members: Sequence[TreeNode], weights: Sequence[float] | None, merge: Merge
+) -> dict[str, float | None]:
+    weights = weights or (1.0,) * len(members)
+    recipe: dict[str, float | None] = {}
+    for member, share in zip(members, weights, strict=True):
         for name, weight in member.recipe.items():
-            recipe[name] = recipe.get(name, 0.0) + weight / len(members)
+            before = recipe.get(name, 0.0)
+            added = merge.method.is_mean and weight is not None and before is not None
+            recipe[name] = before + weight * share / sum(weights) if added else None
     return recipe
 
 
 def _level(data: Any) -> str:
     soup, keys = _take(data, 'soup', str), data.get('group_by')
+    merge = _merge(data, soup)
+    merged = '' if merge == MEAN else f', merged by {merge.type}'
     if not keys:
-        return soup
-    return f'{soup} by {", ".join(map(str, keys)) if isinstance(keys, list) else keys}'
+        return f'{soup}{merged}'
+    by = ', '.join(map(str, keys)) if isinstance(keys, list) else keys
+    return f'{soup} by {by}{merged}'
 
 
 _REQUIRED = object()
@@ -467,4 +533,4 @@ def _percent(node: TreeNode) -> str:
 
 
 def _style(node: TreeNode) -> str:
-    return 'bold' if node.weight else 'dim'
+    return 'bold' if node.is_in else 'dim'

@@ -102,11 +102,11 @@ class _Place:
     @property
     def is_in(self) -> bool:
         """Whether it is in the whole soup, and not only in one that was left out."""
-        return self.node.weight > 0
+        return self.node.is_in
 
     @property
     def share(self) -> str:
-        if not self.is_in or self.node.accepted is None:
+        if not self.node.weight or self.node.accepted is None:
             return ''
         return f'{100 * self.node.weight:.3g}%'
 
@@ -287,7 +287,7 @@ def _draw_branch(axes: Axes, layout: _Layout, parent: _Place, child: _Place) -> 
             Path(points, codes),
             fill=False,
             edgecolor=INK if child.is_in else FAINT,
-            linewidth=0.8 + 1.6 * child.node.weight if child.is_in else 0.8,
+            linewidth=0.8 + 1.6 * min(1, abs(child.node.weight or 0)),
             linestyle='-' if child.node.accepted else _DASHES,
             zorder=2 if child.is_in else 1,
         )
