@@ -1,5 +1,5 @@
 # What all fusions have in common.
-_base_ = '../analyses.py'
+_base_ = './analyses.py'
 
 # How candidates are evaluated. None of it changes what is chosen, but dtype may.
 evaluation = dict(
