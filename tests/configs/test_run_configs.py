@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ff_mm.config import load_config, resolve, without_pretrained
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
-SOUPS = ('best', 'uniform', 'greedy', 'gou', 'gog')
+KINDS = ('fgg', 'gs', 'gog', 'compare')
 PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepacs')
 RUNS = sorted(path.stem.removeprefix('fgg_') for path in CONFIGS.glob('fgg_*.py'))
 #: Another name for a config of ResNet-50.
@@ -129,7 +128,7 @@ def test_a_plan_and_its_soup(run, data, tmp_path):
 
 @pytest.mark.parametrize('run', RUNS)
 def test_references_lead_somewhere(run):
-    for kind in ('fgg', 'gs', 'gog', 'compare'):
+    for kind in KINDS:
         cfg = resolve(load(f'{kind}_{run}'))
         assert '${' not in str(cfg.to_dict())
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
@@ -211,19 +210,6 @@ def test_networks_are_the_published_ones(base, published):
 
 
 @pytest.mark.parametrize('run', RUNS)
-def test_soups_of_one_pool_differ_in_nothing_but_the_soup(run):
-    bodies = set()
-    for soup in SOUPS:
-        cfg = load(f'{soup}_{run}').to_dict()
-        kind, own = cfg.pop('runner_type'), cfg.pop('soup')
-        cfg.pop('work_dir')
-        assert soup in kind.lower().replace('ingredient', '')
-        assert own == (dict(group_by='lr') if soup in ('gou', 'gog') else {})
-        bodies.add(json.dumps(cfg, sort_keys=True, default=str))
-    assert len(bodies) == 1
-
-
-@pytest.mark.parametrize('run', RUNS)
 def test_fission_and_fusion_see_the_same_model_and_data(run):
     fgg = load(f'fgg_{run}')
     gog = load(f'gog_{run}')
@@ -233,8 +219,7 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 
 def test_every_config_belongs_to_a_run():
-    kinds = ('fgg', 'gs', *SOUPS, 'compare')
-    expected = {f'{kind}_{run}' for kind in kinds for run in RUNS}
+    expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
     assert {path.stem for path in CONFIGS.glob('*.py')} == expected | set(ALIASES)
 
 
