@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
         '--networks',
         nargs='+',
         default=['resnet50', 'deit_base'],
-        help='those of HAM10000's fusion configs',
+        help='those of gog_ham10000_<network>.py',
     )
     parser.add_argument('--count', type=int, default=48, help='how many checkpoints')
     parser.add_argument(
