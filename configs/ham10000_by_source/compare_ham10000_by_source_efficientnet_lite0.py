@@ -1,8 +1,8 @@
 _base_ = [
-    './_base_/models/efficientnet_lite0.py',
-    './_base_/datasets/ham10000_by_source.py',
-    './_base_/comparisons/paper.py',
-    './_base_/default_runtime.py',
+    '../_base_/models/efficientnet_lite0.py',
+    '../_base_/datasets/ham10000_by_source.py',
+    '../_base_/comparisons/paper.py',
+    '../_base_/default_runtime.py',
 ]
 
 pools = dict(

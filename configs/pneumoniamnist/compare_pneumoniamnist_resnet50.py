@@ -1,8 +1,8 @@
 _base_ = [
-    './_base_/models/resnet50.py',
-    './_base_/datasets/pneumoniamnist.py',
-    './_base_/comparisons/paper.py',
-    './_base_/default_runtime.py',
+    '../_base_/models/resnet50.py',
+    '../_base_/datasets/pneumoniamnist.py',
+    '../_base_/comparisons/paper.py',
+    '../_base_/default_runtime.py',
 ]
 
 pools = dict(

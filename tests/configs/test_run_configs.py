@@ -16,12 +16,15 @@ from mmpretrain.registry import MODELS
 
 from ff_mm.comparison.report import published
 from ff_mm.config import load_config, resolve, without_pretrained
+from ff_mm.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
 KINDS = ('fgg', 'gs', 'gog', 'compare')
 PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepacs')
-RUNS = sorted(path.stem.removeprefix('fgg_') for path in CONFIGS.glob('fgg_*.py'))
+FILES = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
+PATHS = {path.stem: path for path in FILES}
+RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
 #: Another name for a config of ResNet-50.
 ALIASES = {'gog_chexpert': 'gog_chexpert_resnet50'}
 
@@ -92,7 +95,7 @@ def options(run: str, data: Any, work_dir: Path) -> dict[str, Any]:
 
 @functools.cache
 def load(config: str) -> Config:
-    return load_config(CONFIGS / f'{config}.py')
+    return load_config(PATHS[config])
 
 
 def read(config: str, chosen: dict[str, Any], **more: Any) -> Config:
@@ -220,14 +223,42 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 def test_every_config_belongs_to_a_run():
     expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
-    assert {path.stem for path in CONFIGS.glob('*.py')} == expected | set(ALIASES)
+    assert set(PATHS) == expected | set(ALIASES)
+
+
+def test_every_config_stands_in_one_place_that_its_name_tells():
+    assert len(FILES) == len(PATHS)
+    for name in set(PATHS) - set(ALIASES):
+        data = split_name(name.partition('_')[2])[0]
+        assert PATHS[name].parent in (CONFIGS, CONFIGS / data)
+
+
+def test_the_front_door():
+    runs = 'ham10000_resnet50', 'digits_resnet18', 'table_resnet50', 'folders_resnet50'
+    expected = {f'{kind}_{run}.py' for kind in KINDS for run in runs}
+    expected |= {'fgg_chexpert_resnet50.py', 'gog_chexpert.py'}
+    assert expected <= {path.name for path in CONFIGS.glob('*.py')}
+
+
+@pytest.mark.parametrize('name', ['fgg_aptos_resnet50', 'gog_ham10000_deit_base'])
+def test_where_a_config_stood_is_said_where_it_is(name):
+    data = split_name(name.partition('_')[2])[0]
+    with pytest.raises(ConfigError, match=f'moved to .*/configs/{data}/{name}.py$'):
+        load_config(CONFIGS / f'{name}.py')
+
+
+@pytest.mark.parametrize('run', RUNS)
+@pytest.mark.parametrize('soup', ['best', 'uniform', 'greedy', 'gou'])
+def test_where_a_copy_stood_is_said_how_its_soup_is_made(run, soup):
+    with pytest.raises(ConfigError) as error:
+        load_config(CONFIGS / f'{soup}_{run}.py')
+    assert str(error.value).endswith(f' moved to {PATHS[f"gog_{run}"]} --soup {soup}')
 
 
 @pytest.mark.parametrize('alias', ALIASES)
 def test_aliases(alias):
     short, full = (
-        load_config(CONFIGS / f'{name}.py', dict(work_dir='x'))
-        for name in (alias, ALIASES[alias])
+        load_config(PATHS[name], dict(work_dir='x')) for name in (alias, ALIASES[alias])
     )
     assert short.to_dict() == full.to_dict()
 
