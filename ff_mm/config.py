@@ -114,7 +114,7 @@ def _read_file(path: str | Path) -> Config:
 
 def _where_now(path: Path) -> str:
     """What to say of a config that is not there: where it is, if it has moved."""
-    for root in (path.parent, path.parent.parent):
+    for root in list(path.parents)[:3]:  # of a base two levels up
         if (root / '_base_').is_dir():
             return _find_below(root, path.stem)
     return 'no such config file'

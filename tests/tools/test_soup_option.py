@@ -130,6 +130,7 @@ def folder(tmp_path):
     soups.mkdir(parents=True)
     for name in ('best', 'gog', 'gog_basin'):
         (soups / f'{name}.py').write_text("runner_type = 'X'\nsoup = dict(a=1)\n")
+    (soups.parent / 'common.py').write_text('x = 1\n')
     (tmp_path / 'configs' / 'cells').mkdir()
     for name in ('fgg_cells', 'gog_cells'):
         (tmp_path / 'configs' / 'cells' / f'{name}.py').write_text('x = 1\n')
@@ -147,6 +148,7 @@ def folder(tmp_path):
         ('cells/best_cells', 'cells/gog_cells.py --soup best'),
         ('best_near', 'gog_near.py --soup best'),
         ('near/gog_near', 'gog_near.py'),
+        ('_base_/soups/common', '_base_/common.py'),
     ],
 )
 def test_a_config_that_has_moved_is_answered_with_where_it_is(folder, given, now):
