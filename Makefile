@@ -13,13 +13,11 @@ READY = $(VENV)/.ff_mm-$(EXTRA)
 READY_FOR_TESTS = $(READY)-tests
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
 
-FUSIONS = $(foreach soup,best uniform greedy gou gog,configs/$(soup)_digits_resnet18.py)
-
 .PHONY: quickstart test lint clean
 
 quickstart: $(READY)
 	$(BIN)/python tools/train.py configs/fgg_digits_resnet18.py
-	$(BIN)/python tools/soup.py $(FUSIONS)
+	$(BIN)/python tools/soup.py configs/gog_digits_resnet18.py --soup best uniform greedy gou gog
 
 test: $(READY_FOR_TESTS)
 	$(BIN)/python -m pytest tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 
-from ff_mm.config import load_config
+from ff_mm.config import load_config, soup_names
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fusion.session import FusionSession
 from ff_mm.parallel.team import Team
@@ -27,6 +28,9 @@ _KINDS = {
     'ingredients': ('a fusion', 'soup.py'),
     'pools': ('a comparison', 'compare.py'),
 }
+
+# Each file of it is a soup that --soup takes.
+SOUPS = Path(__file__).parents[1] / 'configs' / '_base_' / 'soups'
 
 # Exit status of a program that SIGTERM has ended before its work was done.
 TERMINATED = 128 + signal.SIGTERM
@@ -62,19 +66,33 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def read_config(args: argparse.Namespace, path: str | Path) -> Config:
+def read_config(
+    args: argparse.Namespace, path: str | Path, soup: str | None = None
+) -> Config:
     """Reads the config that a tool was called with.
 
     Args:
         args: Options of :func:`add_common_options`.
         path: The config file.
+        soup: The name of a soup in place of the config's own.
+
+    Raises:
+        ConfigError: No such config or soup.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(path, args.cfg_options)
+    file = None if soup is None else _soup_file(soup)
+    cfg = load_config(path, args.cfg_options, file)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
+        cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'
     return cfg
+
+
+def _soup_file(name: str) -> Path:
+    names = soup_names(SOUPS)
+    if name not in names:
+        raise ConfigError(f'--soup {name}: no such soup, there are {", ".join(names)}')
+    return SOUPS / f'{name}.py'
 
 
 def check_kind(cfg: Config, key: str) -> None:
@@ -107,9 +125,12 @@ def analyse(runner_type: str, description: str) -> None:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file of a fusion')
+    parser.add_argument(
+        '--soup', help="the soup of tools/soup.py --soup, instead of the config's own"
+    )
     add_common_options(parser)
     args = parser.parse_args()
-    cfg = read_config(args, args.config)
+    cfg = read_config(args, args.config, args.soup)
     check_kind(cfg, 'ingredients')
     if 'ingredients' not in cfg:
         raise ConfigError(
@@ -117,10 +138,19 @@ def analyse(runner_type: str, description: str) -> None:
             'one of configs/_base_/soups/'
         )
     cfg.runner_type = runner_type
+    cfg.soup_command = _soup_command(args)
     team = Team.of_launcher(args.launcher)
     with FusionSession(team) as session:
         RUNNERS.build(cfg).run(session)
     team.leave()
+
+
+def _soup_command(args: argparse.Namespace) -> str:
+    """The command that makes the soup which an analysis looks at."""
+    words = ['python', 'tools/soup.py', args.config]
+    words += ['--soup', args.soup] if args.soup else []
+    words += ['--work-dir', args.work_dir] if args.work_dir else []
+    return shlex.join(words)
 
 
 def run(main: Callable[[], Any], goes_on: bool = True) -> None:

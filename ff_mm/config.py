@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,11 @@ ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree')
 _TOOL_KEYS |= set(ANALYSES)
 
 
-def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path,
+    options: Mapping[str, Any] | None = None,
+    soup: Path | None = None,
+) -> Config:
     """Reads a config file and merges ``--cfg-options`` into it.
 
     References are left as they are, so that a plan can still change what they point
@@ -46,23 +51,86 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     Args:
         path: The config file.
         options: Dotted keys and their values.
+        soup: A file of ``_base_/soups/``, whose soup takes the place of the config's.
 
     Returns:
         The config; ``work_dir`` is ``work_dirs/<name of the file>`` if nothing says
-        otherwise.
+        otherwise. With another soup the name is that soup's, or the work directory a
+        folder in the one that is said.
 
     Raises:
         ConfigError: No such file, or an option whose first name nothing would read.
     """
     if not Path(path).is_file():
-        raise ConfigError(f'{path}: no such config file')
-    cfg = Config.fromfile(path)
+        raise ConfigError(f'{path}: {_where_now(Path(path))}')
+    cfg = _read_file(path)
+    if soup is not None:
+        _replace_soup(cfg, soup)
     for key in options or {}:
         _check_option(key, cfg)
     cfg.merge_from_dict(dict(options or {}))
-    if cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    cfg.work_dir = _work_dir(cfg.get('work_dir'), Path(path).stem, soup)
     return cfg
+
+
+def soup_names(folder: Path) -> list[str]:
+    """Returns the soups that there are: each file of ``_base_/soups/`` is one."""
+    return sorted(file.stem for file in folder.glob('*.py'))
+
+
+def _replace_soup(cfg: Config, file: Path) -> None:
+    base = Config.fromfile(file)
+    if 'runner_type' not in base:
+        raise ConfigError(f"{file}: expected runner_type, such as 'GoGSoupRunner'")
+    cfg.runner_type = base.runner_type
+    cfg.soup = base.get('soup', {})
+
+
+def _work_dir(said: str | None, stem: str, soup: Path | None) -> str:
+    """``'gog_x'`` with the soup ``'best'`` -> ``'work_dirs/best_x'``."""
+    if soup is None:
+        return said or f'work_dirs/{stem}'
+    if said:
+        return f'{said}/{soup.stem}'
+    return f'work_dirs/{soup.stem}_{_split_name(stem, soup_names(soup.parent))[1]}'
+
+
+def _split_name(stem: str, soups: Iterable[str]) -> tuple[str, str]:
+    """``'gog_x'`` -> ``('gog', 'x')``; where no soup comes first ``('', 'x')``."""
+    leading = [soup for soup in soups if stem.startswith(f'{soup}_')]
+    soup = max(leading, key=len, default='')
+    return soup, stem[len(soup) + 1 :] if soup else stem
+
+
+def _read_file(path: str | Path) -> Config:
+    try:
+        return Config.fromfile(path)
+    except FileNotFoundError as error:
+        if Path(error.filename or '').suffix != '.py':
+            raise
+        base = Path(os.path.normpath(error.filename))
+        raise ConfigError(f'{path} inherits {base}: {_where_now(base)}') from None
+
+
+def _where_now(path: Path) -> str:
+    """What to say of a config that is not there: where it is, if it has moved."""
+    for root in list(path.parents)[:3]:  # of a base two levels up
+        if (root / '_base_').is_dir():
+            return _find_below(root, path.stem)
+    return 'no such config file'
+
+
+def _find_below(root: Path, stem: str) -> str:
+    soups = soup_names(root / '_base_' / 'soups')
+    own, run = _split_name(stem, soups)
+    options = {stem: ''}
+    if own:  # it is made of the config of any other soup
+        options |= {f'{s}_{run}': f' --soup {own}' for s in soups if s != own}
+    for name, option in options.items():
+        for file in (root / f'{name}.py', *sorted(root.glob(f'*/{name}.py'))):
+            if file.is_file():
+                return f'moved to {file}{option}'
+    return 'no such config file'
 
 
 def _check_option(key: str, cfg: Config) -> None:

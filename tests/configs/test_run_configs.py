@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,15 @@ from mmpretrain.registry import MODELS
 
 from ff_mm.comparison.report import published
 from ff_mm.config import load_config, resolve, without_pretrained
+from ff_mm.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
-SOUPS = ('best', 'uniform', 'greedy', 'gou', 'gog')
+KINDS = ('fgg', 'gs', 'gog', 'compare')
 PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepacs')
-RUNS = sorted(path.stem.removeprefix('fgg_') for path in CONFIGS.glob('fgg_*.py'))
+FILES = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
+PATHS = {path.stem: path for path in FILES}
+RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
 #: Another name for a config of ResNet-50.
 ALIASES = {'gog_chexpert': 'gog_chexpert_resnet50'}
 
@@ -93,7 +95,7 @@ def options(run: str, data: Any, work_dir: Path) -> dict[str, Any]:
 
 @functools.cache
 def load(config: str) -> Config:
-    return load_config(CONFIGS / f'{config}.py')
+    return load_config(PATHS[config])
 
 
 def read(config: str, chosen: dict[str, Any], **more: Any) -> Config:
@@ -129,7 +131,7 @@ def test_a_plan_and_its_soup(run, data, tmp_path):
 
 @pytest.mark.parametrize('run', RUNS)
 def test_references_lead_somewhere(run):
-    for kind in ('fgg', 'gs', 'gog', 'compare'):
+    for kind in KINDS:
         cfg = resolve(load(f'{kind}_{run}'))
         assert '${' not in str(cfg.to_dict())
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
@@ -211,19 +213,6 @@ def test_networks_are_the_published_ones(base, published):
 
 
 @pytest.mark.parametrize('run', RUNS)
-def test_soups_of_one_pool_differ_in_nothing_but_the_soup(run):
-    bodies = set()
-    for soup in SOUPS:
-        cfg = load(f'{soup}_{run}').to_dict()
-        kind, own = cfg.pop('runner_type'), cfg.pop('soup')
-        cfg.pop('work_dir')
-        assert soup in kind.lower().replace('ingredient', '')
-        assert own == (dict(group_by='lr') if soup in ('gou', 'gog') else {})
-        bodies.add(json.dumps(cfg, sort_keys=True, default=str))
-    assert len(bodies) == 1
-
-
-@pytest.mark.parametrize('run', RUNS)
 def test_fission_and_fusion_see_the_same_model_and_data(run):
     fgg = load(f'fgg_{run}')
     gog = load(f'gog_{run}')
@@ -233,16 +222,44 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 
 def test_every_config_belongs_to_a_run():
-    kinds = ('fgg', 'gs', *SOUPS, 'compare')
-    expected = {f'{kind}_{run}' for kind in kinds for run in RUNS}
-    assert {path.stem for path in CONFIGS.glob('*.py')} == expected | set(ALIASES)
+    expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
+    assert set(PATHS) == expected | set(ALIASES)
+
+
+def test_every_config_stands_in_one_place_that_its_name_tells():
+    assert len(FILES) == len(PATHS)
+    for name in set(PATHS) - set(ALIASES):
+        data = split_name(name.partition('_')[2])[0]
+        assert PATHS[name].parent in (CONFIGS, CONFIGS / data)
+
+
+def test_the_front_door():
+    runs = 'ham10000_resnet50', 'digits_resnet18', 'table_resnet50', 'folders_resnet50'
+    expected = {f'{kind}_{run}.py' for kind in KINDS for run in runs}
+    expected |= {'fgg_chexpert_resnet50.py', 'gog_chexpert.py'}
+    assert expected <= {path.name for path in CONFIGS.glob('*.py')}
+
+
+@pytest.mark.parametrize('name', ['fgg_aptos_resnet50', 'gog_ham10000_deit_base'])
+def test_where_a_config_stood_is_said_where_it_is(name):
+    data = split_name(name.partition('_')[2])[0]
+    with pytest.raises(ConfigError, match=f'moved to .*/configs/{data}/{name}.py$'):
+        load_config(CONFIGS / f'{name}.py')
+
+
+@pytest.mark.parametrize('soup', ['best', 'uniform', 'greedy', 'gou'])
+def test_where_copies_stood_is_said_how_their_soup_is_made(soup):
+    for run in RUNS:
+        with pytest.raises(ConfigError) as error:
+            load_config(CONFIGS / f'{soup}_{run}.py')
+        command = f'{PATHS[f"gog_{run}"]} --soup {soup}'
+        assert str(error.value).endswith(f'moved to {command}')
 
 
 @pytest.mark.parametrize('alias', ALIASES)
 def test_aliases(alias):
     short, full = (
-        load_config(CONFIGS / f'{name}.py', dict(work_dir='x'))
-        for name in (alias, ALIASES[alias])
+        load_config(PATHS[name], dict(work_dir='x')) for name in (alias, ALIASES[alias])
     )
     assert short.to_dict() == full.to_dict()
 

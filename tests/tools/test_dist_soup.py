@@ -57,8 +57,8 @@ def test_one_machine_takes_a_free_port(words):
 
 
 def test_options_are_those_of_soup_py(words):
-    options = ['--cfg-options', 'a=b c', 'n=3']
-    assert words('a.py', 2, *options)[-3:] == options
+    options = ['--soup', 'best', 'gou', '--cfg-options', 'a=b c', 'n=3']
+    assert words('a.py', 2, *options)[-6:] == options
 
 
 def test_several_configs_come_before_the_number(words):
@@ -94,7 +94,7 @@ def test_what_is_missing_is_said(arguments):
     assert result.stderr.startswith(f'usage: {SCRIPT} CONFIG')
 
 
-def test_two_processes_make_a_soup(tmp_path, generation_config):
+def test_two_processes_make_two_soups(tmp_path, generation_config):
     cfg = generation_config(tmp_path / 'soup', runner_type='GreedySoupRunner')
     cfg.pop('plan')
     init_default_scope('mmpretrain')
@@ -105,10 +105,12 @@ def test_two_processes_make_a_soup(tmp_path, generation_config):
         torch.save(dict(state_dict=MODELS.build(resolve(cfg).model).state_dict()), file)
         cfg.ingredients.append(str(file))
     cfg.dump(tmp_path / 'soup.py')
-    result = start(tmp_path / 'soup.py', 2, PYTHON=sys.executable, OMP_NUM_THREADS='1')
+    environment = dict(PYTHON=sys.executable, OMP_NUM_THREADS='1')
+    result = start(tmp_path / 'soup.py', 2, '--soup', 'best', 'greedy', **environment)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count('/soup.pth') == 1  # the first process prints
+    assert result.stdout.count('/soup.pth') == 2  # the first process prints
     assert result.stdout.count('the best one alone') == 1
-    report = read_json(tmp_path / 'soup' / 'report.json')
-    assert report['pool_size'] == 4
-    assert (tmp_path / 'soup' / 'soup.pth').is_file()
+    for name in ('best', 'greedy'):
+        report = read_json(tmp_path / 'soup' / name / 'report.json')
+        assert (report['method'], report['pool_size']) == (name, 4)
+        assert (tmp_path / 'soup' / name / 'soup.pth').is_file()

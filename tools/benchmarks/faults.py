@@ -4,7 +4,7 @@
     python tools/benchmarks/faults.py --kills 10 --processes 2 --out faults2.json
     python tools/benchmarks/faults.py --at-writes --out writes.json
 
-The plan is the quickstart, its soups are all five of its fusion configs; `--plan short`
+The plan is the quickstart, its soups are all five of the paper; `--plan short`
 is the same network on fewer and smaller images, in fewer trials and epochs. First they
 are run undisturbed. Then each case is begun in an empty folder and killed with SIGKILL
 at a moment that is drawn uniformly from the duration of the undisturbed run; one case
@@ -52,8 +52,8 @@ import ff_mm  # noqa: F401  # so that forks need not import it
 from ff_mm.files import read_json, sha256, write_json
 
 GENERATION = 'fgg_digits_resnet18'
-SOUPS = [f'{name}_digits_resnet18' for name in ('gog', 'gou', 'greedy', 'uniform')]
-SOUPS.append('best_digits_resnet18')
+FUSION = 'gog_digits_resnet18'
+SOUPS = ('gog', 'gou', 'greedy', 'uniform', 'best')
 LOG = 'log.txt'
 # Share of the cases that are killed again after the restart.
 _TWICE = 0.2
@@ -255,16 +255,15 @@ def commands(plan: str, processes: int = 1) -> list[Command]:
 def tools(plan: str) -> list[Command]:
     """The tools with their arguments; they work in the current directory."""
     common, training = PLANS[plan]
+    train = [str(ROOT / 'tools/train.py'), str(ROOT / f'configs/{GENERATION}.py')]
+    soup = [str(ROOT / 'tools/soup.py'), str(ROOT / f'configs/{FUSION}.py')]
+    soup += ['--soup', *SOUPS]
     # The generation has no use for other sets than train, val and test.
-    given = [[*common, *training], common]
-    found = []
-    for tool, names, options in zip(
-        ('train.py', 'soup.py'), ([GENERATION], SOUPS), given, strict=True
-    ):
-        configs = [str(ROOT / 'configs' / f'{name}.py') for name in names]
-        command = [str(ROOT / 'tools' / tool), *configs]
-        found.append(command + (['--cfg-options', *options] if options else []))
-    return found
+    given = ((train, [*common, *training]), (soup, common))
+    return [
+        [*command, '--cfg-options', *options] if options else command
+        for command, options in given
+    ]
 
 
 def begin(command: Command, folder: Path) -> subprocess.Popen:

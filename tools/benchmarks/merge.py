@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
         '--networks',
         nargs='+',
         default=['resnet50', 'deit_base'],
-        help='those of configs/uniform_ham10000_<network>.py',
+        help='those of gog_ham10000_<network>.py',
     )
     parser.add_argument('--count', type=int, default=48, help='how many checkpoints')
     parser.add_argument(
@@ -121,7 +121,7 @@ def make_checkpoints(
 
 def build(network: str) -> nn.Module:
     """Builds a network with random weights, as MMEngine's Runner would."""
-    config = ROOT / 'configs' / f'uniform_ham10000_{network}.py'
+    (config,) = (ROOT / 'configs').rglob(f'gog_ham10000_{network}.py')
     init_default_scope('mmpretrain')
     return MODELS.build(resolve(load_config(config, dict(starting_weights=None))).model)
 

@@ -134,9 +134,9 @@ def run_ours(network: str, options: list[str], folder: Path) -> dict[str, Any]:
     """Runs tools/soup.py in a folder in which nothing is remembered."""
     work_dirs = folder / 'work_dirs'
     shutil.rmtree(work_dirs, ignore_errors=True)
-    configs = [str(HERE / 'configs' / f'{soup}_{network}.py') for soup in SOUPS]
-    command = [sys.executable, str(ROOT / 'tools/soup.py'), *configs, '--cfg-options']
-    child = run_child([*command, *options], cwd=folder)
+    config = HERE / 'configs' / f'gog_{network}.py'
+    command = [sys.executable, str(ROOT / 'tools/soup.py'), str(config), '--soup']
+    child = run_child([*command, *SOUPS, '--cfg-options', *options], cwd=folder)
     reports = {
         soup: read_json(work_dirs / f'{soup}_{network}' / 'report.json')
         for soup in SOUPS

@@ -2,7 +2,7 @@
 # of all models as the expensive upper reference. Leave one out with
 #     --cfg-options methods.gs_uniform=None
 # and all that a pool is needed for with pools.gs=None baseline=fgg_best.
-_base_ = '../soups/evaluation.py'
+_base_ = '../evaluation.py'
 
 runner_type = 'ComparisonRunner'
 

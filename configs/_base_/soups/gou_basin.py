@@ -1,7 +1,7 @@
 # Greedy of uniform with groups by connectivity instead of a hyper-parameter: basins,
 # between whose models there is hardly a loss barrier. For a pool of which nobody knows
 # how it was trained; it goes beyond the paper.
-_base_ = './evaluation.py'
+_base_ = '../evaluation.py'
 
 runner_type = 'GoUSoupRunner'
 soup = dict(

@@ -1,5 +1,5 @@
 # The mean of all ingredients.
-_base_ = './evaluation.py'
+_base_ = '../evaluation.py'
 
 runner_type = 'UniformSoupRunner'
 soup = dict()

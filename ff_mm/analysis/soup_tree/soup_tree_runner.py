@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -185,9 +184,5 @@ def _stem(tree: SoupTree, split: str, metric: str) -> str:
 
 
 def _soup_command(cfg: Config) -> str:
-    """The command that makes the soup of a config, in its work directory."""
-    command = f'python tools/soup.py {cfg.filename}'
-    default = Path('work_dirs') / Path(cfg.filename).stem
-    if Path(cfg.work_dir) == default:
-        return command
-    return f'{command} --work-dir {cfg.work_dir}'
+    """The command that makes the soup of a config; the tool knows all of it."""
+    return cfg.get('soup_command') or f'python tools/soup.py {cfg.filename}'

@@ -177,9 +177,10 @@ def test_an_unknown_metric_is_one_clear_error(tree_config):
 
 def test_before_the_soup_the_command_is_named(analysis_config, tmp_path):
     cfg = analysis_config(SoupTreeRunner.__name__)
-    with pytest.raises(
-        FFMMError, match=r'make it first: python tools/soup.py .* --work-dir'
-    ):
+    with pytest.raises(FFMMError, match=r'make it first: python tools/soup.py \S+$'):
+        RUNNERS.build(cfg)
+    cfg.soup_command = 'python tools/soup.py x.py --soup best'
+    with pytest.raises(FFMMError, match=f'first: {cfg.soup_command}$'):
         RUNNERS.build(cfg)
     assert not (tmp_path / 'analysis').exists()
 

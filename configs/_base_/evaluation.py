@@ -1,0 +1,19 @@
+# What all fusions have in common.
+_base_ = './analyses.py'
+
+# How candidates are evaluated. None of it changes what is chosen, but dtype may.
+evaluation = dict(
+    # Images that go through the network at a time: on a GPU take more.
+    batch_size=32,
+    # Bytes of memory for the decoded images of one set; more are kept in a file.
+    cache_memory=4e9,
+    # Ends a pass once its candidate can no longer win.
+    early_exit=True,
+    # Makes batch norm part of the convolutions before it; the same to rounding.
+    fold_batch_norm=True,
+    # None (float32), 'bfloat16' or 'float16'.
+    dtype=None,
+    # What several processes share out (tools/dist_soup.sh): 'candidates', 'images' of
+    # each pass, or 'auto': candidates, if all have room for the images.
+    parallel='auto',
+)

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/deit_small.py',
+    '../_base_/datasets/aptos.py',
+    '../_base_/comparisons/paper.py',
+    '../_base_/default_runtime.py',
+]
+
+pools = dict(
+    gs='work_dirs/gs_aptos_deit_small/ingredients.json',
+    fgg='work_dirs/fgg_aptos_deit_small/ingredients.json',
+)

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/deit_base.py',
-    './_base_/datasets/cifar100.py',
-    './_base_/soups/best.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_cifar100_deit_base/ingredients.json'

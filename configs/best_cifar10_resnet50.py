@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50.py',
-    './_base_/datasets/cifar10.py',
-    './_base_/soups/best.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_cifar10_resnet50/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/resnet18.py',
-    './_base_/datasets/digits.py',
-    './_base_/soups/best.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_digits_resnet18/ingredients.json'

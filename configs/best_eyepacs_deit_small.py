@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/deit_small.py',
-    './_base_/datasets/eyepacs.py',
-    './_base_/soups/best.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_eyepacs_deit_small/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/deit_base.py',
-    './_base_/datasets/rsna.py',
-    './_base_/soups/best.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_rsna_deit_base/ingredients.json'

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/resnet50_multilabel.py',
+    '../_base_/datasets/chestmnist.py',
+    '../_base_/comparisons/paper.py',
+    '../_base_/default_runtime.py',
+]
+
+pools = dict(
+    gs='work_dirs/gs_chestmnist_resnet50/ingredients.json',
+    fgg='work_dirs/fgg_chestmnist_resnet50/ingredients.json',
+)

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/deit_small.py',
+    '../_base_/datasets/cifar10.py',
+    '../_base_/schedules/gs.py',
+    '../_base_/default_runtime.py',
+]

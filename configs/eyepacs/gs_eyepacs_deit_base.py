@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/deit_base.py',
+    '../_base_/datasets/eyepacs.py',
+    '../_base_/schedules/gs.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/deit_base.py',
-    './_base_/datasets/aptos.py',
-    './_base_/schedules/fgg.py',
-    './_base_/default_runtime.py',
-]

@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50_multilabel.py',
-    './_base_/datasets/chestmnist.py',
-    './_base_/schedules/fgg.py',
-    './_base_/default_runtime.py',
-]

@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50.py',
-    './_base_/datasets/ham10000_by_source.py',
-    './_base_/schedules/fgg.py',
-    './_base_/default_runtime.py',
-]

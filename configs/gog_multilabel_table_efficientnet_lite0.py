@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/efficientnet_lite0_multilabel.py',
-    './_base_/datasets/multilabel_table.py',
-    './_base_/soups/gog.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_multilabel_table_efficientnet_lite0/ingredients.json'

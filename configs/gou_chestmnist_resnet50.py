@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50_multilabel.py',
-    './_base_/datasets/chestmnist.py',
-    './_base_/soups/gou.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_chestmnist_resnet50/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/efficientnet_lite0.py',
-    './_base_/datasets/table.py',
-    './_base_/soups/gou.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_table_efficientnet_lite0/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/deit_small.py',
-    './_base_/datasets/cifar10.py',
-    './_base_/soups/greedy.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_cifar10_deit_small/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50.py',
-    './_base_/datasets/dermamnist.py',
-    './_base_/soups/greedy.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_dermamnist_resnet50/ingredients.json'

@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/deit_small_multilabel.py',
-    './_base_/datasets/chexpert.py',
-    './_base_/schedules/gs.py',
-    './_base_/default_runtime.py',
-]

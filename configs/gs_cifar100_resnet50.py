@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50.py',
-    './_base_/datasets/cifar100.py',
-    './_base_/schedules/gs.py',
-    './_base_/default_runtime.py',
-]

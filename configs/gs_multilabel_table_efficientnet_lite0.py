@@ -1,6 +1,0 @@
-_base_ = [
-    './_base_/models/efficientnet_lite0_multilabel.py',
-    './_base_/datasets/multilabel_table.py',
-    './_base_/schedules/gs.py',
-    './_base_/default_runtime.py',
-]

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/deit_small.py',
+    '../_base_/datasets/ham10000.py',
+    '../_base_/soups/gog.py',
+    '../_base_/default_runtime.py',
+]
+
+ingredients = 'work_dirs/fgg_ham10000_deit_small/ingredients.json'

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/resnet50.py',
+    '../_base_/datasets/ham10000_by_source.py',
+    '../_base_/schedules/gs.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/resnet50_multilabel.py',
+    '../_base_/datasets/multilabel_table.py',
+    '../_base_/schedules/gs.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/resnet50_multilabel.py',
-    './_base_/datasets/multilabel_table.py',
-    './_base_/soups/uniform.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_multilabel_table_resnet50/ingredients.json'

@@ -1,8 +1,0 @@
-_base_ = [
-    './_base_/models/deit_small.py',
-    './_base_/datasets/rsna.py',
-    './_base_/soups/uniform.py',
-    './_base_/default_runtime.py',
-]
-
-ingredients = 'work_dirs/fgg_rsna_deit_small/ingredients.json'
