@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, read_json
 
-_NEEDED = object()
 _HALF = re.compile(r'[\ud800-\udfff]')
 
 
@@ -60,21 +59,17 @@ class Is:
 
 @dataclass(frozen=True)
 class Optional:
-    """A value that may be missing.
+    """A value that may be missing, or null.
 
     Args:
         check: What it is else.
-        default: What it is then; if that is None, it may also be null.
     """
 
     check: Check
-    default: Any = None
 
     def read(self, value: Any, where: str = '') -> Any:
         """See :meth:`Check.read`."""
-        null = value is None and self.default is None
-        absent = null or value is _NEEDED
-        return self.default if absent else self.check.read(value, where)
+        return None if value is None else self.check.read(value, where)
 
 
 class Table:
@@ -97,17 +92,15 @@ class Table:
                 f'{where}format {_short(found)}, expected {self._version}; '
                 'it is of another version of ff_mm'
             )
-        # In the order of the file, so that what is written again is the same.
-        read = {name: self._read(name, value[name], where) for name in value}
-        absent = [name for name in self._keys if name not in value]
-        return read | {name: self._read(name, _NEEDED, where) for name in absent}
+        for name, check in self._keys.items():
+            if name not in value and not isinstance(check, Optional):
+                raise RecordError(f'{where}{name!r} is missing')
+        return {name: self._read(name, value[name], where) for name in value}
 
     def _read(self, name: str, value: Any, where: str) -> Any:
-        check = self._keys.get(name, PLAIN)
         PLAIN.read(name, where)
-        if value is _NEEDED and not isinstance(check, Optional):
-            raise RecordError(f'{where}{name!r} is missing')
-        return check.read(value, f'{where}{name if TEXT.fits(name) else repr(name)}: ')
+        key = name if TEXT.fits(name) else repr(name)
+        return self._keys.get(name, PLAIN).read(value, f'{where}{key}: ')
 
 
 @dataclass(frozen=True)

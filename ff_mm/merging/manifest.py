@@ -37,7 +37,7 @@ FORMAT = 1
 _KEYS = ('stage', 'cycle', 'parent')
 _KEY = Is('a text or a number', lambda v: isinstance(v, str | int) and PLAIN.fits(v))
 _GROUPING: dict[str, Check] = {
-    'hyper': Optional(NAMED, {}),
+    'hyper': Optional(NAMED),
     **dict.fromkeys(_KEYS, Optional(_KEY)),
 }
 _ENTRY = Table(name=TEXT, file=TEXT, sha256=SHA256, metrics=METRICS, **_GROUPING)
@@ -47,8 +47,8 @@ _MANIFEST = Table(
     origin=Optional(_ENTRY),
     validation=Table(fingerprint=TEXT),
     cost=Optional(NUMBERS),
-    complete=Optional(FLAG, True),
-    failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial'), []),
+    complete=Optional(FLAG),
+    failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial')),
 )
 
 
@@ -110,13 +110,14 @@ def read_manifest(path: Path) -> Manifest:
             'ingredients to where it is'
         )
     content = read_record(path, _MANIFEST, 'a manifest of ff_mm')
+    origin, failed = content.get('origin'), content.get('failed') or []
     manifest = Manifest(
         tuple(_entry(each, path) for each in content['ingredients']),
         content['validation']['fingerprint'],
-        content['cost'],
-        content['complete'],
-        tuple((each['trial'], each['reason']) for each in content['failed']),
-        content['origin'] and _entry(content['origin'], path),
+        content.get('cost'),
+        content.get('complete') is not False,
+        tuple((each['trial'], each['reason']) for each in failed),
+        None if origin is None else _entry(origin, path),
     )
     _check_names(manifest, path)
     return manifest
@@ -134,7 +135,7 @@ def grouping(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     known = {key: entry[key] for key in _GROUPING if key in entry}
     values = Table(**_GROUPING).read(known, where)
-    return values.pop('hyper') | {key: values[key] for key in _KEYS}
+    return {**(values.get('hyper') or {}), **{key: values.get(key) for key in _KEYS}}
 
 
 def _entry(content: Mapping[str, Any], manifest: Path) -> ManifestEntry:
