@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ff_mm.parallel.dispatch import write_until_current
 
 MANIFEST = 'ingredients.json'
 INGREDIENTS_DIR = 'ingredients'
+# Below: who names all of ingredients/*.pth means ingredients.
+ORIGIN_DIR = f'{INGREDIENTS_DIR}/origin'
 FORMAT = 1
 # Hashing leaves Python's lock, and disks like more than one reader.
 _READERS = 4
@@ -49,13 +51,15 @@ def write_manifest(
 
 
 def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
+    entries = ledger.entries
     return dict(
         format=FORMAT,
         complete=ledger.complete,
         validation=validation,
+        origin=_origin(entries),
         ingredients=[
             dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
-            for entry in ledger.entries
+            for entry in entries
             for record in entry.get('ingredients', [])
         ],
         failed=[
@@ -64,6 +68,20 @@ def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
         ],
         cost=ledger.cost(),
     )
+
+
+def _origin(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The weights from which all ingredients have come, if they are one and the same.
+
+    None also where a trial was trained by a version that did not keep them.
+    """
+    known: dict[str | None, dict[str, Any] | None] = {}
+    for entry in entries:  # parents come before children
+        known[entry['id']] = entry.get('origin') or known.get(entry['parent'])
+    begun = [known[entry['id']] for entry in entries if entry.get('ingredients')]
+    if len({each and each['sha256'] for each in begun}) != 1 or begun[0] is None:
+        return None
+    return dict(begun[0], file=f'{ORIGIN_DIR}/{begun[0]["file"]}')
 
 
 def forget_damaged(ledger: Ledger, trials: Collection[str]) -> list[str]:
@@ -98,6 +116,8 @@ def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:
     entry = ledger.entry(trial_id)
     folder = ledger.work_dir / INGREDIENTS_DIR
     files = [(folder / each['file'], each['sha256']) for each in entry['ingredients']]
+    if origin := entry.get('origin'):
+        files.append((ledger.work_dir / ORIGIN_DIR / origin['file'], origin['sha256']))
     if (best := entry.get('best_file')) and ledger.has_children_to_train(trial_id):
         folder = trial_folder(ledger.work_dir, trial_id)
         files.append((folder / best['file'], best['sha256']))

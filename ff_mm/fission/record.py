@@ -45,7 +45,11 @@ _ENDS = {
     ),
     'failed': Table(failure=Table(kind=_WORDS, reason=_WORDS)),
 }
-_RECORD = Table(id=TEXT, state=Is('done or failed', lambda v: v in ('done', 'failed')))
+_RECORD = Table(
+    id=TEXT,
+    parent=Optional(TEXT),
+    state=Is('done or failed', lambda v: v in ('done', 'failed')),
+)
 
 
 def trial_folder(work_dir: str | Path, trial_id: str) -> Path:

@@ -119,9 +119,14 @@ class FineTuningPlan(Plan):
         )
 
     def _base(self, point: Point) -> Trial:
-        stage = self.base
+        stage, trial_id = self.base, f'base_{self.suffix(point)}'
+        # Of other seeds their heads begin with other weights.
+        begin_alike = self.probe is None and len(self.seeds) == 1
+        start = dict(
+            type='StartHook', out_dir='../../ingredients/origin', name=trial_id
+        )
         return Trial(
-            id=f'base_{self.suffix(point)}',
+            id=trial_id,
             stage='base',
             epochs=stage.epochs,
             hyper=point.hyper,
@@ -131,7 +136,11 @@ class FineTuningPlan(Plan):
                 **_cosine(point.lr),
                 **stage.overrides,
             },
-            hooks=(_best(stage), *_early_stopping(stage)),
+            hooks=(
+                _best(stage),
+                *_early_stopping(stage),
+                *([start] if begin_alike else []),
+            ),
         )
 
 
