@@ -80,7 +80,7 @@ class Table:
         **keys: What stands under which name. What else there is must be plain.
     """
 
-    def __init__(self, version: int | None = None, **keys: Check) -> None:
+    def __init__(self, version: int | None = None, /, **keys: Check) -> None:
         self._version, self._keys = version, keys
 
     def read(self, value: Any, where: str = '') -> dict[str, Any]:

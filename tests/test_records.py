@@ -20,7 +20,7 @@ from ff_mm.records import (
 )
 
 TABLE = Table(
-    version=2,
+    2,
     name=TEXT,
     parts=Rows(Table(name=TEXT, weight=NUMBER)),
     count=Optional(COUNT),

@@ -111,7 +111,7 @@ def _short(value: Any) -> str:
 LEDGER = 'ledger.json'
 CLAIMS_DIR = 'claims'
 FORMAT = 2
-_HEADER = Table(version=FORMAT, config=NAMED, environment=NAMED)
+_HEADER = Table(FORMAT, config=NAMED, environment=NAMED)
 
 
 class Ledger:

@@ -42,7 +42,7 @@ _GROUPING: dict[str, Check] = {
 }
 _ENTRY = Table(name=TEXT, file=TEXT, sha256=SHA256, metrics=METRICS, **_GROUPING)
 _MANIFEST = Table(
-    version=FORMAT,
+    FORMAT,
     ingredients=Rows(_ENTRY),
     origin=Optional(_ENTRY),
     validation=Table(fingerprint=TEXT),
