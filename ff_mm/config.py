@@ -33,6 +33,8 @@ T = TypeVar('T')
 
 # What the tools themselves put into a config, or read from it.
 _TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
+# Where the training of a pool's ingredients has begun, be it that its manifest says so.
+_TOOL_KEYS |= {'origin'}
 # Analyses of the pool of any fusion config, be it that it says nothing of them.
 ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree')
 _TOOL_KEYS |= set(ANALYSES)

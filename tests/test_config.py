@@ -124,7 +124,8 @@ def test_a_misspelled_option_is_refused_with_the_likely_one(config_file):
 
 
 def test_options_that_a_runner_knows_need_not_be_in_the_config(config_file):
-    cfg = load_config(config_file, {'randomness.seed': 3, 'load_from': 'x.pth'})
+    options = {'randomness.seed': 3, 'load_from': 'x.pth', 'origin': 'y.pth'}
+    cfg = load_config(config_file, options)
     assert cfg.randomness.seed == 3
 
 

@@ -136,7 +136,7 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
     spent = report['evaluations']
     return dict(
         seconds=report['seconds'],
-        passes=spent['selection'] + spent['remembered'] + spent.get('basins', 0),
+        passes=spent['selection'] + spent['remembered'] + (spent.get('basins') or 0),
         images=spent['images']['val'],
     )
 

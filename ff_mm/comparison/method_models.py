@@ -15,11 +15,22 @@ from mmengine.registry import RUNNERS
 from ff_mm.comparison.method import Method
 from ff_mm.config import ANALYSES
 from ff_mm.errors import ConfigError
-from ff_mm.files import read_json, sha256, write_json
+from ff_mm.files import sha256, write_json
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_runner import SOUP_FILE, SoupRunner
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import by_content
+from ff_mm.records import (
+    COUNT,
+    NUMBER,
+    SHA256,
+    TEXT,
+    Optional,
+    RecordError,
+    Rows,
+    Table,
+    read_record,
+)
 
 # Keys that only a comparison has.
 _OF_COMPARISON = (
@@ -33,6 +44,22 @@ _OF_COMPARISON = (
 # What selection must not see.
 _HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'
+_MADE_TABLE = Table(
+    key=TEXT,
+    sha256=SHA256,
+    # What a comparison asks of it.
+    report=Table(
+        method=TEXT,
+        ingredients=Rows(Table(name=TEXT, weight=Optional(NUMBER))),
+        seconds=NUMBER,
+        evaluations=Table(
+            selection=COUNT,
+            remembered=COUNT,
+            basins=Optional(COUNT),
+            images=Table(val=COUNT),
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -175,8 +202,8 @@ def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
     if not (folder / SOUP_FILE).is_file():
         return None
     try:
-        made = read_json(folder / _MADE)
+        made = read_record(folder / _MADE, _MADE_TABLE, 'what a method has made')
         whole = made['sha256'] == sha256(folder / SOUP_FILE)
         return made['report'] if whole and made['key'] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RecordError):
         return None

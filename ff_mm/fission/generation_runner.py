@@ -22,13 +22,12 @@ from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
-from ff_mm.fission.manifest import MANIFEST, write_manifest
+from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial
 from ff_mm.fission.trial_runner import TrialRunner
-from ff_mm.fission.verification import forget_damaged
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, Task

@@ -18,6 +18,7 @@ from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
 from ff_mm.parallel.claim import Claim, Holder, claimed_names
 from ff_mm.parallel.dispatch import write_until_current
+from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
 
 _SHOWN = 8
@@ -45,6 +46,18 @@ _IRRELEVANT = {
     'test_dataloader',
     'test_evaluator',
 }
+_PACKAGES = (
+    'torch',
+    'torchvision',
+    'mmengine',
+    'mmcv-lite',
+    'mmcv',
+    'mmpretrain',
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmpretrain',
+    'numpy',
+)
 # Left off they are as good as absent: a plan begun before they existed goes on.
 _OPTIONS = {'channels_last', 'compile'}
 
@@ -98,6 +111,7 @@ def _short(value: Any) -> str:
 LEDGER = 'ledger.json'
 CLAIMS_DIR = 'claims'
 FORMAT = 2
+_HEADER = Table(FORMAT, config=NAMED, environment=NAMED)
 
 
 class Ledger:
@@ -339,15 +353,13 @@ class Ledger:
         except ValueError as error:
             self.notes.append(f'{error}; made anew from the records of the trials')
             return new
-        if isinstance(data, dict) and data.get('format', FORMAT) != FORMAT:
+        try:
+            _HEADER.read(data)
+        except RecordError as error:
             raise LedgerError(
-                f'{self.path}: format {data["format"]!r}, expected {FORMAT}; it is of '
-                'another version of ff_mm, use a new --work-dir'
-            )
-        if not isinstance(data, dict) or not {'config', 'environment'} <= set(data):
-            raise LedgerError(
-                f'{self.path}: is not a ledger; move the file away to begin anew'
-            )
+                f'{self.path}: is not a ledger: {error}; move the file away to begin '
+                'anew, or give a new --work-dir'
+            ) from error
         differences = compare(data['config'], self._config)
         if differences:
             raise LedgerError(difference_message(self.path, differences))
@@ -356,9 +368,7 @@ class Ledger:
 
 def describe_environment() -> dict[str, Any]:
     """Versions, threads and device: what the last bits of the results depend on."""
-    names = ('torch', 'torchvision', 'mmengine', 'mmcv-lite', 'mmcv', 'mmpretrain')
-    names += ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
-    found = {name: installed(name) for name in names}
+    found = {name: installed(name) for name in _PACKAGES}
     return {
         'ff_mm': __version__,
         **{name: version for name, version in found.items() if version},

@@ -1,16 +1,24 @@
-"""``ingredients.json``: what a generation offers to fusion."""
+"""``ingredients.json``: what a generation offers to fusion, and the files it names."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from ff_mm.files import write_json
+from ff_mm.files import sha256, write_json
 from ff_mm.fission.ledger import Ledger
+from ff_mm.fission.record import trial_folder
 from ff_mm.parallel.dispatch import write_until_current
 
 MANIFEST = 'ingredients.json'
 INGREDIENTS_DIR = 'ingredients'
+# Below: who names all of ingredients/*.pth means ingredients.
+ORIGIN_DIR = f'{INGREDIENTS_DIR}/origin'
 FORMAT = 1
+# Hashing leaves Python's lock, and disks like more than one reader.
+_READERS = 4
 
 
 def write_manifest(
@@ -43,13 +51,15 @@ def write_manifest(
 
 
 def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
+    entries = ledger.entries
     return dict(
         format=FORMAT,
         complete=ledger.complete,
         validation=validation,
+        origin=_origin(entries),
         ingredients=[
             dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
-            for entry in ledger.entries
+            for entry in entries
             for record in entry.get('ingredients', [])
         ],
         failed=[
@@ -58,3 +68,64 @@ def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
         ],
         cost=ledger.cost(),
     )
+
+
+def _origin(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The weights from which all ingredients have come, if they are one and the same.
+
+    None also where a trial was trained by a version that did not keep them.
+    """
+    known: dict[str | None, dict[str, Any] | None] = {}
+    for entry in entries:  # parents come before children
+        known[entry['id']] = entry.get('origin') or known.get(entry['parent'])
+    begun = [known[entry['id']] for entry in entries if entry.get('ingredients')]
+    if len({each and each['sha256'] for each in begun}) != 1 or begun[0] is None:
+        return None
+    return dict(begun[0], file=f'{ORIGIN_DIR}/{begun[0]["file"]}')
+
+
+def forget_damaged(ledger: Ledger, trials: Collection[str]) -> list[str]:
+    """Makes finished trials of which a file is missing or changed planned ones.
+
+    On CPU they then yield the same files again, bit for bit.
+
+    Args:
+        ledger: Of the plan.
+        trials: Those to look at.
+
+    Returns:
+        A line for the user about each file that is not what it was.
+    """
+    expected = [(id, *pair) for id in trials for pair in _files(ledger, id)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        digests = pool.map(_digest, [path for _, path, _ in expected])
+        found = list(zip(expected, digests, strict=True))
+    notes = []
+    for (trial_id, path, digest), now in found:
+        if now != digest:
+            what = 'is missing' if now is None else 'is not what was written (sha256)'
+            notes.append(f'{path}: {what}; trial {trial_id!r} is trained again')
+            ledger.forget(trial_id)
+    return notes
+
+
+def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:
+    """The files of a finished trial that are still needed, and their digests."""
+    if not ledger.is_done(trial_id):
+        return []
+    entry = ledger.entry(trial_id)
+    folder = ledger.work_dir / INGREDIENTS_DIR
+    files = [(folder / each['file'], each['sha256']) for each in entry['ingredients']]
+    if origin := entry.get('origin'):
+        files.append((ledger.work_dir / ORIGIN_DIR / origin['file'], origin['sha256']))
+    if (best := entry.get('best_file')) and ledger.has_children_to_train(trial_id):
+        folder = trial_folder(ledger.work_dir, trial_id)
+        files.append((folder / best['file'], best['sha256']))
+    return files
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256(path)
+    except FileNotFoundError:
+        return None

@@ -9,11 +9,47 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import LedgerError
-from ff_mm.files import read_json, write_json
+from ff_mm.files import write_json
+from ff_mm.records import (
+    COUNT,
+    FILE_NAME,
+    NAMED,
+    NUMBER,
+    PLAIN,
+    SHA256,
+    TEXT,
+    Is,
+    Optional,
+    RecordError,
+    Rows,
+    Table,
+    read_record,
+)
 
 RECORD = 'record.json'
 TRIALS_DIR = 'trials'
-STATES = ('done', 'failed')
+
+_WORDS = Is('a text', lambda value: isinstance(value, str) and PLAIN.fits(value))
+_FILE = Table(file=FILE_NAME, sha256=SHA256)
+_WEIGHTS = Table(name=TEXT, file=FILE_NAME, sha256=SHA256, metrics=NAMED)
+# By how the trial has ended.
+_ENDS = {
+    'done': Table(
+        epochs=COUNT,
+        seconds=NUMBER,
+        images=COUNT,
+        metrics=NAMED,
+        ingredients=Rows(_WEIGHTS),
+        best_file=Optional(_FILE),
+        origin=Optional(_WEIGHTS),
+    ),
+    'failed': Table(failure=Table(kind=_WORDS, reason=_WORDS)),
+}
+_RECORD = Table(
+    id=TEXT,
+    parent=Optional(TEXT),
+    state=Is('done or failed', lambda v: v in ('done', 'failed')),
+)
 
 
 def trial_folder(work_dir: str | Path, trial_id: str) -> Path:
@@ -48,10 +84,9 @@ class Record:
             LedgerError: The record belongs to another config.
         """
         try:
-            content = read_json(self.path)
-        except (FileNotFoundError, ValueError):
-            return None
-        if not isinstance(content, dict) or content.get('state') not in STATES:
+            content = read_record(self.path, _RECORD, 'the record of a trial')
+            content = _ENDS[content['state']].read(content)
+        except (FileNotFoundError, RecordError):
             return None
         if content.get('id') != self._id or content.pop('config', None) != self._config:
             raise LedgerError(

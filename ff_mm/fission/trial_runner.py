@@ -17,13 +17,14 @@ from ff_mm.engine.distributed import model_wrapper
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
 from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
 from ff_mm.engine.hooks.snapshot_hook import snapshots
+from ff_mm.engine.hooks.start_hook import start_of
 from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.engine.mmengine_patches import own_words
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
 from ff_mm.fission.ledger import Ledger
-from ff_mm.fission.manifest import INGREDIENTS_DIR
+from ff_mm.fission.manifest import INGREDIENTS_DIR, ORIGIN_DIR
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
@@ -152,7 +153,8 @@ class TrialRunner:
         folder = self._folder(trial.id)
         if is_main_process():
             remove_unfinished(folder)
-            remove_unfinished(self.ledger.work_dir / INGREDIENTS_DIR, trial.id)
+            for name in (INGREDIENTS_DIR, ORIGIN_DIR):
+                remove_unfinished(self.ledger.work_dir / name, trial.id)
         state = [find_state(folder)]
         broadcast_object_list(state)  # ranks on other machines may see another
         cfg = trial_config(
@@ -171,9 +173,9 @@ class TrialRunner:
             runner.register_hook(ProgressHook(self.progress, trial.id))
             with own_words():
                 runner.train()
-            _require_best(trial, runner)
+            best = _require_best(trial, runner)
             if is_main_process():
-                self.ledger.finish(trial.id, self._result(trial, runner))
+                self.ledger.finish(trial.id, self._result(trial, runner, best))
                 remove_states(folder)
             barrier()
         finally:
@@ -198,19 +200,25 @@ class TrialRunner:
             )
         return path
 
-    def _result(self, trial: Trial, runner: QuietRunner) -> dict[str, Any]:
+    def _result(
+        self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
+    ) -> dict[str, Any]:
         result = dict(
             epochs=runner.epoch,
             seconds=round(seconds_spent(runner), 2),
             images=runner.epoch * len(runner.train_dataloader.dataset),
             ingredients=[],
         )
-        if trial.yields == 'snapshots':
+        if start := start_of(runner):
+            result['origin'] = start
+        if best is None:
             records = snapshots(runner)
             return dict(result, metrics=records[-1]['metrics'], ingredients=records)
-        best = best_epoch(runner)
-        if trial.yields == 'best':
-            result['ingredients'] = [self._keep_best(trial, best, runner)]
+        if trial.yields == 'start':
+            result['origin'] = self._keep_best(trial, best, runner, ORIGIN_DIR)
+        else:
+            kept = self._keep_best(trial, best, runner, INGREDIENTS_DIR)
+            result['ingredients'] = [kept]
         file = self._folder(trial.id) / BEST_FILE
         return dict(
             result,
@@ -219,14 +227,16 @@ class TrialRunner:
             best_file=dict(file=file.name, sha256=sha256(file)),
         )
 
-    def _keep_best(self, trial: Trial, best: dict, runner: QuietRunner) -> dict:
-        """Writes the best epoch's weights as an ingredient."""
+    def _keep_best(
+        self, trial: Trial, best: dict[str, Any], runner: QuietRunner, folder: str
+    ) -> dict[str, Any]:
+        """Writes the best epoch's weights, without the state of the optimizer."""
         checkpoint = read_checkpoint(self._folder(trial.id) / BEST_FILE)
         description = dict(
             trial.describe(), name=trial.id, cycle=None, epoch=best['epoch']
         )
         return write_ingredient(
-            self.ledger.work_dir / INGREDIENTS_DIR / f'{trial.id}.pth',
+            self.ledger.work_dir / folder / f'{trial.id}.pth',
             checkpoint['state_dict'],
             description,
             best['metrics'],
@@ -234,12 +244,16 @@ class TrialRunner:
         )
 
 
-def _require_best(trial: Trial, runner: QuietRunner) -> None:
-    """Refuses, on all ranks, a run of which no epoch is the best."""
-    if trial.yields != 'snapshots' and best_epoch(runner) is None:
+def _require_best(trial: Trial, runner: QuietRunner) -> dict[str, Any] | None:
+    """The best epoch; None if snapshots are taken. On all ranks, there must be one."""
+    if trial.yields == 'snapshots':
+        return None
+    best = best_epoch(runner)
+    if best is None:
         raise TrialDiverged(
             'no epoch had a finite validation metric to go by',
             runner.epoch,
             len(runner.train_dataloader),
             None,
         )
+    return best

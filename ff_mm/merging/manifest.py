@@ -7,30 +7,54 @@ ingredient.
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
-from ff_mm.files import read_json
-from ff_mm.merging.ingredient import hashable
 from ff_mm.merging.state_dict import CheckpointError
+from ff_mm.records import (
+    FLAG,
+    METRICS,
+    NAMED,
+    NUMBERS,
+    PLAIN,
+    SHA256,
+    TEXT,
+    Check,
+    Is,
+    Optional,
+    Rows,
+    Table,
+    read_record,
+)
 
 FORMAT = 1
 
 # Entries of an ingredient, besides its hyper-parameters, that levels can group by.
 _KEYS = ('stage', 'cycle', 'parent')
-
-_SHA256 = re.compile(r'[0-9a-f]{64}')
+_KEY = Is('a text or a number', lambda v: isinstance(v, str | int) and PLAIN.fits(v))
+_GROUPING: dict[str, Check] = {
+    'hyper': Optional(NAMED),
+    **dict.fromkeys(_KEYS, Optional(_KEY)),
+}
+_ENTRY = Table(name=TEXT, file=TEXT, sha256=SHA256, metrics=METRICS, **_GROUPING)
+_MANIFEST = Table(
+    FORMAT,
+    ingredients=Rows(_ENTRY),
+    origin=Optional(_ENTRY),
+    validation=Table(fingerprint=TEXT),
+    cost=Optional(NUMBERS),
+    complete=Optional(FLAG),
+    failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial')),
+)
 
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One ingredient as the manifest describes it.
+    """One file of weights as the manifest describes it.
 
     Attributes:
         name: Unique in the manifest.
@@ -57,13 +81,15 @@ class Manifest:
         cost: What the generation took, numbers by name; None: not known.
         complete: Whether the generation was finished.
         failed: Trials of which there is nothing, and why.
+        origin: Where the training of all ingredients has begun; None: not known.
     """
 
     entries: tuple[ManifestEntry, ...]
     validation: str
-    cost: Mapping[str, float | None] | None
+    cost: Mapping[str, float] | None
     complete: bool
     failed: tuple[tuple[str, str], ...] = ()
+    origin: ManifestEntry | None = None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -74,31 +100,25 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises:
         ConfigError: There is no such file.
-        CheckpointError: It is damaged, of another version, holds what it should not,
-            or names a file that is not below its folder.
+        RecordError: It is damaged, of another version, or holds what it should not.
+        CheckpointError: It has no ingredients, or two of one name, or names a file that
+            is not below its folder.
     """
     if not path.is_file():
         raise ConfigError(
             f'{path}: no such file; run the generation first (tools/train.py), or set '
             'ingredients to where it is'
         )
-    try:
-        content = _Described(read_json(path), '')
-        if content.get('format', FORMAT) != FORMAT:
-            raise _Wrong(f'format {content.get("format")!r}, expected {FORMAT}')
-        entries = [_entry(e, path) for e in content.take('ingredients', _is_list)]
-        validation = _Described(content.take('validation'), 'validation: ')
-        manifest = Manifest(
-            tuple(entries),
-            validation.take('fingerprint', _is_name),
-            content.take('cost', _is_cost, None),
-            content.take('complete', _is_bool, True),
-            tuple(map(_failed, content.take('failed', _is_list, []))),
-        )
-    except CheckpointError:
-        raise
-    except (_Wrong, ValueError, RecursionError) as error:
-        raise CheckpointError(f'{path}: is not a manifest of ff_mm: {error}') from error
+    content = read_record(path, _MANIFEST, 'a manifest of ff_mm')
+    origin, failed = content.get('origin'), content.get('failed') or []
+    manifest = Manifest(
+        tuple(_entry(each, path) for each in content['ingredients']),
+        content['validation']['fingerprint'],
+        content.get('cost'),
+        content.get('complete') is not False,
+        tuple((each['trial'], each['reason']) for each in failed),
+        None if origin is None else _entry(origin, path),
+    )
     _check_names(manifest, path)
     return manifest
 
@@ -111,74 +131,26 @@ def grouping(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         where: What it is, for messages; ends with a colon and a space.
 
     Raises:
-        CheckpointError: A value that is none.
+        RecordError: A value that is none.
     """
-    described = _Described(entry, where)
-    try:
-        hyper = described.take('hyper', _is_hyper, {})
-        return {**hyper, **{key: described.take(key, _is_key, None) for key in _KEYS}}
-    except _Wrong as error:
-        raise CheckpointError(str(error)) from error
+    known = {key: entry[key] for key in _GROUPING if key in entry}
+    values = Table(**_GROUPING).read(known, where)
+    return {**(values.get('hyper') or {}), **{key: values.get(key) for key in _KEYS}}
 
 
-class _Wrong(Exception):
-    """What is wrong with a value, and where it stands."""
-
-
-_NEEDED = object()
-
-
-class _Described:
-    """A dict of which values are taken by name, and checked."""
-
-    def __init__(self, content: Any, where: str) -> None:
-        if not isinstance(content, Mapping):
-            raise _Wrong(f'{where}expected names and values, got {_short(content)}')
-        self._content, self._where = content, where
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self._content.get(key, default)
-
-    def take(
-        self,
-        key: str,
-        problem: Callable[[Any], str | None] = lambda _: None,
-        default: Any = _NEEDED,
-    ) -> Any:
-        """A value; ``problem`` says what was expected if it is another."""
-        value = self._content.get(key, default)
-        if value is _NEEDED:
-            raise _Wrong(f'{self._where}{key!r} is missing')
-        # An optional one may also be null.
-        expected = None if value is default else problem(value)
-        if expected:
-            raise _Wrong(
-                f'{self._where}{key}: expected {expected}, got {_short(value)}'
-            )
-        return value
-
-
-def _entry(content: Any, manifest: Path) -> ManifestEntry:
-    name = _Described(content, 'an ingredient: ').take('name', _is_name)
-    where = f'ingredient {name!r}: '
-    entry = _Described(content, where)
-    metrics = entry.take('metrics', _is_metrics)
+def _entry(content: Mapping[str, Any], manifest: Path) -> ManifestEntry:
+    metrics = content['metrics'].items()
     return ManifestEntry(
-        name=name,
-        file=_inside(entry.take('file', _is_name), name, manifest),
-        sha256=entry.take('sha256', _is_sha256),
-        hyper=grouping(content, f'{manifest}: {where}'),
-        metrics={key: value for key, value in metrics.items() if value is not None},
+        name=content['name'],
+        file=_inside(content['file'], content['name'], manifest),
+        sha256=content['sha256'],
+        hyper=grouping(content, ''),
+        metrics={key: value for key, value in metrics if value is not None},
     )
 
 
-def _failed(content: Any) -> tuple[str, str]:
-    failure = _Described(content, 'a trial that has failed: ')
-    return failure.take('trial', _is_name), failure.take('reason', _is_name)
-
-
 def _inside(file: str, name: str, manifest: Path) -> Path:
-    """The path of an ingredient, which must not lead out of the manifest's folder."""
+    """The path of a file, which must not lead out of the manifest's folder."""
     path = Path(file)
     way_in = f"copy the file there, or name it in the config: dict(file='{file}')"
     if path.is_absolute():
@@ -211,60 +183,3 @@ def _check_names(manifest: Manifest, path: Path) -> None:
     name, count = counts.most_common(1)[0]
     if count > 1:
         raise CheckpointError(f'{path}: {count} ingredients are called {name!r}')
-
-
-def _is_name(value: Any) -> str | None:
-    # To a terminal, some characters that cannot be printed are commands.
-    good = isinstance(value, str) and value and value.isprintable()
-    return None if good else 'a text that can be printed'
-
-
-def _is_list(value: Any) -> str | None:
-    return None if isinstance(value, list) else 'a list'
-
-
-def _is_bool(value: Any) -> str | None:
-    return None if isinstance(value, bool) else 'true or false'
-
-
-def _is_sha256(value: Any) -> str | None:
-    good = isinstance(value, str) and _SHA256.fullmatch(value)
-    return None if good else '64 hexadecimal digits'
-
-
-def _is_key(value: Any) -> str | None:
-    good = isinstance(value, str | int) or value is None
-    return None if good else 'a text or a number'
-
-
-def _is_hyper(value: Any) -> str | None:
-    try:
-        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-            hashable(value)
-            return None
-    except (TypeError, RecursionError):
-        pass
-    return 'hyper-parameters by name'
-
-
-def _is_metrics(value: Any) -> str | None:
-    if isinstance(value, Mapping) and all(map(_is_metric, value.values())):
-        return None
-    return 'numbers by name'
-
-
-def _is_metric(value: Any) -> bool:
-    """Whether a value is a number, null (not finite), or a list of these."""
-    if isinstance(value, list):
-        return all(map(_is_metric, value))
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value is None or (number and math.isfinite(value))
-
-
-def _is_cost(value: Any) -> str | None:
-    return None if value is None else _is_metrics(value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'

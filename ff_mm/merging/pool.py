@@ -2,6 +2,7 @@
 
 A pool is an ``ingredients.json`` that a generation left behind, or any checkpoints of
 one architecture, named one by one or by patterns, with hyper-parameters given by hand.
+Beside its ingredients it may know their origin: where their training has begun.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor
 from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.ingredient import Ingredient
-from ff_mm.merging.manifest import grouping, read_manifest
-from ff_mm.merging.state_dict import CheckpointError
+from ff_mm.merging.ingredient import Ingredient, check_ingredients
+from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
+from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
 
 _HASHERS = 4
 
@@ -74,15 +75,42 @@ class Pool:
 
     Attributes:
         entries: The ingredients.
+        origin: The weights from which the training of all of them has begun, which are
+            no ingredient; None: not known.
         cost: What the generations took; None: not known.
         complete: Whether they were finished.
         failed: Trials of theirs of which there is nothing, and why.
     """
 
     entries: tuple[PoolEntry, ...]
+    origin: PoolEntry | None = None
     cost: Mapping[str, Any] | None = None
     complete: bool = True
     failed: tuple[tuple[str, str], ...] = ()
+
+    def check(self) -> None:
+        """Checks each file by itself, and that they fit each other.
+
+        Raises:
+            CheckpointError: All that is wrong.
+        """
+        self.check_files()
+        ingredients = [entry.ingredient('', None) for entry in self.entries]
+        check_ingredients(ingredients)
+        if self.origin is None:
+            return
+        first = ingredients[0]
+        problems = check_same_architecture(
+            self.origin.checkpoint.outline(),
+            first.outline(),
+            f'{self.origin.file}: the origin {self.origin.name!r}',
+            first.name,
+        )
+        if problems:
+            raise CheckpointError(
+                f'{"; ".join(problems)}; expected the weights from which the training '
+                'of the ingredients has begun'
+            )
 
     def check_files(self) -> None:
         """Checks each file: its recorded SHA-256, and that no weight is NaN.
@@ -91,9 +119,10 @@ class Pool:
             CheckpointError: With a line for each file that is missing, another one, or
                 of a model that has diverged.
         """
+        files = [*self.entries, *([self.origin] if self.origin else [])]
         # hashlib lets other threads run, and a disk is faster with several readers.
         with ThreadPoolExecutor(_HASHERS) as hashers:
-            lines = [line for line in hashers.map(_problem, self.entries) if line]
+            lines = [line for line in hashers.map(_problem, files) if line]
         if lines:
             raise CheckpointError('\n'.join(lines))
 
@@ -102,7 +131,7 @@ def _problem(entry: PoolEntry) -> str | None:
     """Says what is wrong with the file of an entry, if anything is."""
     try:
         if not entry.file.is_file():
-            return f'{entry.file}: no such file (ingredient {entry.name!r})'
+            return f'{entry.file}: no such file ({entry.name!r} of the pool)'
         if entry.digest is not None and sha256(entry.file) != entry.digest:
             return (
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
@@ -153,7 +182,7 @@ def _stored(tensor: Tensor) -> Tensor:
 Source = str | Mapping[str, Any] | Sequence[Any]
 
 
-def read_pool(source: Source) -> Pool:
+def read_pool(source: Source, origin: str | None = None) -> Pool:
     """Reads a pool.
 
     Args:
@@ -161,25 +190,48 @@ def read_pool(source: Source) -> Pool:
             ``'runs/*/best*.pth'``; ``dict(file=<path or pattern>, lr=1e-4, seed=0)``,
             whose other entries are hyper-parameters (``name`` gives a single file its
             name); or a list of any of these.
+        origin: A checkpoint; None: what the manifests say, if it is one and the same.
 
     Returns:
         The pool, in the order given; patterns are sorted by name.
 
     Raises:
         ConfigError: A source that is none of these, or a pattern that fits nothing.
-        CheckpointError: A manifest or checkpoint that cannot be read.
+        CheckpointError: A checkpoint that cannot be read, or a file that a manifest may
+            not name.
+        RecordError: A manifest that is not as it should be.
     """
     sources = source if isinstance(source, (list, tuple)) else [source]
     if not sources:
         raise ConfigError('ingredients: the list is empty')
     pools = [_read_source(item) for item in sources]
     entries = [entry for pool in pools for entry in pool.entries]
+    origins = [pool.origin for pool in pools]
     return Pool(
         entries=tuple(_distinct(entries)),
+        origin=_common(origins) if origin is None else _given_origin(origin),
         cost=pools[0].cost if len(pools) == 1 else None,
         complete=all(pool.complete for pool in pools),
         failed=tuple(failure for pool in pools for failure in pool.failed),
     )
+
+
+def _common(origins: Sequence[PoolEntry | None]) -> PoolEntry | None:
+    """The origin of all, if it is of one content."""
+    same = len({origin and origin.digest for origin in origins}) == 1
+    return origins[0] if same else None
+
+
+def _given_origin(file: Any) -> PoolEntry:
+    """What the config says, which is read at once."""
+    if not isinstance(file, str) or not Path(file).is_file():
+        raise ConfigError(
+            f'origin={file!r}: no such file; expected a checkpoint of the weights from '
+            "which the training of the ingredients has begun, or None: the manifest's"
+        )
+    checkpoint = CheckpointFile(file)
+    checkpoint.outline()
+    return PoolEntry('origin', checkpoint)
 
 
 def _read_source(source: Any) -> Pool:
@@ -198,8 +250,9 @@ def _read_source(source: Any) -> Pool:
 
 def _read_manifest(path: Path) -> Pool:
     manifest = read_manifest(path)
-    entries = [
-        PoolEntry(
+
+    def described(entry: ManifestEntry) -> PoolEntry:
+        return PoolEntry(
             name=entry.name,
             checkpoint=CheckpointFile(entry.file),
             hyper=entry.hyper,
@@ -207,9 +260,14 @@ def _read_manifest(path: Path) -> Pool:
             digest=entry.sha256,
             validation=manifest.validation,
         )
-        for entry in manifest.entries
-    ]
-    return Pool(tuple(entries), manifest.cost, manifest.complete, manifest.failed)
+
+    return Pool(
+        tuple(map(described, manifest.entries)),
+        None if manifest.origin is None else described(manifest.origin),
+        manifest.cost,
+        manifest.complete,
+        manifest.failed,
+    )
 
 
 def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:

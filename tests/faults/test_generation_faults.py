@@ -230,7 +230,7 @@ def test_a_damaged_start_of_a_trial_is_made_again(finished, damage):
 def test_a_damaged_table_of_contents_is_made_again(finished, damage, file):
     before = digests(finished.work_dir)
     times = {
-        f: f.stat().st_mtime_ns for f in (finished.work_dir / 'ingredients').iterdir()
+        f: f.stat().st_mtime_ns for f in (finished.work_dir / 'ingredients').rglob('*')
     }
     damage(finished.work_dir / file)
     finished()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.datasets import DatasetError
 from ff_mm.errors import ConfigError, LedgerError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json, sha256, write_json
 from ff_mm.fission import GenerationRunner
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def train(cfg):
 
 
 def digests(work_dir):
-    files = sorted((Path(work_dir) / 'ingredients').iterdir())
+    files = sorted((Path(work_dir) / 'ingredients').rglob('*.pth'))
     return {file.name: sha256(file) for file in files}
 
 
@@ -71,6 +72,24 @@ def test_a_generation_leaves_what_fusion_reads(unbroken):
     assert (base['stage'], base['parent'], base['cycle']) == ('base', 'probe', None)
     assert (first['cycle'], first['epoch'], first['parent']) == (1, 1, BASE)
     assert (second['cycle'], second['epoch']) == (2, 3)
+
+
+def test_where_all_ingredients_have_begun_is_kept_beside_them(unbroken):
+    manifest = read_json(unbroken / 'ingredients.json')
+    origin = manifest['origin']
+    assert (origin['name'], origin['stage'], origin['epoch']) == ('probe', 'probe', 1)
+    assert origin['file'] == 'ingredients/origin/probe.pth'
+    assert sha256(unbroken / origin['file']) == origin['sha256']
+    kept = torch.load(unbroken / origin['file'], weights_only=True)
+    assert set(kept) == {'meta', 'state_dict'}
+    best = torch.load(unbroken / 'trials' / 'probe' / 'best.pth', weights_only=True)
+    assert list(kept['state_dict']) == list(best['state_dict'])
+    for key, value in best['state_dict'].items():
+        assert torch.equal(kept['state_dict'][key], value)
+    base = torch.load(unbroken / f'ingredients/{BASE}.pth', weights_only=True)
+    assert list(kept['state_dict']) == list(base['state_dict'])
+    assert origin['name'] not in [e['name'] for e in manifest['ingredients']]
+    assert sha256(unbroken / 'ingredients' / f'{BASE}.pth') != origin['sha256']
 
 
 def test_the_base_ingredient_is_its_best_epoch(unbroken):
@@ -115,6 +134,10 @@ def test_an_interrupted_plan_ends_bit_for_bit_like_an_unbroken_one(
 
     train(generation_config(tmp_path, **SHORT))
     assert digests(tmp_path) == digests(unbroken)
+    origins = [
+        read_json(f / 'ingredients.json')['origin'] for f in (tmp_path, unbroken)
+    ]
+    assert origins[0] == origins[1]
     after = ledger(tmp_path)
     for trial_id, entry in before.items():
         if entry['state'] == 'done':
@@ -145,6 +168,65 @@ def test_a_finished_plan_is_not_run_again(tmp_path, generation_config, unbroken)
     assert train(generation_config(unbroken, **SHORT)) == manifest
     assert read_json(unbroken / 'ledger.json') == before
     assert {f: f.stat().st_mtime_ns for f in unbroken.glob('trials/**/*')} == trials
+
+
+def without_origin(work_dir):
+    """A finished plan as an earlier version has left it."""
+    shutil.rmtree(work_dir / 'ingredients' / 'origin')
+    for name in ('ledger.json', 'ingredients.json', 'trials/probe/record.json'):
+        content = read_json(work_dir / name)
+        content.pop('origin', None)
+        for entry in content.get('trials', []):
+            entry.pop('origin', None)
+        write_json(content, work_dir / name)
+
+
+def test_a_plan_of_an_earlier_version_is_not_run_again(
+    tmp_path, generation_config, unbroken
+):
+    old = shutil.copytree(unbroken, tmp_path / 'old')
+    without_origin(old)
+    before, files = read_json(old / 'ledger.json'), digests(old)
+    manifest = train(generation_config(old, **SHORT))
+    assert manifest['origin'] is None
+    assert (read_json(old / 'ledger.json'), digests(old)) == (before, files)
+    with pytest.raises(LedgerError, match=r'plan\.base\.epochs: 6 -> 7'):
+        train(generation_config(old, **SHORT | dict(plan__base__epochs=7)))
+
+
+def test_an_origin_that_was_lost_is_made_again(tmp_path, generation_config, unbroken):
+    again = shutil.copytree(unbroken, tmp_path / 'again')
+    (again / 'ingredients' / 'origin' / 'probe.pth').unlink()
+    manifest = train(generation_config(again, **SHORT))
+    assert digests(again) == digests(unbroken)
+    assert manifest['origin'] == read_json(unbroken / 'ingredients.json')['origin']
+
+
+def test_without_a_probe_the_origin_is_what_all_bases_have_started_from(
+    tmp_path, generation_config, interrupt
+):
+    """Be they interrupted; with other seeds their heads are others."""
+    short = SHORT | dict(plan__lrs=[1e-2, 1e-3], plan__fission=None)
+    short['plan__base'] = dict(epochs=2)
+    plan = generation_config(tmp_path / 'one', **short)
+    plan.plan.probe = None
+    interrupt.moment = (BASE, 2, 'training')
+    with pytest.raises(KeyboardInterrupt):
+        train(plan)
+    manifest = train(plan)
+    origin = manifest['origin']
+    file = tmp_path / 'one' / origin['file']
+    assert [file] == list((tmp_path / 'one' / 'ingredients' / 'origin').iterdir())
+    assert sha256(file) == origin['sha256']
+    start = torch.load(file, weights_only=True)['state_dict']
+    assert any(value.is_floating_point() for value in start.values())
+    assert len(manifest['ingredients']) == 2
+
+    plan.plan.lrs, plan.plan.seeds = [1e-2], [0, 1]
+    plan.work_dir = str(tmp_path / 'two')
+    manifest = train(plan)
+    assert manifest['origin'] is None and len(manifest['ingredients']) == 2
+    assert not (tmp_path / 'two' / 'ingredients' / 'origin').exists()
 
 
 def test_the_same_plan_elsewhere_gives_the_same_bytes(

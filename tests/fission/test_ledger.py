@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -89,6 +91,34 @@ def test_a_damaged_record_is_noted_and_its_trial_planned(tmp_path, content):
     assert not ledger.is_settled('probe') and ledger.take('probe')
     assert len(ledger.notes) == 1
     assert str(record) in ledger.notes[0] and 'trained again' in ledger.notes[0]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(ingredients=None),
+        dict(ingredients=[dict(name='a', file='.', sha256='0' * 64, metrics={})]),
+        dict(ingredients=[dict(name='a', file='../a', sha256='0' * 64, metrics={})]),
+        dict(seconds=None),
+        dict(epochs=10**400),
+        dict(images=-1),
+        dict(metrics=None),
+        dict(metrics=dict(loss='\ud800')),
+        dict(best_file=dict(file='best.pth')),
+        dict(state='failed'),
+        dict(state=['done']),
+    ],
+    ids=str,
+)
+def test_a_record_without_what_is_needed_of_it_is_damaged_too(tmp_path, change):
+    """It would be used after all is trained."""
+    end(new(tmp_path), 'probe')
+    record = tmp_path / 'trials' / 'probe' / 'record.json'
+    record.write_text(json.dumps(read_json(record) | change))
+    ledger = Ledger(tmp_path, CONFIG, TRIALS)
+    assert not ledger.is_settled('probe')
+    assert 'trained again' in ledger.notes[0]
+    ledger.publish()
 
 
 def test_a_record_of_another_config_is_refused(tmp_path):

@@ -12,6 +12,10 @@ from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
 from ff_mm.merging.pool import read_pool
 
 
+def a_function():
+    """Nothing that weights are read with may find and run."""
+
+
 def weights(value):
     return dict(weight=torch.full((2,), float(value)))
 
@@ -58,6 +62,107 @@ def test_a_manifest_is_read_from_wherever_its_folder_lies(manifest, tmp_path):
     assert b.hyper == dict(lr=1e-3, stage='fission', cycle=3, parent='a')
     loaded = b.ingredient('accuracy', 'f00').load()
     assert torch.equal(loaded['weight'], torch.full((2,), 2.0))
+
+
+@pytest.fixture
+def with_origin(manifest):
+    """The manifest, of which both ingredients come from one probe."""
+    file = manifest.parent / 'ingredients' / 'origin' / 'probe.pth'
+    entry = ingredient(file, 9, name='probe', stage='probe')
+    entry['file'] = f'ingredients/origin/{entry["file"]}'
+    rewrite(manifest, lambda c: c.update(origin=entry))
+    return manifest
+
+
+def test_the_origin_is_no_ingredient(with_origin):
+    pool = read_pool(str(with_origin))
+    pool.check()
+    assert [entry.name for entry in pool.entries] == ['a', 'b']
+    assert pool.origin.name == 'probe'
+    origin = pool.origin.ingredient('accuracy', None).load()
+    assert torch.equal(origin['weight'], torch.full((2,), 9.0))
+
+
+@pytest.mark.parametrize('content', [{}, dict(origin=None)])
+def test_a_manifest_without_an_origin_is_read(manifest, content):
+    rewrite(manifest, lambda c: c.update(content))
+    pool = read_pool(str(manifest))
+    pool.check()
+    assert pool.origin is None
+
+
+def test_the_configs_origin_wins(with_origin, checkpoints):
+    file = checkpoints / 'x' / 'best.pth'
+    for source in (str(with_origin), [str(checkpoints / 'y' / '*.pth')]):
+        pool = read_pool(source, origin=str(file))
+        pool.check()
+        assert (pool.origin.name, pool.origin.file) == ('origin', file)
+    assert read_pool(str(checkpoints / 'y' / '*.pth')).origin is None
+
+
+def test_pools_have_an_origin_in_common_or_none(with_origin, checkpoints, tmp_path):
+    shutil.copytree(with_origin.parent, tmp_path / 'again')
+    again = tmp_path / 'again' / 'ingredients.json'
+    both = [str(with_origin), str(again)]
+    assert read_pool(both).origin.file == read_pool(str(with_origin)).origin.file
+    rewrite(again, lambda c: c['origin'].update(sha256='0' * 64))
+    assert read_pool(both).origin is None
+    files = str(checkpoints / 'x' / '*.pth')
+    assert read_pool([str(with_origin), files]).origin is None
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(file='../x.pth'), "'probe'.*leaves the manifest's folder"),
+        (dict(file='/x.pth'), "'probe'.*absolute path"),
+        (dict(sha256='0' * 64), r'probe\.pth: is not the file that was recorded'),
+        (dict(file='ingredients/x.pth'), r'x\.pth: no such file'),
+        (dict(file='ingredients.json'), 'sha256 differs'),
+        (dict(name='\x1b[2J'), 'origin: name: expected a text'),
+        (dict(metrics=3), 'origin: metrics: expected numbers'),
+    ],
+    ids=str,
+)
+def test_a_manifests_origin_is_checked_like_an_ingredient(with_origin, change, message):
+    rewrite(with_origin, lambda c: c['origin'].update(change))
+    with pytest.raises(FFMMError, match=message) as caught:
+        read_pool(str(with_origin)).check()
+    assert '\n' not in str(caught.value)
+
+
+def another_network(path):
+    torch.save(dict(state_dict=dict(weight=torch.ones(3), more=torch.ones(1))), path)
+
+
+def diverged(path):
+    torch.save(dict(state_dict=weights(float('nan'))), path)
+
+
+@pytest.mark.parametrize(
+    ('write', 'message'),
+    [
+        (another_network, r'has extra keys \(1\).*weight \(3,\) instead of \(2,\)'),
+        (diverged, 'has diverged'),
+        (lambda path: path.write_bytes(b'PK'), 'truncated|damaged|not a checkpoint'),
+        (lambda path: torch.save(dict(x=a_function), path), 'not allow|refused|run'),
+        (lambda path: path.mkdir(), 'no such file'),
+    ],
+    ids=['network', 'NaN', 'cut short', 'code', 'folder'],
+)
+def test_an_origin_that_cannot_be_one_is_a_line_that_names_it(manifest, write, message):
+    file = manifest.parent / 'origin.pth'
+    write(file)
+    with pytest.raises(FFMMError, match=message) as caught:
+        read_pool(str(manifest), origin=str(file)).check()
+    assert str(file) in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('origin', ['absent.pth', 3, ['a.pth'], dict(file='a.pth')])
+def test_an_origin_that_is_no_file_is_refused_at_once(manifest, origin):
+    with pytest.raises(ConfigError, match=r'origin=.*: no such file; expected'):
+        read_pool(str(manifest), origin=origin)
 
 
 def test_recorded_metrics_count_only_on_the_same_validation_set(manifest):

@@ -11,6 +11,7 @@ from ff_mm.engine.hooks.resumable_early_stopping_hook import (
 from ff_mm.engine.hooks.resume_state_hook import ResumeStateHook
 from ff_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotHook
+from ff_mm.engine.hooks.start_hook import StartHook
 from ff_mm.engine.hooks.termination_hook import TerminationHook
 from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 
@@ -24,6 +25,7 @@ __all__ = [
     'ResumeStateHook',
     'SafeCheckpointHook',
     'SnapshotHook',
+    'StartHook',
     'TerminationHook',
     'WarmStartHook',
 ]

@@ -53,11 +53,12 @@ class FGGPlan(FineTuningPlan):
 
     def trials(self) -> list[Trial]:
         """Returns probe, bases, fissions, in this order."""
-        fissions = [] if self.fission is None else map(self._fission, self.points)
-        return [*super().trials(), *fissions]
+        trials = super().trials()
+        if self.fission is not None:
+            trials += [self._fission(self.fission, point) for point in self.points]
+        return trials
 
-    def _fission(self, point: Point) -> Trial:
-        stage = self.fission
+    def _fission(self, stage: FissionStage, point: Point) -> Trial:
         suffix = self.suffix(point)
         trial = Trial(
             id=f'fission_{suffix}',

@@ -87,18 +87,17 @@ class FineTuningPlan(Plan):
 
     def trials(self) -> list[Trial]:
         """Returns the probe, then the bases."""
-        probe = [] if self.probe is None else [self._probe()]
+        probe = [] if self.probe is None else [self._probe(self.probe)]
         return probe + [self._base(point) for point in self.points]
 
     def suffix(self, point: Point) -> str:
         """Tells a point from the plan's others: the axes along which they differ."""
         parts = [f'lr{float(point.lr)!r}']  # exact: one folder per learning rate
         parts += [f'seed{point.seed}'] if len(self.seeds) > 1 else []
-        parts += [point.augmentation] if len(self.augmentations) > 1 else []
+        parts += [str(point.augmentation)] if len(self.augmentations) > 1 else []
         return '_'.join(parts)
 
-    def _probe(self) -> Trial:
-        stage = self.probe
+    def _probe(self, stage: ProbeStage) -> Trial:
         frozen = {
             'model.type': 'LinearProbingClassifier',
             'model.norm_eval': stage.norm_eval,
@@ -119,9 +118,14 @@ class FineTuningPlan(Plan):
         )
 
     def _base(self, point: Point) -> Trial:
-        stage = self.base
+        stage, trial_id = self.base, f'base_{self.suffix(point)}'
+        # Of other seeds their heads begin with other weights.
+        begin_alike = self.probe is None and len(self.seeds) == 1
+        start = dict(
+            type='StartHook', out_dir='../../ingredients/origin', name=trial_id
+        )
         return Trial(
-            id=f'base_{self.suffix(point)}',
+            id=trial_id,
             stage='base',
             epochs=stage.epochs,
             hyper=point.hyper,
@@ -131,7 +135,11 @@ class FineTuningPlan(Plan):
                 **_cosine(point.lr),
                 **stage.overrides,
             },
-            hooks=(_best(stage), *_early_stopping(stage)),
+            hooks=(
+                _best(stage),
+                *_early_stopping(stage),
+                *([start] if begin_alike else []),
+            ),
         )
 
 
@@ -139,7 +147,10 @@ def common_overrides(
     epochs: int, seed: int, augmentation: str | None
 ) -> dict[str, Any]:
     """Returns what every trial of a plan sets."""
-    overrides = {'train_cfg.max_epochs': epochs, 'randomness.seed': seed}
+    overrides: dict[str, Any] = {
+        'train_cfg.max_epochs': epochs,
+        'randomness.seed': seed,
+    }
     if augmentation is not None:
         overrides['augmentation'] = augmentation
     return overrides

@@ -276,7 +276,9 @@ def unbroken(tmp_path_factory, generation_config):
 
 
 def digests(work_dir):
-    return {file.name: sha256(file) for file in (work_dir / 'ingredients').iterdir()}
+    return {
+        file.name: sha256(file) for file in (work_dir / 'ingredients').rglob('*.pth')
+    }
 
 
 @pytest.mark.parametrize(

@@ -231,3 +231,13 @@ def test_a_fission_validates_its_snapshots_only_unless_told_otherwise():
         ConfigError, match=r"plan\.fission: validate='never'.*'snapshots'"
     ):
         validates(validate='never')
+
+
+@pytest.mark.parametrize(
+    ('options', 'kept'),
+    [({}, False), (dict(probe=None), True), (dict(probe=None, seeds=[0, 1]), False)],
+)
+def test_bases_keep_their_start_where_it_can_be_the_same_of_all(options, kept):
+    for trial in FGGPlan([1e-3, 1e-4], **options).trials():
+        starts = [hook for hook in trial.hooks if hook['type'] == 'StartHook']
+        assert len(starts) == (kept and trial.stage == 'base')
