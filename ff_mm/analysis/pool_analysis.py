@@ -129,7 +129,7 @@ class PoolAnalysis(FusionRunner):
         return list(dict.fromkeys(asked))
 
     def _prepare(self, session: FusionSession) -> None:
-        self.pool: Pool = session.pool(self.cfg.ingredients)
+        self.pool: Pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
         self.bench: Bench = session.bench(self.cfg, self.line)
         evaluator = self.bench.evaluator
         validation = evaluator.validation

@@ -110,7 +110,8 @@ class ComparisonRunner:
             build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
         with FusionSession() as session:
             for source in (s for sources in self.pools.values() for s in sources):
-                session.pool(source)  # all of them, before the first soup is made
+                # All of them, before the first soup is made.
+                session.pool(source, self.cfg.get('origin'))
             models = {m.name: self._models(session, m) for m in self.methods}
             evaluator = session.bench(self.cfg, self._line).evaluator
             store = PredictionStore(self.work_dir / 'predictions', evaluator)

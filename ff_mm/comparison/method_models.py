@@ -153,7 +153,7 @@ def make_model(
     Raises:
         CheckpointError: All that is wrong with the ingredients.
     """
-    pool = session.pool(source)
+    pool = session.pool(source, cfg.get('origin'))
     if method.is_ensemble:
         return MethodModel(source, pool)
     cfg = selection_config(cfg, method, source, folder)

@@ -30,9 +30,8 @@ from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
-from ff_mm.merging import check_ingredients
 from ff_mm.merging.methods import Supply
-from ff_mm.merging.pool import Pool, read_pool
+from ff_mm.merging.pool import Pool, PoolEntry, read_pool
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
@@ -42,6 +41,7 @@ _OF_ONE_SOUP = (
     'soup',
     'selection',
     'ingredients',
+    'origin',
     'work_dir',
     *ANALYSES,
 )
@@ -132,24 +132,23 @@ class FusionSession:
         """Whether this process writes and prints."""
         return self.team.is_first and is_main_process()
 
-    def pool(self, source: Any) -> Pool:
+    def pool(self, source: Any, origin: str | None = None) -> Pool:
         """Reads a pool and checks that its files are whole and fit each other.
+
+        Args:
+            source: Its ingredients, as the config has them.
+            origin: What their training began with, if the config says it.
 
         Raises:
             ConfigError: A source that is none.
             CheckpointError: All that is wrong with the files.
         """
-        key = json.dumps(source, default=str)
+        key = json.dumps([source, origin], default=str)
         if key in self._pools:
             return self._pools[key]
-
-        def check() -> None:
-            self._pools[key] = _whole_pool(source)
-
-        first_alone(self.team, 'pool', check)
-        if key not in self._pools:
-            self._pools[key] = read_pool(source)
-        return self._pools[key]
+        self._pools[key] = pool = read_pool(source, origin)
+        first_alone(self.team, 'pool', pool.check)
+        return pool
 
     def digests(self, pool: Pool) -> dict[str, str]:
         """SHA-256 of the files of a pool by the names of its entries."""
@@ -161,7 +160,18 @@ class FusionSession:
 
     def supplies(self, pool: Pool) -> dict[str, Supply]:
         """Returns what merging methods can have besides the ingredients of a pool."""
-        return {}
+        if pool.origin is None:
+            return {}
+        origin = pool.origin.ingredient('', None)
+        return dict(origin=Supply(origin, self._digest(pool.origin)))
+
+    def _digest(self, entry: PoolEntry) -> str:
+        if entry.digest is not None:
+            return entry.digest
+        if entry.file not in self._digests:
+            found = first_alone(self.team, 'sha256', lambda: sha256(entry.file))
+            self._digests[entry.file] = found
+        return self._digests[entry.file]
 
     def bench(self, cfg: Config, notify: Callable[[str], None]) -> Bench:
         """Checks the data of a config, and builds what evaluates.
@@ -234,13 +244,6 @@ class FusionSession:
             self._bench.evaluator.close()
         # Before the next is built: its images and network need the memory.
         self._bench = None
-
-
-def _whole_pool(source: Any) -> Pool:
-    pool = read_pool(source)
-    pool.check_files()
-    check_ingredients([entry.ingredient('', None) for entry in pool.entries])
-    return pool
 
 
 def _kept_bytes(cfg: Config) -> int:

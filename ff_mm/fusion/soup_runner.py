@@ -99,7 +99,7 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        self.pool = pool = session.pool(self.cfg.ingredients)
+        self.pool = pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
         bench = session.bench(self.cfg, self.line)
         self.bench, self.evaluator = bench, bench.evaluator
         if bench.rehearsal is not None:

@@ -1,9 +1,10 @@
-"""A merging method added by the documented steps, through the runners that users run."""
+"""A merging method added by the documented steps, through the runners."""
 
 from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,11 +131,43 @@ def test_the_tree_of_such_a_soup_is_drawn_and_its_nodes_evaluated(
     assert (tmp_path / 'soup_tree' / 'soup_tree.png').is_file()
 
 
+@pytest.fixture
+def to_origin(monkeypatch):
+    """A method that gives the origin itself."""
+    needs = Method(lambda members, weights, *, origin: origin.load(), needs=('origin',))
+    monkeypatch.setitem(METHODS, 'to_origin', needs)
+    return 'to_origin'
+
+
+def test_the_origin_is_the_probe_or_what_the_config_says(config, tmp_path, to_origin):
+    cfg = config(tmp_path / 'probe', to_origin)
+    RUNNERS.build(cfg).run()
+    folder = Path(cfg.ingredients).parent
+    probe = read_json(cfg.ingredients)['origin']
+    soup = read_state_dict(tmp_path / 'probe' / 'soup.pth')
+    assert same(soup, read_state_dict(folder / probe['file']))
+    other = sorted(folder.glob('ingredients/base*.pth'))[0]
+    cfg = config(tmp_path / 'given', to_origin)
+    cfg.origin = str(other)
+    report = RUNNERS.build(cfg).run()
+    assert same(
+        read_state_dict(tmp_path / 'given' / 'soup.pth'), read_state_dict(other)
+    )
+    # Another origin is another model, which no memo takes for the first.
+    cfg = config(tmp_path / 'given', to_origin)
+    again = RUNNERS.build(cfg).run()
+    assert (again['evaluations']['val'], report['evaluations']['remembered']) == (1, 0)
+
+
+def same(one, other):
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
 def test_a_method_that_needs_the_origin_says_so_before_any_pass(
-    config, tmp_path, monkeypatch
+    config, tmp_path, to_origin
 ):
-    needs = Method(lambda members, weights, *, origin: origin, needs=('origin',))
-    monkeypatch.setitem(METHODS, 'needs_origin', needs)
-    with pytest.raises(ConfigError, match="needs 'origin'.*origin=FILE"):
-        RUNNERS.build(config(tmp_path, 'needs_origin')).run()
+    cfg = config(tmp_path, to_origin)
+    cfg.ingredients = f'{Path(cfg.ingredients).parent}/ingredients/*.pth'
+    with pytest.raises(ConfigError, match=r"needs 'origin'.*origin=FILE"):
+        RUNNERS.build(cfg).run()
     assert not (tmp_path / MEMO).exists()

@@ -88,7 +88,7 @@ def test_levels_are_merged_each_in_its_way_and_kept_in_files(tmp_path):
 def test_what_a_method_needs_is_given_or_asked_for_in_one_line():
     level = Level('uniform', merge=dict(type='towards_origin', alpha=0.25))
     pool = ingredients(a=8.0)
-    with pytest.raises(ConfigError, match="needs 'origin'.*give origin=FILE"):
+    with pytest.raises(ConfigError, match=r"needs 'origin'.*give origin=FILE"):
         hierarchical(pool, [level], scorer())
     origin = Supply(ingredients(a=4.0)[0], content='0a')
     soup = hierarchical(pool, [level], scorer(), supplies=dict(origin=origin))

@@ -487,7 +487,8 @@ def test_greedy_needs_no_more_than_its_mean(monkeypatch):
     """One accumulator for the kept ones, however many candidates are tried."""
     made = []
     monkeypatch.setattr(
-        'ff_mm.merging.methods.mean.RunningMean', lambda: made.append(1) or RunningMean()
+        'ff_mm.merging.methods.mean.RunningMean',
+        lambda: made.append(1) or RunningMean(),
     )
     greedy(random_ingredients(0, 8), make_scorer(quadratic), 's')
     assert len(made) == 1

@@ -70,7 +70,8 @@ def test_ends_that_are_evaluated_are_what_was_recorded(analysis_config, monkeypa
     """Without the records, and with batch norm as it is: the same numbers."""
     cfg = analysis_config('LMCRunner', lmc__points=3, evaluation__fold_batch_norm=False)
     monkeypatch.setattr(
-        'ff_mm.evaluation.candidate_evaluator.CandidateEvaluator.take_over', lambda *_: None
+        'ff_mm.evaluation.candidate_evaluator.CandidateEvaluator.take_over',
+        lambda *_: None,
     )
     found = run(cfg)
     recorded = manifest(cfg)
