@@ -286,7 +286,8 @@ def _set_height(figure: Figure, axes: Axes, tree: Axes | None) -> None:
         height = figure.get_size_inches()[1] - box.height / figure.dpi + needed
         if tree is not None:
             height += _TREE_HEIGHT - tree.get_window_extent().height / figure.dpi
-            axes.get_gridspec().set_height_ratios([_TREE_HEIGHT, needed])
+            if (grid := axes.get_gridspec()) is not None:
+                grid.set_height_ratios([_TREE_HEIGHT, needed])
         figure.set_size_inches(figure.get_size_inches()[0], height)
 
 

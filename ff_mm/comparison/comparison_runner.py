@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ class ComparisonRunner:
             soup='ensemble' if model.report is None else model.report['method'],
             recipe=model.recipe,
             pool_size=len(model.pool.entries),
-            file=model.file and str(model.file),
+            file=None if model.file is None else str(model.file),
             generation=model.pool.cost,
             selection=selection_cost(model.report),
             predictions=predictions,
@@ -192,19 +192,20 @@ def _predictions(
     store: PredictionStore,
 ) -> dict[str, Predictions]:
     """What a model, or all of an ensemble together, say on each set."""
-    if model.file is None:
+    file = model.file
+    if file is None:
         each = [
             store.get({digests[entry.name]: 1.0}, entry.checkpoint.weights)
             for entry in model.pool.entries
         ]
         return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    recipe: dict[str, float] = Counter()
+    recipe: dict[str, float] = defaultdict(float)
     for name, weight in model.recipe.items():
         recipe[digests[name]] += weight
     if method.soup.get('bn_reestimation'):
         # Not the mean of the ingredients alone: training data are in it too.
-        recipe = {sha256(model.file): 1.0}
-    return store.get(recipe, lambda: read_state_dict(model.file))
+        recipe = {sha256(file): 1.0}
+    return store.get(recipe, lambda: read_state_dict(file))
 
 
 def _read_published(given: Any) -> dict[str, str] | None:

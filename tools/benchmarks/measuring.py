@@ -220,10 +220,11 @@ def _anonymous() -> int:
 
 def machine() -> dict[str, Any]:
     """Describes where and with what a benchmark runs."""
+    total = memory('MemTotal')
     return dict(
         processor=_processor(),
         cores=os.cpu_count(),
-        memory_gb=round(memory('MemTotal') / 1e9, 1) if memory('MemTotal') else None,
+        memory_gb=None if total is None else round(total / 1e9, 1),
         threads=torch.get_num_threads(),
         python=platform.python_version(),
         torch=torch.__version__,

@@ -187,7 +187,7 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
     model = size_of(first.weights())
     whole, needed = sum(f.stat().st_size for f in files), len(files) * model
     check_memory(needed)
-    extents = [CheckpointFile(file).extent() for file in files]
+    extents = [extent_of(file) for file in files]
     results: dict[str, StateDict] = {}
     cases: dict[str, Callable[[], Any]] = {
         name: partial(keep, results, name, files) for name in CASES
@@ -215,6 +215,14 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
         report['warm'] = compare(interleave(warm, repetitions), needed)
     results.clear()
     return report
+
+
+def extent_of(file: Path) -> tuple[int, int]:
+    """Where the weights lie in a file: first byte and size."""
+    extent = CheckpointFile(file).extent()
+    if extent is None:
+        raise FFMMError(f'{file}: cannot be mapped; save it uncompressed, as torch does')
+    return extent
 
 
 def keep(results: dict[str, StateDict], name: str, files: Files) -> None:

@@ -238,5 +238,5 @@ def _is_number(value: Any) -> bool:
 def _text(value: Any) -> str:
     if _is_number(value):
         return f'{value:g}'
-    text = _VALUES.get(hashable(value)) or str(value)
+    text = _VALUES.get(value, str(value)) if isinstance(value, str | None) else str(value)
     return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1]}…'

@@ -22,6 +22,7 @@ from ff_mm.display.csv_file import write_csv
 from ff_mm.display.figures import save_figure
 from ff_mm.display.numbers import shown
 from ff_mm.weight_space.connectivity import (
+    Rule,
     barrier,
     barrier_matrix,
     barrier_tree,
@@ -152,7 +153,7 @@ class Connectivity:
 
     hypers: Mapping[str, Hyper]
     paths: Sequence[MeasuredPath]
-    rules: Mapping[str, str]
+    rules: Mapping[str, Rule]
     split: str
     linkage: str = 'complete'
     thresholds: Mapping[str, float] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
@@ -306,7 +307,7 @@ def _draw_place(
     else:
         x, y = place.x + _BOX_WIDTH + _SPACE, place.y
         verdict = (place.verdict_x, place.y)
-    style = dict(va='center_baseline', color=ink)
+    style: dict[str, Any] = dict(va='center_baseline', color=ink)
     axes.text(x, y, place.name, size=_NAME, weight=weight, **style)
     shift = _text_width(place.name, _NAME, place.is_in) + _SPACE
     axes.text(x + shift, y, place.share, size=_SMALL, **style)
@@ -316,7 +317,7 @@ def _draw_place(
 def _draw_box(
     axes: Axes, place: _Place, value: float | None, colours: ScalarMappable
 ) -> None:
-    colour = PAPER if value is None else to_rgb(colours.to_rgba(value))
+    colour = to_rgb(PAPER if value is None else colours.cmap(colours.norm(value)))
     axes.add_patch(
         FancyBboxPatch(
             (place.x, place.y - _BOX_HEIGHT / 2),
@@ -334,7 +335,7 @@ def _draw_box(
         place.y,
         shown(value),
         size=_SMALL,
-        color=INK if value is None else _ink_on(colour),
+        color=_ink_on(colour),
         ha='center',
         va='center_baseline',
         zorder=4,
@@ -369,12 +370,13 @@ def _draw_foot(
     for number, line in enumerate(lines):
         y = top + _LINE * number
         axes.text(_MARGIN, y, line, size=_SMALL, color=_GREY, va='top')
-    if colours.norm.vmin == colours.norm.vmax:
+    ends = colours.get_clim()
+    if ends[0] == ends[1]:
         return
-    lowest, highest = shown(colours.norm.vmin), shown(colours.norm.vmax)
+    lowest, highest = map(shown, ends)
     left = _MARGIN + _text_width(lowest) + _SPACE
     right, y = left + _BAR_WIDTH + _SPACE, top + _LINE * (len(lines) + 1)
-    style = dict(size=_SMALL, color=_GREY, va='center_baseline')
+    style: dict[str, Any] = dict(size=_SMALL, color=_GREY, va='center_baseline')
     axes.text(_MARGIN, y, lowest, **style)
     axes.text(right, y, highest, **style)
     width, height = figure.get_size_inches()
