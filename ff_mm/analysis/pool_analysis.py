@@ -22,7 +22,6 @@ from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
 from ff_mm.weight_space.connectivity import Rule
 
-
 Options = TypeVar('Options')
 
 
@@ -55,7 +54,9 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.folder = self.work_dir / self.name
-        self.options: Options = read_options(self.options_type, cfg.get(self.name), self.name)
+        self.options: Options = read_options(
+            self.options_type, cfg.get(self.name), self.name
+        )
         self.bn_samples = batch_norm_samples(
             getattr(self.options, 'bn_reestimation', None),
             self.cfg,

@@ -221,7 +221,9 @@ def extent_of(file: Path) -> tuple[int, int]:
     """Where the weights lie in a file: first byte and size."""
     extent = CheckpointFile(file).extent()
     if extent is None:
-        raise FFMMError(f'{file}: cannot be mapped; save it uncompressed, as torch does')
+        raise FFMMError(
+            f'{file}: cannot be mapped; save it as torch does'
+        )
     return extent
 
 

@@ -36,7 +36,7 @@ _MAP, _MAP_ENDS = 'plasma', (0.0, 0.9)
 #: Numbers, but in no order that means anything.
 _NO_ORDER = ('seed',)
 _TITLES = {'lr': 'learning rate'}
-_VALUES = {'fission': 'snapshot', None: 'none'}
+_VALUES: dict[Hashable, str] = {'fission': 'snapshot', None: 'none'}
 #: More values in a panel than this: some are left out of its legend.
 _MOST_ENTRIES = 8
 _LONGEST, _TITLE_LENGTH = 14, 34
@@ -238,5 +238,7 @@ def _is_number(value: Any) -> bool:
 def _text(value: Any) -> str:
     if _is_number(value):
         return f'{value:g}'
-    text = _VALUES.get(value, str(value)) if isinstance(value, str | None) else str(value)
+    text = (
+        _VALUES.get(hashable(value)) or str(value)
+    )
     return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1]}…'

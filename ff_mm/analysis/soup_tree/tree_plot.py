@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -317,7 +318,10 @@ def _draw_place(
 def _draw_box(
     axes: Axes, place: _Place, value: float | None, colours: ScalarMappable
 ) -> None:
-    colour = to_rgb(PAPER if value is None else colours.cmap(colours.norm(value)))
+    colour = to_rgb(PAPER)
+    if value is not None:
+        red, green, blue, _ = map(float, colours.to_rgba(np.array(value)))
+        colour = red, green, blue
     axes.add_patch(
         FancyBboxPatch(
             (place.x, place.y - _BOX_HEIGHT / 2),
