@@ -46,7 +46,7 @@ from typing import Any
 
 import mmengine.config.config
 import torch
-from measuring import ROOT, machine, one_thread, show
+from measuring import ROOT, machine, one_thread, show, torchrun
 from sklearn.datasets import load_digits
 
 import ff_mm  # noqa: F401  # so that forks need not import it
@@ -245,12 +245,7 @@ def undisturbed(plan: str, processes: int, folder: Path) -> dict[str, Any]:
 
 def commands(plan: str, processes: int = 1) -> list[Command]:
     """The commands of a plan and its soups."""
-    launch, options = [sys.executable], []
-    if processes > 1:
-        launch += ['-m', 'torch.distributed.run', '--standalone']
-        launch += ['--local-addr=127.0.0.1', f'--nproc-per-node={processes}']
-        options = ['--launcher', 'pytorch']
-    return [[*launch, *tool, *options] for tool in tools(plan)]
+    return [torchrun(processes, *tool) for tool in tools(plan)]
 
 
 def tools(plan: str) -> list[Command]:

@@ -28,6 +28,7 @@ from measuring import (
     ROOT,
     PeakMemory,
     Run,
+    from_to,
     in_child,
     interleave,
     machine,
@@ -221,9 +222,7 @@ def extent_of(file: Path) -> tuple[int, int]:
     """Where the weights lie in a file: first byte and size."""
     extent = CheckpointFile(file).extent()
     if extent is None:
-        raise FFMMError(
-            f'{file}: cannot be mapped; save it as torch does'
-        )
+        raise FFMMError(f'{file}: cannot be mapped; save it as torch does')
     return extent
 
 
@@ -309,13 +308,12 @@ def show_network(network: str, report: Mapping[str, Any]) -> None:
     rows = []
     for cache in ('cold', 'warm'):
         for name, case in report.get(cache, {}).items():
-            seconds, peak = case['seconds'], report['peak_memory'].get(name, {})
+            peak = report['peak_memory'].get(name, {})
             rows.append(
                 [
                     cache,
                     name,
-                    f'{seconds["median"]:.2f} '
-                    f'({seconds["least"]:.2f} to {seconds["most"]:.2f})',
+                    from_to(case['seconds']),
                     case['gb_per_second'],
                     case['to_reading']['median'],
                     case['to_ours']['median'],
