@@ -89,6 +89,14 @@ def place_labels(
     return True
 
 
+def elided(name: str, length: int) -> str:
+    """Leaves letters out of the middle of a name that is longer than so many."""
+    if len(name) <= length:
+        return name
+    head = (length - 1) // 2
+    return f'{name[:head]}…{name[len(name) - (length - 1 - head) :]}'
+
+
 def marker_box(axes: Axes, point: tuple[float, float], radius: float) -> Bbox:
     """The box of a marker, in pixels."""
     x, y = axes.transData.transform(point)

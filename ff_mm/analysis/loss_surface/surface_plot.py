@@ -163,7 +163,6 @@ def line_plot(
     """
     x, y = np.asarray(xs, np.float64), np.asarray(values, np.float64)
     shown = value_range(y, rule, _SPREAD)
-    room = 0.05 * (shown.high - shown.low)
     with rc_context(RC):
         figure = Figure(figsize=(COLUMN, 2.3), layout='constrained')
         axes = figure.subplots()
@@ -171,7 +170,7 @@ def line_plot(
         if x[0] <= 0 <= x[-1]:
             axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
         axes.set(xlabel=distance, ylabel=label)
-        axes.set_ylim(shown.low - room, shown.high + room)
+        axes.set_ylim(shown.with_room(0.05))
         if shown.extend != 'neither':
             axes.set_title('worse values are beyond the axis')
     return figure

@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 
 from ff_mm.analysis.soup_tree.tree import SoupTree, TreeNode, set_title
 from ff_mm.display.figures import COLOUR_MAP, FAINT, INK, PAGE, PAPER, RC
+from ff_mm.display.labels import elided
 from ff_mm.display.numbers import shown
 
 # Text that is still read where it does not matter: 4.6 to 1 on white.
@@ -160,7 +161,7 @@ class _Layout:
         while self.width > PAGE and length > _SHORTEST:
             length -= 1
             for place in self.places:
-                place.name = _elided(place.name, length)
+                place.name = elided(place.name, length)
             self._set_columns()
 
 
@@ -241,14 +242,6 @@ def _with_ellipsis(parts: Sequence[str], common: Sequence[str]) -> list[str]:
         elif kept[-1:] != ['…']:
             kept.append('…')
     return kept
-
-
-def _elided(name: str, length: int) -> str:
-    """Leaves letters out of the middle of a name that is longer."""
-    if len(name) <= length:
-        return name
-    head = (length - 1) // 2
-    return f'{name[:head]}…{name[len(name) - (length - 1 - head) :]}'
 
 
 @lru_cache(maxsize=10_000)

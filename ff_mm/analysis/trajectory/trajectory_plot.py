@@ -223,8 +223,7 @@ def _set_limits(
     for number, (metric, rule) in enumerate(metrics.items()):
         values = [v for trial in trials for v in trial.metric(metric).values()]
         shown = value_range(values, rule, _SPREAD)
-        room = (shown.high - shown.low) * _MARGIN
-        first[number].set_ylim(shown.low - room, shown.high + room)
+        first[number].set_ylim(shown.with_room(_MARGIN))
         first[number].yaxis.set_major_locator(MaxNLocator(ticks))
     first[-1].yaxis.set_major_locator(LogLocator(numticks=4))
     first[-1].yaxis.set_minor_locator(NullLocator())

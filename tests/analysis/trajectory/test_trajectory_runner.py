@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from mmengine.registry import RUNNERS
 
+from ff_mm.analysis import results
 from ff_mm.analysis.trajectory import pair_relations, trajectory_runner
 from ff_mm.analysis.trajectory.trajectory_runner import TrajectoryOptions
 from ff_mm.errors import ConfigError, FFMMError
@@ -68,7 +69,7 @@ def figures(folder):
 def figures_where_looked_at(request, monkeypatch):
     """Leaves out drawing, which takes most of the time, unless a test has figures."""
     if 'figures' not in request.fixturenames:
-        for module in (trajectory_runner, pair_relations):
+        for module in (trajectory_runner, results):
             monkeypatch.setattr(module, 'save_figure', lambda *_: [])
         for name in ('matrix_plot', 'diversity_plot'):
             monkeypatch.setattr(pair_relations, name, lambda *_, **__: None)
