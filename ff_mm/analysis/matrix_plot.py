@@ -28,6 +28,7 @@ from ff_mm.display.figures import (
     PAPER,
     RC,
 )
+from ff_mm.display.labels import elided
 
 #: So many ingredients fit into a column; of so many the values stand in the cells.
 _IN_COLUMN, _WITH_VALUES = 4, 8
@@ -226,7 +227,7 @@ def _label_groups(axes: Axes, groups: Sequence[str]) -> None:
     runs = list(_runs(groups))
     centres = [(start + end - 1) / 2 for _, start, end in runs]
     right = axes.secondary_yaxis('right')
-    names = [_short(name) for name, _, _ in runs]
+    names = [elided(name, _LONGEST) for name, _, _ in runs]
     right.set_yticks(centres, names, fontsize=_font(len(groups)))
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
@@ -260,7 +261,7 @@ def _draw_tree(axes: Axes, tree: NDArray[np.float64], threshold: float | None) -
 
 def _label_rows(axes: Axes, names: Sequence[str]) -> None:
     rows = range(0, len(names), -(-len(names) // _MOST_ROWS))
-    texts = [f'{_short(names[i])}  {i + 1}' for i in rows]
+    texts = [f'{elided(names[i], _LONGEST)}  {i + 1}' for i in rows]
     axes.set_yticks(rows, texts, fontsize=_font(len(names)))
 
 
@@ -286,7 +287,8 @@ def _set_height(figure: Figure, axes: Axes, tree: Axes | None) -> None:
         height = figure.get_size_inches()[1] - box.height / figure.dpi + needed
         if tree is not None:
             height += _TREE_HEIGHT - tree.get_window_extent().height / figure.dpi
-            axes.get_gridspec().set_height_ratios([_TREE_HEIGHT, needed])
+            if (grid := axes.get_gridspec()) is not None:
+                grid.set_height_ratios([_TREE_HEIGHT, needed])
         figure.set_size_inches(figure.get_size_inches()[0], height)
 
 
@@ -305,11 +307,3 @@ def _write_values(axes: Axes, values: NDArray[np.float64], image: AxesImage) -> 
             fontsize=_SMALL_FONT,
             color=PAPER if dark else INK,
         )
-
-
-def _short(name: str) -> str:
-    """A name without its middle, if it is long."""
-    if len(name) <= _LONGEST:
-        return name
-    half = (_LONGEST - 1) // 2
-    return f'{name[:half]}…{name[-half:]}'

@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from mmengine.config import Config
 
@@ -21,9 +21,12 @@ from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.session import Bench, FusionSession
 from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
+from ff_mm.weight_space.connectivity import Rule
+
+Options = TypeVar('Options')
 
 
-class PoolAnalysis(FusionRunner):
+class PoolAnalysis(FusionRunner, Generic[Options]):
     """Looks at the ingredients of a fusion config, and leaves figures and numbers.
 
     Any config of ``tools/soup.py`` will do; the analysis has a key of its own in it,
@@ -47,14 +50,16 @@ class PoolAnalysis(FusionRunner):
     """
 
     name: ClassVar[str]
-    options_type: ClassVar[type]
+    options_type: type[Options]
     #: Whether batch norm, if it is re-estimated, is so of all that is evaluated.
     reestimate_all: ClassVar[bool] = True
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.folder = self.work_dir / self.name
-        self.options = read_options(self.options_type, cfg.get(self.name), self.name)
+        self.options: Options = read_options(
+            self.options_type, cfg.get(self.name), self.name
+        )
         self.bn_samples = batch_norm_samples(
             self.batch_norm_option(), self.cfg, f'{self.name}.bn_reestimation'
         )
@@ -90,7 +95,7 @@ class PoolAnalysis(FusionRunner):
         """Whether this process writes and prints."""
         return self.session.is_first
 
-    def rule(self, metric: str) -> str:
+    def rule(self, metric: str) -> Rule:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
 
         Metrics are those of ``val_evaluator``, or else of ``test_evaluator``.
@@ -100,9 +105,12 @@ class PoolAnalysis(FusionRunner):
         """
         known = self.bench.rehearsal
         if known is None or metric in known.perfect:
-            return self.bench.rule(metric, self.cfg.selection)
-        others = self._rehearsal_of_test
-        return (others if others and metric in others.perfect else known).rule(metric)
+            rule = self.bench.rule(metric, self.cfg.selection)
+        else:
+            others = self._rehearsal_of_test
+            told = others if others and metric in others.perfect else known
+            rule = told.rule(metric)
+        return 'less' if rule == 'less' else 'greater'
 
     @cached_property
     def _rehearsal_of_test(self) -> Rehearsal | None:
@@ -138,7 +146,7 @@ class PoolAnalysis(FusionRunner):
             for entry in self.pool.entries
         }
         first = next(iter(self.ingredients.values()))
-        evaluator.check(first.load(), first.file)
+        evaluator.check(first.load(), first.file or first.name)
         self.points = CandidateEvaluator(
             evaluator,
             session.memo(self.work_dir / MEMO),

@@ -23,6 +23,11 @@ class ValueRange:
     high: float
     extend: str
 
+    def with_room(self, share: float) -> tuple[float, float]:
+        """Gives both ends, further apart by this share of the range on each side."""
+        room = share * (self.high - self.low)
+        return self.low - room, self.high + room
+
 
 def value_range(values: ArrayLike, rule: str, spread: float) -> ValueRange:
     """Finds a range in which what is good can be told apart.

@@ -154,7 +154,7 @@ class ComparisonRunner:
             soup='ensemble' if model.report is None else model.report['method'],
             recipe=model.recipe,
             pool_size=len(model.pool.entries),
-            file=model.file and str(model.file),
+            file=None if model.file is None else str(model.file),
             generation=model.pool.cost,
             selection=selection_cost(model.report),
             predictions=predictions,
@@ -190,13 +190,13 @@ def _predictions(
     store: PredictionStore,
 ) -> dict[str, Predictions]:
     """What a model, or all of an ensemble together, say on each set."""
-    if model.file is None:
+    file = model.file
+    if file is None:
         each = [
             store.get({digests[entry.name]: 1.0}, entry.checkpoint.weights)
             for entry in model.pool.entries
         ]
         return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    file = model.file
     return store.get(model.content(digests), lambda: read_state_dict(file))
 
 

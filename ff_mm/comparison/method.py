@@ -117,7 +117,7 @@ def _read_method(name: str, values: Any) -> Method:
     )
 
 
-Cost = dict[str, float]
+Cost = Mapping[str, float]
 
 
 def selection_cost(report: Mapping[str, Any] | None) -> Cost:
@@ -150,7 +150,8 @@ def mean_cost(costs: Sequence[Mapping[str, float] | None]) -> Cost | None:
     Returns:
         None if a run's cost is not known.
     """
-    if any(cost is None for cost in costs):
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
         return None
-    known = [key for key in costs[0] if all(key in cost for cost in costs)]
-    return {key: fmean(cost[key] for cost in costs) for key in known}
+    shared = [key for key in known[0] if all(key in cost for cost in known)]
+    return {key: fmean(cost[key] for cost in known) for key in shared}

@@ -103,7 +103,9 @@ class Predictions:
         Args:
             path: The file.
         """
-        arrays = dict(scores=self.scores, truth=self.truth, cases=np.array(self.cases))
+        arrays: dict[str, Any] = dict(
+            scores=self.scores, truth=self.truth, cases=np.array(self.cases)
+        )
         if self.groups is not None:
             arrays['groups'] = self.groups
         with atomic_write(path) as file:
@@ -137,7 +139,7 @@ class Predictions:
         return found
 
 
-def _read_arrays(path: PathLike) -> dict[str, np.ndarray]:
+def _read_arrays(path: PathLike) -> dict[str, Any]:
     """Reads what :meth:`Predictions.save` wrote; raises errors of any kind."""
     with zipfile.ZipFile(path) as archive:
         # What is compressed can be a million times as large in memory.

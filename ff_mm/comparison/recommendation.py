@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import Any
 
-from ff_mm.comparison.report.wording import SIGNIFICANT, metric_title, set_title
+from ff_mm.comparison.report.wording import (
+    SIGNIFICANT,
+    metric_title,
+    set_title,
+    signed,
+)
 from ff_mm.display.numbers import shown
 from ff_mm.errors import FFMMError
 
@@ -81,7 +86,7 @@ def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
         yield (
             f'On {set_title(name)} the difference to the best single model on '
             f'validation ({it["best_single_title"]}) is '
-            f'{_interval(difference, _signed)}, '
+            f'{_interval(difference, signed)}, '
             f'p = {shown(difference["p"])}: {_verdict(difference)}.'
         )
 
@@ -89,10 +94,6 @@ def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
 def _interval(values: Mapping[str, Any], write: Any) -> str:
     low, high = write(values['low']), write(values['high'])
     return f'{write(values["value"])} [{low}, {high}]'
-
-
-def _signed(value: float | None) -> str:
-    return '-' if value is None else f'{value:+.4f}'
 
 
 def _verdict(difference: Mapping[str, Any]) -> str:

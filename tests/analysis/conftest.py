@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.merging import (
     Ingredient,
     Level,
@@ -17,6 +18,27 @@ from ff_mm.merging import (
     hierarchical,
     tree,
 )
+
+
+class Passes(list):
+    """The sets that were passed over; KeyboardInterrupt at pass ``stop_at``, if set."""
+
+    stop_at: int | None = None
+
+
+@pytest.fixture
+def passes(monkeypatch) -> Passes:
+    """Of this test, an entry a pass."""
+    made, plain = Passes(), EvaluationSet._pass
+
+    def count(self: EvaluationSet, *args: Any) -> Any:
+        made.append(self.name)
+        if len(made) == made.stop_at:
+            raise KeyboardInterrupt
+        return plain(self, *args)
+
+    monkeypatch.setattr(EvaluationSet, '_pass', count)
+    return made
 
 
 @pytest.fixture(scope='session')

@@ -29,12 +29,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from measuring import ROOT, machine, show, spread, write
+from measuring import ROOT, from_to, repeat, show, spread, under_load, write
 
 from ff_mm.config import load_config
 from ff_mm.files import read_json, write_json
@@ -85,9 +86,7 @@ def main() -> None:
         for processes in args.processes
     ]
     print_results(results, alone, args)
-    described = dict(machine(), load_before=load, load_after=os.getloadavg())
-    print(f'load of {described["cores"]} cores: {load} to {described["load_after"]}')
-    write(dict(machine=described, results=results, alone=alone), args.out)
+    write(dict(machine=under_load(load), results=results, alone=alone), args.out)
 
 
 def print_results(
@@ -102,9 +101,9 @@ def print_results(
         [
             *result['case'],
             result['ideal'],
-            _text(result['lost'], 1, 2),
-            _text(result['per_trial'], 1000, 1),
-            _text(result['cpu'], 1000, 1),
+            from_to(result['lost']),
+            from_to(result['per_trial'], 1000, 1),
+            from_to(result['cpu'], 1000, 1),
             *(f'{1000 * result["steps"][step]:.1f}' for step in Steps.NAMES),
         ]
         for result in results
@@ -118,11 +117,6 @@ def print_results(
     ]
     columns = ['ended trials', 'publish ms', 'write_manifest ms']
     show('One process alone, median of 10', columns, rows)
-
-
-def _text(value: dict[str, Any], scale: float, digits: int) -> str:
-    numbers = (value[name] * scale for name in ('median', 'least', 'most'))
-    return '{} ({} to {})'.format(*(f'{number:.{digits}f}' for number in numbers))
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -178,7 +172,7 @@ class Bench:
         with closing(socket.create_server(('127.0.0.1', 0))) as server:
             port = server.getsockname()[1]
         pids = [
-            fork(lambda rank=rank: self._work(plan, work_dir, port, rank, processes))
+            fork(partial(self._work, plan, work_dir, port, rank, processes))
             for rank in range(processes)
         ]
         # After the forks, which would not have its threads.
@@ -247,19 +241,14 @@ class Bench:
             ledger.release(trial.id)
         times = dict(
             publish=_median(ledger.publish),
-            manifest=_median(lambda: write_manifest(ledger, _VALIDATION)),
+            manifest=_median(partial(write_manifest, ledger, _VALIDATION)),
         )
         shutil.rmtree(work_dir)
         return dict(trials=trials, **times)
 
 
 def _median(function: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return statistics.median(run.seconds for run in repeat(function, 10))
 
 
 def make_plan(trials: int) -> list[Trial]:

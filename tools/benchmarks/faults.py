@@ -40,12 +40,13 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mmengine.config.config
 import torch
-from measuring import ROOT, machine, one_thread, show
+from measuring import ROOT, machine, one_thread, show, torchrun
 from sklearn.datasets import load_digits
 
 import ff_mm  # noqa: F401  # so that forks need not import it
@@ -205,7 +206,7 @@ def campaign(args: argparse.Namespace, folder: Path, report: Report) -> None:
     runs = {
         number: report.once(
             f'undisturbed by {number}',
-            lambda number=number: undisturbed(args.plan, number, folder),
+            partial(undisturbed, args.plan, number, folder),
         )
         for number in numbers
     }
@@ -244,12 +245,7 @@ def undisturbed(plan: str, processes: int, folder: Path) -> dict[str, Any]:
 
 def commands(plan: str, processes: int = 1) -> list[Command]:
     """The commands of a plan and its soups."""
-    launch, options = [sys.executable], []
-    if processes > 1:
-        launch += ['-m', 'torch.distributed.run', '--standalone']
-        launch += ['--local-addr=127.0.0.1', f'--nproc-per-node={processes}']
-        options = ['--launcher', 'pytorch']
-    return [[*launch, *tool, *options] for tool in tools(plan)]
+    return [torchrun(processes, *tool) for tool in tools(plan)]
 
 
 def tools(plan: str) -> list[Command]:
@@ -349,7 +345,7 @@ class Case:
             process = begin(command, self._folder)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, moment - (time.monotonic() - start)))
-            if (killed := self._kill(process)) is not None:
+            if (killed := self._kill(process, command)) is not None:
                 seconds = time.monotonic() - start
                 words = last_line(self._folder / LOG)
                 self._at.append(f'{seconds:.1f} s, {killed}: {words[:60]}')
@@ -360,10 +356,9 @@ class Case:
                 return left[position:]  # said by what comes next
         return []
 
-    def _kill(self, process: subprocess.Popen) -> str | None:
+    def _kill(self, process: subprocess.Popen, command: Command) -> str | None:
         """Kills a process, or one of those that it has started; None: it has ended."""
-        victim = process.pid
-        name = tool_of(process.args)
+        victim, name = process.pid, tool_of(command)
         if self._args.processes > 1:
             while len(ranks := children(process.pid)) < self._args.processes:
                 if process.poll() is not None:

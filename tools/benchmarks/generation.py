@@ -13,7 +13,6 @@ without options, and with those of --options. Without --data-root images are mad
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,7 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import mmpretrain
-from measuring import ROOT, interleave, machine, ratio, run_child, show, spread, write
+from measuring import (
+    ROOT,
+    interleave,
+    machine,
+    ratio,
+    run_child,
+    show,
+    spread,
+    this_checkout,
+    write,
+)
 from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import TASK_UTILS
@@ -189,9 +198,7 @@ def _plan(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(*command: str, **variables: str) -> None:
-    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
-    run_child([sys.executable, *command], cwd=ROOT, env={**environment, **variables})
+    run_child([sys.executable, *command], cwd=ROOT, env=this_checkout(**variables))
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,6 +105,20 @@ def ratio(first: Sequence[Run], second: Sequence[Run]) -> dict[str, Any]:
     return spread(a.seconds / b.seconds for a, b in zip(first, second, strict=True))
 
 
+def from_to(values: Mapping[str, Any], scale: float = 1, digits: int = 2) -> str:
+    """Writes a spread: ``'median (least to most)'``.
+
+    Args:
+        values: As of :func:`spread`.
+        scale: What to multiply with, as for milliseconds.
+        digits: After the point.
+    """
+    median, least, most = (
+        f'{scale * values[name]:.{digits}f}' for name in ('median', 'least', 'most')
+    )
+    return f'{median} ({least} to {most})'
+
+
 @dataclass(frozen=True)
 class Child:
     """A command that was run: seconds, peak resident bytes, standard output."""
@@ -113,15 +128,25 @@ class Child:
     output: str
 
 
-def one_thread(**more: str) -> dict[str, str]:
-    """The environment of a command of this checkout that takes one thread a process.
-
-    Args:
-        **more: Further variables.
-    """
+def this_checkout(**more: str) -> dict[str, str]:
+    """The environment of a command of this checkout, with further variables."""
     paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    path = os.pathsep.join(filter(None, paths))
-    return dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1', **more)
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), **more}
+
+
+def one_thread(**more: str) -> dict[str, str]:
+    """The same of one that takes one thread a process."""
+    return this_checkout(OMP_NUM_THREADS='1', **more)
+
+
+def torchrun(processes: int, tool: str, *arguments: str) -> list[str]:
+    """The command that starts a tool in so many processes on this machine."""
+    command = [sys.executable]
+    if processes == 1:
+        return [*command, tool, *arguments]
+    command += ['-m', 'torch.distributed.run', '--standalone', '--local-addr=127.0.0.1']
+    command += [f'--nproc-per-node={processes}', tool, *arguments]
+    return [*command, '--launcher', 'pytorch']
 
 
 def run_child(command: Sequence[str], **options: Any) -> Child:
@@ -220,16 +245,28 @@ def _anonymous() -> int:
 
 def machine() -> dict[str, Any]:
     """Describes where and with what a benchmark runs."""
+    total = memory('MemTotal')
     return dict(
         processor=_processor(),
         cores=os.cpu_count(),
-        memory_gb=round(memory('MemTotal') / 1e9, 1) if memory('MemTotal') else None,
+        memory_gb=None if total is None else round(total / 1e9, 1),
         threads=torch.get_num_threads(),
         python=platform.python_version(),
         torch=torch.__version__,
         commit=_commit(),
         date=time.strftime('%Y-%m-%d %H:%M'),
     )
+
+
+def under_load(before: tuple[float, float, float]) -> dict[str, Any]:
+    """Describes the machine, and prints and adds what else it did meanwhile.
+
+    Args:
+        before: What :func:`os.getloadavg` gave when the measurements began.
+    """
+    found = dict(machine(), load_before=before, load_after=os.getloadavg())
+    print(f'load of {found["cores"]} cores: {before} to {found["load_after"]}')
+    return found
 
 
 def memory(field: str = 'MemAvailable') -> int | None:

@@ -28,6 +28,7 @@ from measuring import (
     ROOT,
     PeakMemory,
     Run,
+    from_to,
     in_child,
     interleave,
     machine,
@@ -187,7 +188,7 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
     model = size_of(first.weights())
     whole, needed = sum(f.stat().st_size for f in files), len(files) * model
     check_memory(needed)
-    extents = [CheckpointFile(file).extent() for file in files]
+    extents = [extent_of(file) for file in files]
     results: dict[str, StateDict] = {}
     cases: dict[str, Callable[[], Any]] = {
         name: partial(keep, results, name, files) for name in CASES
@@ -215,6 +216,14 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
         report['warm'] = compare(interleave(warm, repetitions), needed)
     results.clear()
     return report
+
+
+def extent_of(file: Path) -> tuple[int, int]:
+    """Where the weights lie in a file: first byte and size."""
+    extent = CheckpointFile(file).extent()
+    if extent is None:
+        raise FFMMError(f'{file}: cannot be mapped; save it as torch does')
+    return extent
 
 
 def keep(results: dict[str, StateDict], name: str, files: Files) -> None:
@@ -299,13 +308,12 @@ def show_network(network: str, report: Mapping[str, Any]) -> None:
     rows = []
     for cache in ('cold', 'warm'):
         for name, case in report.get(cache, {}).items():
-            seconds, peak = case['seconds'], report['peak_memory'].get(name, {})
+            peak = report['peak_memory'].get(name, {})
             rows.append(
                 [
                     cache,
                     name,
-                    f'{seconds["median"]:.2f} '
-                    f'({seconds["least"]:.2f} to {seconds["most"]:.2f})',
+                    from_to(case['seconds']),
                     case['gb_per_second'],
                     case['to_reading']['median'],
                     case['to_ours']['median'],

@@ -73,7 +73,8 @@ def greedy(
     score: Callable[[Weights], float],
 ) -> list[str]:
     """Names of the members of the greedy soup, in the order in which they are kept."""
-    best, kept = float('-inf'), []
+    best = float('-inf')
+    kept: list[str] = []
     for name in sorted(models, key=lambda name: -scores[name]):
         candidate = score(mean([models[n] for n in [*kept, name]]))
         if candidate > best:

@@ -206,7 +206,7 @@ def images_per_second(network: str, options: list[str]) -> dict[str, float]:
 
 @torch.inference_mode()
 def _rate(evaluator: ModelEvaluator, size: int) -> float:
-    model = evaluator.model.eval()
+    model: Any = evaluator.model.eval()  # of MMPretrain, which has no types
     batches = [
         model.data_preprocessor(batch, False)['inputs']
         for batch in evaluator.sets['val'].cases.batches(size)

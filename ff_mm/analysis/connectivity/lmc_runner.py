@@ -60,7 +60,7 @@ class LMCOptions:
 
 
 @RUNNERS.register_module()
-class LMCRunner(PoolAnalysis):
+class LMCRunner(PoolAnalysis[LMCOptions]):
     """Measures how much worse models get on the straight line between two of them.
 
     FissionFusion, appendix B1, has three pairs; here it is any pairs of any pool.

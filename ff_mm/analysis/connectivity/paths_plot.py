@@ -36,7 +36,7 @@ _MAP, _MAP_ENDS = 'plasma', (0.0, 0.9)
 #: Numbers, but in no order that means anything.
 _NO_ORDER = ('seed',)
 _TITLES = {'lr': 'learning rate'}
-_VALUES = {'fission': 'snapshot', None: 'none'}
+_VALUES: dict[Hashable, str] = {'fission': 'snapshot', None: 'none'}
 #: More values in a panel than this: some are left out of its legend.
 _MOST_ENTRIES = 8
 _LONGEST, _TITLE_LENGTH = 14, 34
@@ -49,18 +49,14 @@ class LinearPath:
     """The straight line between two models, and a metric along it.
 
     Attributes:
-        a: The name of the model at lambda = 1.
-        b: The name of the model at lambda = 0.
         differ: What the two differ in; it names the panel.
         key: The hyper-parameter that colours the ends; ``''``: none does.
-        value_a: Its value of ``a``, JSON-like.
-        value_b: Its value of ``b``.
-        lambdas: The weight of ``a``, rising, from 0 to 1.
+        value_a: Its value of the model at lambda = 1, JSON-like.
+        value_b: Its value of the model at lambda = 0.
+        lambdas: The weight of model A, rising, from 0 to 1.
         values: The metric at each; NaN is a gap.
     """
 
-    a: str
-    b: str
     differ: str
     key: str
     value_a: Any
@@ -202,9 +198,8 @@ def _some(found: Sequence[Any]) -> Sequence[Any]:
 
 
 def _frame(axes: Axes, shown: ValueRange) -> None:
-    room = 0.05 * (shown.high - shown.low)
     axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(shown.low - room, shown.high + room)
+    axes.set_ylim(shown.with_room(0.05))
     axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
     axes.yaxis.set_major_locator(MaxNLocator(5))
 

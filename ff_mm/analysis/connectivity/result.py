@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
 from ff_mm.analysis.connectivity.paths_plot import LinearPath, paths_plot
 from ff_mm.analysis.matrix_plot import matrix_plot
 from ff_mm.analysis.pairs import Hyper, Pair, ends
-from ff_mm.display.console import make_console
-from ff_mm.display.csv_file import write_csv
-from ff_mm.display.figures import save_figure
+from ff_mm.analysis.results import file_stem, numbers, print_table, write_results
 from ff_mm.display.numbers import shown
 from ff_mm.weight_space.connectivity import (
+    Rule,
     barrier,
     barrier_matrix,
     barrier_tree,
@@ -67,19 +66,20 @@ def barrier_table(
         title: Says on which set the barriers are.
         console: Where to print; standard output by default.
     """
-    metrics = [
-        key.removesuffix('_known') for key in (rows[0] if rows else ()) if _counts(key)
-    ]
-    table = Table(title=title)
-    table.add_column('pairs differ in')
-    table.add_column('pairs', justify='right')
+    keys = rows[0] if rows else ()
+    metrics = [key.removesuffix('_known') for key in keys if key.endswith('_known')]
+    columns = ['pairs differ in', 'pairs']
     for metric in metrics:
-        for name in (f'{metric}: mean', 'median', 'most'):
-            table.add_column(name, justify='right')
-    for row in rows:
-        cells = [cell for metric in metrics for cell in _cells(row, metric)]
-        table.add_row(row['differ'], str(row['pairs']), *cells)
-    (console or make_console()).print(table)
+        columns += [f'{metric}: mean', 'median', 'most']
+    cells = [
+        [
+            row['differ'],
+            str(row['pairs']),
+            *(c for m in metrics for c in _cells(row, m)),
+        ]
+        for row in rows
+    ]
+    print_table(title, columns, cells, console)
 
 
 def _figures(values: Sequence[float]) -> dict[str, Any]:
@@ -100,19 +100,12 @@ def _descending(row: Mapping[str, Any], metrics: Sequence[str]) -> float:
     return math.inf if mean is None else -mean
 
 
-def _counts(key: str) -> bool:
-    return key.endswith('_known')
-
-
 def _cells(row: Mapping[str, Any], metric: str) -> list[str]:
     mean, sd, middle, most = (row[f'{metric}_{figure}'] for figure in _FIGURES)
     spread = '' if sd is None else f' ± {shown(sd)}'
-    few = '' if row[f'{metric}_known'] == row['pairs'] else _known(row, metric)
+    known = row[f'{metric}_known']
+    few = '' if known == row['pairs'] else f' (of {known})'
     return [f'{shown(mean)}{spread}{few}', shown(middle), shown(most)]
-
-
-def _known(row: Mapping[str, Any], metric: str) -> str:
-    return f' (of {row[f"{metric}_known"]})'
 
 
 def _is_known(value: float | None) -> bool:
@@ -152,7 +145,7 @@ class Connectivity:
 
     hypers: Mapping[str, Hyper]
     paths: Sequence[MeasuredPath]
-    rules: Mapping[str, str]
+    rules: Mapping[str, Rule]
     split: str
     linkage: str = 'complete'
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -191,69 +184,54 @@ class Connectivity:
             pair), ``by_difference.csv`` (a row a kind of difference), and of each
             metric ``paths_<metric>`` and ``barriers_<metric>``, ``.png`` and ``.svg``.
         """
-        files = [folder / f'{name}.csv' for name in ('paths', 'pairs', 'by_difference')]
-        for file, rows in zip(
-            files, (self._points(), self._pairs(), self.by_difference()), strict=True
-        ):
-            write_csv(file, rows)
+        tables = dict(
+            paths=self._points(),
+            pairs=self._pairs(),
+            by_difference=self.by_difference(),
+        )
+        figures = {}
         for metric, rule in self.rules.items():
-            stem = metric.replace('/', '_')
-            label = f'{metric.replace("_", " ")} on {self.split}'
-            drawn = {
-                f'paths_{stem}': paths_plot(self._lines(metric), label, rule=rule),
-                f'barriers_{stem}': self._matrix_figure(metric),
-            }
-            for name, figure in drawn.items():
-                files += save_figure(figure, folder / name)
-        return files
+            stem, label = (
+                file_stem(metric),
+                f'{metric.replace("_", " ")} on {self.split}',
+            )
+            figures[f'paths_{stem}'] = paths_plot(self._lines(metric), label, rule=rule)
+            figures[f'barriers_{stem}'] = self._matrix_figure(metric, label)
+        return write_results(folder, tables, figures)
 
     def _points(self) -> Iterator[dict[str, Any]]:
         for path in self.paths:
             steps = lambdas(len(path.metrics)).tolist()
             for share, metrics in zip(steps, path.metrics, strict=True):
-                pair = dict(a=path.pair.a, b=path.pair.b, differ=path.pair.differ)
-                values = {m: v for m, v in metrics.items() if not isinstance(v, list)}
-                yield {**pair, 'lambda': share, **values}
+                yield {**asdict(path.pair), 'lambda': share, **numbers(metrics)}
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
         for path, barriers in zip(self.paths, self.barriers, strict=True):
             a, b = path.metrics[-1], path.metrics[0]
-            yield dict(a=path.pair.a, b=path.pair.b, differ=path.pair.differ) | {
-                key: value
-                for metric in self.rules
-                for key, value in (
-                    (f'{metric}_a', a[metric]),
-                    (f'{metric}_b', b[metric]),
-                    (f'{metric}_worst', self._worst(path, metric)),
-                    (f'{metric}_barrier', barriers[metric]),
-                )
-            }
+            row = asdict(path.pair)
+            for metric in self.rules:
+                row[f'{metric}_a'], row[f'{metric}_b'] = a[metric], b[metric]
+                row[f'{metric}_worst'] = self._worst(path, metric)
+                row[f'{metric}_barrier'] = barriers[metric]
+            yield row
 
     def _worst(self, path: MeasuredPath, metric: str) -> float:
         worst = min if self.rules[metric] == 'greater' else max
         return worst(path.values(metric)[1:-1])
 
     def _lines(self, metric: str) -> list[LinearPath]:
-        lines = []
-        for path in self.paths:
-            key, value_a, value_b = ends(path.pair, self.hypers)
-            lines.append(
-                LinearPath(
-                    path.pair.a,
-                    path.pair.b,
-                    path.pair.differ,
-                    key,
-                    value_a,
-                    value_b,
-                    lambdas(len(path.metrics)).tolist(),
-                    path.values(metric),
-                )
+        return [
+            LinearPath(
+                path.pair.differ,
+                *ends(path.pair, self.hypers),
+                lambdas(len(path.metrics)).tolist(),
+                path.values(metric),
             )
-        return lines
+            for path in self.paths
+        ]
 
-    def _matrix_figure(self, metric: str) -> Any:
-        matrix = self.matrix(metric)
-        label = f'barrier of {metric.replace("_", " ")} on {self.split}'
+    def _matrix_figure(self, metric: str, label: str) -> Figure:
+        matrix, label = self.matrix(metric), f'barrier of {label}'
         names, groups = list(self.hypers), self._learning_rates()
         if np.isnan(matrix).any():  # a sample of the pairs has no tree
             return matrix_plot(names, matrix, label, groups)

@@ -19,6 +19,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
 from ff_mm.fusion.soup_runner import SOUP_FILE
 from ff_mm.merging import Candidate, Ingredient, check_ingredients
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import hashable
 from ff_mm.parallel.together import first_alone
 from ff_mm.weight_space.affine import point
@@ -98,7 +99,7 @@ class _Grid:
 
 
 @RUNNERS.register_module()
-class LossSurfaceRunner(PoolAnalysis):
+class LossSurfaceRunner(PoolAnalysis[LossSurfaceOptions]):
     """Evaluates a grid on the plane through three ingredients, or around one.
 
     The plane is that of Garipov et al. 2018 (FissionFusion, Figure 1), see
@@ -203,8 +204,8 @@ class LossSurfaceRunner(PoolAnalysis):
             Mark(name, x, y, 'model')
             for name, (x, y) in zip(names, plane.models, strict=True)
         ]
-        middle = np.mean(plane.models, axis=0).tolist()
-        marks.append(Mark(_MIDDLE, *middle, 'soup'))
+        x, y = np.mean(plane.models, axis=0).tolist()
+        marks.append(Mark(_MIDDLE, x, y, 'soup'))
         for soup, row in zip(soups, distances[3:], strict=True):
             x, y, off = plane.project(row[:3])
             marks.append(Mark(soup.name, x, y, 'soup', off))
@@ -224,8 +225,6 @@ class LossSurfaceRunner(PoolAnalysis):
         self, names: Sequence[str], soups: Sequence[Ingredient]
     ) -> list[Candidate]:
         """The three models, their mean, and the soups."""
-        for soup in soups:
-            self.points.digests[soup.name] = sha256(soup.file)
         alone = [point(self.ingredients, {name: 1.0}, name) for name in names]
         mean = point(self.ingredients, dict.fromkeys(names, 1 / len(names)), _MIDDLE)
         made = [point({s.name: s}, {s.name: 1.0}, s.name) for s in soups]
@@ -239,13 +238,14 @@ class LossSurfaceRunner(PoolAnalysis):
             files = [str(own)] if own.is_file() else []
         soups: list[Ingredient] = []
         for file in files:
-            soup = Ingredient.from_file(file)
-            meta = soup.checkpoint.meta.get('soup')
+            checkpoint = CheckpointFile(file)
+            meta = checkpoint.meta.get('soup')
             title = meta.get('title') if isinstance(meta, Mapping) else None
-            name = f'{title} soup' if title else soup.name
+            name = f'{title} soup' if title else checkpoint.path.stem
             taken = {*self.ingredients, *(other.name for other in soups)}
             name = name if name not in taken else str(file)
-            soups.append(Ingredient.from_file(soup.checkpoint, name))
+            soups.append(Ingredient.from_file(checkpoint, name))
+            self.points.digests[name] = sha256(file)
         return soups
 
     def _around(self, name: str) -> _Grid:

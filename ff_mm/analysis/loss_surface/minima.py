@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.cluster.hierarchy import DisjointSet
 
 #: Of the range of a surface: a minimum that is less deep is no more than a ripple.
 DEEP = 0.05
@@ -147,39 +148,31 @@ def _excess(lines: NDArray[np.float64]) -> NDArray[np.float64]:
 def _basins(surface: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
     """Gives the lowest cell of each basin and its depth; not those of depth 0."""
     flat = surface.ravel()
-    parent = np.full(flat.size, -1)
-    order = np.argsort(flat, kind='stable')
-    # A root is the lowest cell of its basin, the one that comes first in the order.
-    rank = np.empty_like(order)
-    rank[order] = np.arange(flat.size)
-    yield int(order[0]), float(np.ptp(flat))
+    order = np.argsort(flat, kind='stable').tolist()
+    rank = {cell: number for number, cell in enumerate(order)}
+    basins = DisjointSet()
+    lowest: dict[int, int] = {}  # by any cell that stands for the basin
+    yield order[0], float(np.ptp(flat))
     for cell in order:
-        parent[cell] = cell
+        basins.add(cell)
+        lowest[cell] = cell
         for neighbour in _around(cell, surface.shape):
-            if parent[neighbour] < 0:
+            if neighbour not in basins or basins.connected(cell, neighbour):
                 continue
-            roots = {_root(parent, cell), _root(parent, neighbour)}
-            if len(roots) == 1:
-                continue
-            lower, higher = sorted(roots, key=rank.__getitem__)
-            parent[higher] = lower
+            both = (lowest[basins[cell]], lowest[basins[neighbour]])
+            lower, higher = sorted(both, key=rank.__getitem__)
+            basins.merge(cell, neighbour)
+            lowest[basins[cell]] = lower
             if flat[cell] > flat[higher]:
-                yield int(higher), float(flat[cell] - flat[higher])
+                yield higher, float(flat[cell] - flat[higher])
 
 
 def _around(cell: int, shape: tuple[int, int]) -> Iterator[int]:
-    row, column = divmod(int(cell), shape[1])
+    row, column = divmod(cell, shape[1])
     for r in range(max(row - 1, 0), min(row + 2, shape[0])):
         for c in range(max(column - 1, 0), min(column + 2, shape[1])):
             if (r, c) != (row, column):
                 yield r * shape[1] + c
-
-
-def _root(parent: NDArray[np.int64], cell: int) -> int:
-    while parent[cell] != cell:
-        parent[cell] = parent[parent[cell]]
-        cell = parent[cell]
-    return int(cell)
 
 
 def _centre(surface: NDArray[np.float64], cell: int) -> tuple[int, int]:

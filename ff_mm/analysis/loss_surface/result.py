@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
 from ff_mm.analysis.loss_surface.minima import (
     DEEP,
@@ -19,9 +19,7 @@ from ff_mm.analysis.loss_surface.minima import (
     roughness,
 )
 from ff_mm.analysis.loss_surface.surface_plot import Mark, line_plot, surface_plot
-from ff_mm.display.console import make_console
-from ff_mm.display.csv_file import write_csv
-from ff_mm.display.figures import save_figure
+from ff_mm.analysis.results import file_stem, numbers, print_table, write_results
 from ff_mm.display.numbers import shown
 
 
@@ -87,7 +85,6 @@ class LossSurface:
 
     def print_summary(self, console: Console | None = None) -> None:
         """Prints the summary as a table."""
-        table = Table(title=f'surface on {self.split}')
         columns = {
             'metric': 'metric',
             'least': 'least',
@@ -96,12 +93,11 @@ class LossSurface:
             'deep_minima': f'deeper than {DEEP:.0%} of the range',
             'roughness': 'roughness',
         }
-        for title in columns.values():
-            table.add_column(title, justify='left' if title == 'metric' else 'right')
-        for row in self.summary():
-            cells = [row[key] for key in columns]
-            table.add_row(*(c if isinstance(c, str) else shown(c) for c in cells))
-        (console or make_console()).print(table)
+        rows = [
+            [row['metric'], *(shown(row[key]) for key in columns if key != 'metric')]
+            for row in self.summary()
+        ]
+        print_table(f'surface on {self.split}', [*columns.values()], rows, console)
 
     def write(self, folder: Path) -> list[Path]:
         """Writes numbers and figures.
@@ -114,22 +110,20 @@ class LossSurface:
             ``_marks.csv`` (a row a model or soup), ``_minima.csv``, ``_summary.csv``,
             and of each metric ``_<metric>.png`` and ``.svg``.
         """
-        rows = dict(
-            grid=self._grid_rows(),
-            marks=self._mark_rows(),
-            minima=self._minima_rows(),
-            summary=self.summary(),
-        )
-        files = [folder / f'{self.kind}_{name}.csv' for name in rows]
-        for file, content in zip(files, rows.values(), strict=True):
-            write_csv(file, content)
-        for metric, rule in self.rules.items():
-            label = f'{metric.replace("_", " ")} on {self.split}'
-            stem = folder / f'{self.kind}_{metric.replace("/", "_")}'
-            files += save_figure(self._figure(metric, rule, label), stem)
-        return files
+        tables = {
+            f'{self.kind}_grid': self._grid_rows(),
+            f'{self.kind}_marks': self._mark_rows(),
+            f'{self.kind}_minima': self._minima_rows(),
+            f'{self.kind}_summary': self.summary(),
+        }
+        figures = {
+            f'{self.kind}_{file_stem(metric)}': self._figure(metric, rule)
+            for metric, rule in self.rules.items()
+        }
+        return write_results(folder, tables, figures)
 
-    def _figure(self, metric: str, rule: str, label: str) -> Any:
+    def _figure(self, metric: str, rule: str) -> Figure:
+        label = f'{metric.replace("_", " ")} on {self.split}'
         if self.ys is None:
             return line_plot(self.xs, self.values(metric), label, rule, self.axes)
         return surface_plot(
@@ -150,24 +144,18 @@ class LossSurface:
         ys = [None] if self.ys is None else self.ys.tolist()
         points = [(x, y) for y in ys for x in self.xs.tolist()]
         for (x, y), metrics in zip(points, self.metrics, strict=True):
-            yield (dict(x=x) if y is None else dict(x=x, y=y)) | _numbers(metrics)
+            yield (dict(x=x) if y is None else dict(x=x, y=y)) | numbers(metrics)
 
     def _mark_rows(self) -> Iterator[dict[str, Any]]:
         for mark, metrics in zip(self.marks, self.mark_metrics, strict=True):
             place = dict(x=mark.x, y=mark.y, off_plane=mark.off_plane)
-            yield dict(name=mark.name, kind=mark.kind) | place | _numbers(metrics)
+            yield dict(name=mark.name, kind=mark.kind) | place | numbers(metrics)
 
     def _minima_rows(self) -> Iterator[dict[str, Any]]:
         for metric, rule in self.rules.items():
             sign = -1 if rule == 'greater' else 1
             for found in self.minima(metric):
-                y = {} if self.ys is None else dict(y=float(self.ys[found.row]))
-                yield (
-                    dict(metric=metric, x=float(self.xs[found.column]))
-                    | y
-                    | dict(value=sign * found.value, depth=found.depth)
-                )
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: v for name, v in metrics.items() if not isinstance(v, list)}
+                row = dict(metric=metric, x=float(self.xs[found.column]))
+                if self.ys is not None:
+                    row['y'] = float(self.ys[found.row])
+                yield row | dict(value=sign * found.value, depth=found.depth)

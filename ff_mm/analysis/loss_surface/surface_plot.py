@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -13,9 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from ff_mm.analysis.loss_surface.minima import DEEP, minima
@@ -31,6 +30,7 @@ from ff_mm.display.figures import (
     RC,
     legend_below,
 )
+from ff_mm.display.labels import Side, marker_box, place_labels
 
 _DISTANCE = 'distance in weight space'
 _WIDTH = 0.72 * PAGE
@@ -47,16 +47,16 @@ _SIZE = 7
 #: Points (1/72 inch) from a point to its label, near ones first.
 _DISTANCES = (5, 9, 14, 20)
 _SIDES = (
-    (1, 0, 'left', 'center'),
-    (-1, 0, 'right', 'center'),
-    (0, 1, 'center', 'bottom'),
-    (0, -1, 'center', 'top'),
-    (0.7, 0.7, 'left', 'bottom'),
-    (0.7, -0.7, 'left', 'top'),
-    (-0.7, 0.7, 'right', 'bottom'),
-    (-0.7, -0.7, 'right', 'top'),
+    Side(1, 0, 'left', 'center'),
+    Side(-1, 0, 'right', 'center'),
+    Side(0, 1, 'center', 'bottom'),
+    Side(0, -1, 'center', 'top'),
+    Side(0.7, 0.7, 'left', 'bottom'),
+    Side(0.7, -0.7, 'left', 'top'),
+    Side(-0.7, 0.7, 'right', 'bottom'),
+    Side(-0.7, -0.7, 'right', 'top'),
 )
-_CROSS = dict(
+_CROSS: dict[str, Any] = dict(
     color=PAPER, marker='x', markersize=3.4, markeredgewidth=0.9, linestyle='none'
 )
 _BOX = dict(facecolor=PAPER, alpha=0.75, edgecolor='none', pad=0.8)
@@ -163,7 +163,6 @@ def line_plot(
     """
     x, y = np.asarray(xs, np.float64), np.asarray(values, np.float64)
     shown = value_range(y, rule, _SPREAD)
-    room = 0.05 * (shown.high - shown.low)
     with rc_context(RC):
         figure = Figure(figsize=(COLUMN, 2.3), layout='constrained')
         axes = figure.subplots()
@@ -171,7 +170,7 @@ def line_plot(
         if x[0] <= 0 <= x[-1]:
             axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
         axes.set(xlabel=distance, ylabel=label)
-        axes.set_ylim(shown.low - room, shown.high + room)
+        axes.set_ylim(shown.with_room(0.05))
         if shown.extend != 'neither':
             axes.set_title('worse values are beyond the axis')
     return figure
@@ -206,7 +205,7 @@ def _draw(
         bar.ax.set_title('beyond', fontsize=_SIZE)
 
 
-def _look(mark: Mark) -> dict[str, object]:
+def _look(mark: Mark) -> dict[str, Any]:
     colour = _COLOURS[mark.kind]
     return dict(
         marker=_MARKERS[mark.kind],
@@ -315,76 +314,16 @@ def _place(
     deep: Sequence[tuple[float, float]],
     must: bool,
 ) -> bool:
-    """Puts each text where it covers least, greedily.
-
-    Args:
-        axes: As they will be.
-        marks: The points.
-        texts: Of each.
-        deep: Where minima are, which texts cover only if they have to.
-        must: Whether no text may cover a point or another text, or leave the frame; if
-            one would, all are taken away.
-
-    Returns:
-        Whether the texts are there.
-    """
-    points = [_around(axes, mark.x, mark.y) for mark in marks]
-    crosses = [_around(axes, *place) for place in deep]
-    taken: list[Bbox] = []
-    placed: list[Annotation] = []
-    for mark, text in zip(marks, texts, strict=True):
-        labels = list(_candidates(axes, mark, text))
-        boxes = [label.get_window_extent() for label in labels]
-        costs = [
-            (
-                box.count_overlaps([*points, *taken]) + _leaves(axes, box),
-                box.count_overlaps(crosses),
-            )
-            for box in boxes
-        ]
-        best = min(range(len(costs)), key=costs.__getitem__)
-        for label in labels[:best] + labels[best + 1 :]:
-            label.remove()
-        placed.append(labels[best])
-        taken.append(boxes[best])
-        if must and costs[best][0]:
-            for label in placed:
-                label.remove()
-            return False
-    for label in placed:
-        label.set_in_layout(False)
-    return True
-
-
-def _candidates(axes: Axes, mark: Mark, text: str) -> Iterator[Annotation]:
-    for distance in _DISTANCES:
-        for x, y, horizontal, vertical in _SIDES:
-            yield axes.annotate(
-                text,
-                (mark.x, mark.y),
-                (x * distance, y * distance),
-                textcoords='offset points',
-                ha=horizontal,
-                va=vertical,
-                fontsize=_SIZE,
-                bbox=_BOX,
-                zorder=5,
-            )
-
-
-def _around(axes: Axes, x: float, y: float) -> Bbox:
-    """The box of a marker, in pixels."""
-    x, y = axes.transData.transform((x, y))
-    half = 3 * axes.figure.dpi / 72
-    return Bbox.from_extents(x - half, y - half, x + half, y + half)
-
-
-def _leaves(axes: Axes, box: Bbox) -> bool:
-    """Whether a text leaves the frame."""
-    frame = axes.get_window_extent()
-    return not (
-        frame.x0 <= box.x0
-        and box.x1 <= frame.x1
-        and frame.y0 <= box.y0
-        and box.y1 <= frame.y1
+    """Puts a text beside each mark, over minima only if it has to."""
+    return place_labels(
+        axes,
+        [(mark.x, mark.y) for mark in marks],
+        texts,
+        _SIDES,
+        _DISTANCES,
+        radius=3,
+        avoid=[marker_box(axes, place, 3) for place in deep],
+        must=must,
+        bbox=_BOX,
+        zorder=5,
     )

@@ -57,7 +57,7 @@ class SoupTreeOptions:
 
 
 @RUNNERS.register_module()
-class SoupTreeRunner(PoolAnalysis):
+class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
     """Draws what the soup of a config is made of, from its ``report.json``.
 
     Without ``soup_tree.splits`` it needs the report alone, neither data nor
@@ -153,7 +153,9 @@ class SoupTreeRunner(PoolAnalysis):
         metric = self.tree.metric
         for (_, node), metrics in zip(self.tree.nodes(), found, strict=True):
             then, now = node.value(metric), metrics.get(metric)
-            if None not in (then, now) and not abs(then - now) <= _TOLERANCE:
+            if then is None or now is None:
+                continue
+            if not abs(then - now) <= _TOLERANCE:
                 self.line(
                     f'note: {metric} of {node.name!r} is {now:.4f} on validation, '
                     f'{then:.4f} in the report; was it made of other ingredients or '

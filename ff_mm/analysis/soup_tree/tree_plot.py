@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -18,6 +20,7 @@ from matplotlib.textpath import text_to_path
 
 from ff_mm.analysis.soup_tree.tree import SoupTree, TreeNode, set_title
 from ff_mm.display.figures import COLOUR_MAP, FAINT, INK, PAGE, PAPER, RC
+from ff_mm.display.labels import elided
 from ff_mm.display.numbers import shown
 
 # Text that is still read where it does not matter: 4.6 to 1 on white.
@@ -158,7 +161,7 @@ class _Layout:
         while self.width > PAGE and length > _SHORTEST:
             length -= 1
             for place in self.places:
-                place.name = _elided(place.name, length)
+                place.name = elided(place.name, length)
             self._set_columns()
 
 
@@ -241,14 +244,6 @@ def _with_ellipsis(parts: Sequence[str], common: Sequence[str]) -> list[str]:
     return kept
 
 
-def _elided(name: str, length: int) -> str:
-    """Leaves letters out of the middle of a name that is longer."""
-    if len(name) <= length:
-        return name
-    head = (length - 1) // 2
-    return f'{name[:head]}…{name[len(name) - (length - 1 - head) :]}'
-
-
 @lru_cache(maxsize=10_000)
 def _text_width(text: str, size: float = _SMALL, bold: bool = False) -> float:
     """Inches that a text takes."""
@@ -306,7 +301,7 @@ def _draw_place(
     else:
         x, y = place.x + _BOX_WIDTH + _SPACE, place.y
         verdict = (place.verdict_x, place.y)
-    style = dict(va='center_baseline', color=ink)
+    style: dict[str, Any] = dict(va='center_baseline', color=ink)
     axes.text(x, y, place.name, size=_NAME, weight=weight, **style)
     shift = _text_width(place.name, _NAME, place.is_in) + _SPACE
     axes.text(x + shift, y, place.share, size=_SMALL, **style)
@@ -316,7 +311,10 @@ def _draw_place(
 def _draw_box(
     axes: Axes, place: _Place, value: float | None, colours: ScalarMappable
 ) -> None:
-    colour = PAPER if value is None else to_rgb(colours.to_rgba(value))
+    colour = to_rgb(PAPER)
+    if value is not None:
+        red, green, blue, _ = map(float, colours.to_rgba(np.array(value)))
+        colour = red, green, blue
     axes.add_patch(
         FancyBboxPatch(
             (place.x, place.y - _BOX_HEIGHT / 2),
@@ -334,7 +332,7 @@ def _draw_box(
         place.y,
         shown(value),
         size=_SMALL,
-        color=INK if value is None else _ink_on(colour),
+        color=_ink_on(colour),
         ha='center',
         va='center_baseline',
         zorder=4,
@@ -369,12 +367,13 @@ def _draw_foot(
     for number, line in enumerate(lines):
         y = top + _LINE * number
         axes.text(_MARGIN, y, line, size=_SMALL, color=_GREY, va='top')
-    if colours.norm.vmin == colours.norm.vmax:
+    ends = colours.get_clim()
+    if ends[0] == ends[1]:
         return
-    lowest, highest = shown(colours.norm.vmin), shown(colours.norm.vmax)
+    lowest, highest = map(shown, ends)
     left = _MARGIN + _text_width(lowest) + _SPACE
     right, y = left + _BAR_WIDTH + _SPACE, top + _LINE * (len(lines) + 1)
-    style = dict(size=_SMALL, color=_GREY, va='center_baseline')
+    style: dict[str, Any] = dict(size=_SMALL, color=_GREY, va='center_baseline')
     axes.text(_MARGIN, y, lowest, **style)
     axes.text(right, y, highest, **style)
     width, height = figure.get_size_inches()

@@ -74,7 +74,7 @@ def _by_distance(x: np.ndarray, differ: Sequence[str]) -> list[str]:
         kind: np.median(x[[each == kind for each in differ]])
         for kind in dict.fromkeys(differ)
     }
-    return sorted(middle, key=middle.get)
+    return sorted(middle, key=middle.__getitem__)
 
 
 def _points(

@@ -6,26 +6,23 @@ Kinds of pairs are those of :mod:`ff_mm.analysis.pairs`.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import spearmanr
 
 from ff_mm.analysis.matrix_plot import matrix_plot
 from ff_mm.analysis.pairs import Hyper, Pair, all_pairs
+from ff_mm.analysis.results import print_table, write_results
 from ff_mm.analysis.trajectory.diversity import Diversity
 from ff_mm.analysis.trajectory.diversity_plot import diversity_plot
-from ff_mm.display.console import make_console
-from ff_mm.display.csv_file import write_csv
-from ff_mm.display.figures import save_figure
 from ff_mm.display.numbers import shown
 from ff_mm.display.titles import hyper_titles
 from ff_mm.fission.manifest import INGREDIENTS_DIR
@@ -70,7 +67,7 @@ class PairRelations:
             normalised=self.diversity.normalised,
         )
         return [
-            dict(a=pair.a, b=pair.b, differ=pair.differ)
+            asdict(pair)
             | {
                 key: _known(matrix[place[pair.a], place[pair.b]])
                 for key, matrix in matrices.items()
@@ -96,9 +93,10 @@ class PairRelations:
             ``normalised`` over pairs of which they are known, and ``spearman``, see
             :attr:`correlation`.
         """
-        found = []
-        for kind in Counter(row['differ'] for row in self.rows):
-            found.append(_summary(kind, [r for r in self.rows if r['differ'] == kind]))
+        found = [
+            _summary(kind, [row for row in self.rows if row['differ'] == kind])
+            for kind in dict.fromkeys(row['differ'] for row in self.rows)
+        ]
         found.sort(key=lambda row: row['distance'])
         return found if len(found) < 2 else [*found, _summary('all', self.rows)]
 
@@ -113,30 +111,27 @@ class PairRelations:
             ``<split>/by_difference.csv`` (a row a kind of difference), and
             ``distance``, ``cosine`` and ``<split>/diversity``, ``.png`` and ``.svg``.
         """
-        of_split = folder / self.split
-        files = [of_split / 'pairs.csv', of_split / 'by_difference.csv']
-        write_csv(files[0], self.rows)
-        write_csv(files[1], self.by_difference())
+        distances, cosines = self.geometry.distances, self.geometry.cosines
         cosine = f'cosine similarity of {self.directions}'
-        figures = {
-            folder / 'distance': self._matrix(
-                self.geometry.distances, 'distance in weight space'
-            ),
-            folder / 'cosine': self._matrix(self.geometry.cosines, cosine),
-            of_split / 'diversity': self._scatter(),
+        tables = {
+            f'{self.split}/pairs': self.rows,
+            f'{self.split}/by_difference': self.by_difference(),
         }
-        for stem, figure in figures.items():
-            files += save_figure(figure, stem)
-        return files
+        figures = {
+            'distance': self._matrix(distances, 'distance in weight space'),
+            'cosine': self._matrix(cosines, cosine),
+            f'{self.split}/diversity': self._scatter(),
+        }
+        return write_results(folder, tables, figures)
 
-    def _matrix(self, matrix: np.ndarray, label: str) -> Any:
+    def _matrix(self, matrix: np.ndarray, label: str) -> Figure:
         titles = hyper_titles(list(self.hypers.values()))
         # Groups of one would say no more than the names.
         groups = titles if 1 < len(set(titles)) < len(titles) else None
         names = _without_folder(list(self.hypers))
         return matrix_plot(names, matrix, label, groups, limits=_limits(matrix))
 
-    def _scatter(self) -> Any:
+    def _scatter(self) -> Figure:
         rows = [row for row in self.rows if row['disagreement'] is not None]
         correlation = self.correlation
         title = f'{len(rows)} pair{"s" * (len(rows) != 1)}'
@@ -161,14 +156,16 @@ def relations_table(
         split: The set that was predicted.
         console: Where to print; standard output by default.
     """
-    table = Table(title=f'pairs of ingredients: means, predictions on {split}')
-    table.add_column('pairs differ in')
-    for name in ('pairs', *_FIGURES, 'spearman'):
-        table.add_column(name, justify='right')
-    for row in rows:
-        cells = [shown(row[name]) for name in (*_FIGURES, 'spearman')]
-        table.add_row(row['differ'], str(row['pairs']), *cells)
-    (console or make_console()).print(table)
+    names = (*_FIGURES, 'spearman')
+    print_table(
+        f'pairs of ingredients: means, predictions on {split}',
+        ['pairs differ in', 'pairs', *names],
+        [
+            [row['differ'], str(row['pairs']), *(shown(row[name]) for name in names)]
+            for row in rows
+        ],
+        console,
+    )
 
 
 def _without_folder(names: list[str]) -> list[str]:

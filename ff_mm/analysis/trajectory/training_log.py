@@ -133,8 +133,9 @@ class Chain:
 
     def start(self, trial: TrialLog) -> int:
         """Returns how many epochs of the chain lie before a trial."""
-        both = trial is self.fission and self.base is not None
-        return self.base.epochs if both else 0
+        if self.base is None or trial is not self.fission:
+            return 0
+        return self.base.epochs
 
 
 def read_trials(folder: str | Path) -> list[TrialLog]:

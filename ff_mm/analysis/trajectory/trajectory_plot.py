@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,6 +18,9 @@ from ff_mm.analysis.value_range import value_range
 from ff_mm.display.figures import COLOURS, COLUMN, FAINT, PAGE, PAPER, RC
 
 _BASE, _FISSION = COLOURS[0], '#d55e00'
+#: Of the best epoch, and of a snapshot.
+_RING: dict[str, Any] = dict(marker='o', markerfacecolor=PAPER, markersize=4)
+_DIAMOND: dict[str, Any] = dict(marker='D', markersize=3)
 #: Columns of panels up to so many chains; more have eight.
 _COLUMNS = {1: 1, 2: 2, 3: 3, 16: 4, 24: 6}
 _MOST_COLUMNS = 8
@@ -116,9 +120,9 @@ def _panels(number: int, metrics: int, title: float) -> tuple[Figure, list[list[
         for part, size in enumerate(heights):
             top -= size
             box = (left / width, top / height, each / width, size / height)
-            shared = dict(sharex=panels[0][0], sharey=panels[0][part]) if i else {}
-            if part and not i:
-                shared = dict(sharex=panels[0][0])
+            shared: dict[str, Any] = dict(sharex=panels[0][0]) if i or part else {}
+            if i:
+                shared['sharey'] = panels[0][part]
             panels[-1].append(figure.add_axes(box, **shared))
             top -= _GAP
         # The last of its column has the numbers.
@@ -141,31 +145,31 @@ def _draw_metric(axes: Axes, chain: Chain, metric: str) -> None:
         values = trial.metric(metric)
         x, y = [start + epoch for epoch in values], list(values.values())
         if (origin := _origin(chain, trial, metric)) is not None:
+            best_epoch, value = origin
             axes.plot(
-                [chain.base.best_epoch, start],
-                [origin, origin],
+                [best_epoch, start],
+                [value, value],
                 color=colour,
                 linewidth=0.8,
                 linestyle=(0, (1, 1.2)),
             )
-            x, y = [start, *x], [origin, *y]
+            x, y = [start, *x], [value, *y]
         axes.plot(x, y, color=colour, linewidth=1)
         axes.plot(
             *_where(values, start, trial.snapshots),
-            'D',
             color=colour,
-            markersize=3,
+            linestyle='',
             clip_on=False,
+            **_DIAMOND,
         )
         chosen = [] if trial.best_epoch is None else [trial.best_epoch]
         axes.plot(
             *_where(values, start, chosen),
-            'o',
-            markerfacecolor=PAPER,
-            markeredgecolor=colour,
-            markersize=4,
+            color=colour,
+            linestyle='',
             clip_on=False,
             zorder=3,
+            **_RING,
         )
 
 
@@ -180,7 +184,7 @@ def _draw_rate(axes: Axes, chain: Chain) -> None:
 
 def _mark_start(axes: Axes, chain: Chain) -> None:
     """A line where the fission begins."""
-    if len(chain.trials) == 2:
+    if chain.base is not None and chain.fission is not None:
         axes.axvline(chain.base.epochs, color=FAINT, linewidth=0.6, zorder=0)
 
 
@@ -189,11 +193,13 @@ def _coloured(chain: Chain) -> Iterator[tuple[TrialLog, str]]:
         yield trial, _BASE if trial is chain.base else _FISSION
 
 
-def _origin(chain: Chain, trial: TrialLog, metric: str) -> float | None:
-    """The metric of the model that a fission starts from."""
-    if trial is not chain.fission or chain.base is None:
+def _origin(chain: Chain, trial: TrialLog, metric: str) -> tuple[int, float] | None:
+    """The epoch, and the metric, of the model that a fission starts from."""
+    base = chain.base
+    if base is None or trial is base or base.best_epoch is None:
         return None
-    return chain.base.metric(metric).get(chain.base.best_epoch)
+    value = base.metric(metric).get(base.best_epoch)
+    return None if value is None else (base.best_epoch, value)
 
 
 def _where(
@@ -217,8 +223,7 @@ def _set_limits(
     for number, (metric, rule) in enumerate(metrics.items()):
         values = [v for trial in trials for v in trial.metric(metric).values()]
         shown = value_range(values, rule, _SPREAD)
-        room = (shown.high - shown.low) * _MARGIN
-        first[number].set_ylim(shown.low - room, shown.high + room)
+        first[number].set_ylim(shown.with_room(_MARGIN))
         first[number].yaxis.set_major_locator(MaxNLocator(ticks))
     first[-1].yaxis.set_major_locator(LogLocator(numticks=4))
     first[-1].yaxis.set_minor_locator(NullLocator())
@@ -230,38 +235,21 @@ def _set_limits(
             for axes, label in zip(panel, labels, strict=True):
                 axes.set_ylabel(label, fontsize=size)
     # Labels of one column stand below each other, however wide numbers are.
+    _, _, each = _columns(len(chains))
     for panel in panels:
         for axes in panel:
-            axes.yaxis.set_label_coords(-0.44 / _width(axes), 0.5)
-
-
-def _width(axes: Axes) -> float:
-    return axes.get_position().width * axes.figure.get_figwidth()
+            axes.yaxis.set_label_coords(-0.44 / each, 0.5)
 
 
 def _legend(figure: Figure, chains: Sequence[Chain]) -> None:
-    entries = []
-    bases = [chain.base for chain in chains if chain.base is not None]
-    fissions = [chain.fission for chain in chains if chain.fission is not None]
-    if bases:
-        ring = dict(markerfacecolor=PAPER, markersize=4)
-        entries += [
-            Line2D([], [], color=_BASE, linewidth=1, label='base'),
-            Line2D([], [], color=_BASE, marker='o', ls='', label='best epoch', **ring),
-        ]
-    if fissions:
-        entries += [
-            Line2D([], [], color=_FISSION, linewidth=1, label='fission'),
-            Line2D(
-                [],
-                [],
-                color=_FISSION,
-                marker='D',
-                ls='',
-                markersize=3,
-                label='snapshot',
-            ),
-        ]
+    looks: dict[str, dict[str, Any]] = {}
+    if any(chain.base for chain in chains):
+        looks['base'] = dict(color=_BASE, linewidth=1)
+        looks['best epoch'] = dict(_RING, color=_BASE, linestyle='')
+    if any(chain.fission for chain in chains):
+        looks['fission'] = dict(color=_FISSION, linewidth=1)
+        looks['snapshot'] = dict(_DIAMOND, color=_FISSION, linestyle='')
+    entries = [Line2D([], [], label=name, **look) for name, look in looks.items()]
     figure.legend(
         handles=entries,
         loc='lower center',

@@ -72,7 +72,7 @@ class TrajectoryOptions:
 
 
 @RUNNERS.register_module()
-class TrajectoryRunner(PoolAnalysis):
+class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
     """Shows how ingredients came about, how far apart they are, and how different.
 
     Metrics and learning rate over epochs for pools that are an ``ingredients.json``;
@@ -234,10 +234,11 @@ class TrajectoryRunner(PoolAnalysis):
         if asked != _PROBE:
             start = self._read_origin(Path(asked))
             return [start] * len(self.ingredients), f'displacements from {asked}'
-        files = [_probe_file(entry, trials) for entry in self.pool.entries]
-        missing = [file for file in files if file is None or not file.is_file()]
-        if missing:
-            where = next((f'no {file}' for file in missing if file), 'no probe')
+        found = [_probe_file(entry, trials) for entry in self.pool.entries]
+        files = [file for file in found if file is not None and file.is_file()]
+        if len(files) < len(found):
+            missing = (f'no {file}' for file in found if file and file not in files)
+            where = next(missing, 'no probe')
             self.line(
                 f'{where}: cosines are of the weights themselves; trajectory.origin '
                 'takes another checkpoint to start from'

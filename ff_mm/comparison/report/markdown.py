@@ -1,14 +1,18 @@
-"""``comparison.md``: the tables and the recommendation as text."""
+"""The tables and the recommendation as text: ``comparison.md``, and on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
 from tabulate import tabulate
 
-from ff_mm.comparison.report.tables import Cell, Table
+from ff_mm.comparison.report.tables import Cell, Table, main_table
 from ff_mm.comparison.report.wording import metric_title
+from ff_mm.display.console import make_console, say
 
 # What would end a cell or become markup. Underscores inside words are left alone.
 _ESCAPES = str.maketrans(
@@ -63,10 +67,48 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def comparison_table(
+    comparison: Mapping[str, Any], console: Console | None = None
+) -> None:
+    """Prints the main table and the recommendation.
+
+    Args:
+        comparison: As in ``comparison.json``.
+        console: Where to print; standard output by default.
+    """
+    console = console or make_console()
+    table = main_table(comparison)
+    # Text, since titles are users' own and may look like rich's markup.
+    shown = RichTable(title=Text(f'{comparison["title"]}: {table.caption}'))
+    for name, alignment in zip(table.columns, table.alignments, strict=True):
+        shown.add_column(Text(name), justify=alignment)
+    for row in table.rows:
+        shown.add_row(*map(_in_terminal, row))
+    console.print(shown)
+    for note in table.notes:
+        say(note, console)
+    if recommendation := comparison['recommendation']:
+        say('', console)
+        for sentence in recommendation['text']:
+            say(sentence, console)
+        say(f'File: {recommendation["file"]}', console)
+
+
 def _cell(cell: Cell) -> str:
     text = escape(cell.text)
     text = f'**{text}**' if cell.best else text
     mark = r'\*' if cell.marked else ''
     return ' '.join(
         filter(None, (text + mark, escape(cell.spread), escape(cell.detail)))
+    )
+
+
+def _in_terminal(cell: Cell) -> Text:
+    mark = '*' if cell.marked else ''
+    text = Text(cell.text + mark, style='bold' if cell.best else '')
+    if cell.spread:
+        text.append(f' {cell.spread}')
+    # The interval below the value: a terminal is narrower than the table.
+    return (
+        text.append(f'\n{cell.detail}', style='not bold dim') if cell.detail else text
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ff_mm.comparison.report.published import published, published_metric
 from ff_mm.comparison.report.wording import (
@@ -16,6 +16,7 @@ from ff_mm.comparison.report.wording import (
     metric_title,
     p_value,
     percent,
+    result_of,
     sentence,
     set_title,
     signed,
@@ -64,10 +65,9 @@ class Table:
     names: int = 1
 
     @property
-    def alignments(self) -> list[str]:
-        """``'left'`` or ``'right'`` for each column."""
-        numbers = len(self.columns) - self.names
-        return ['left'] * self.names + ['right'] * numbers
+    def alignments(self) -> list[Literal['left', 'right']]:
+        """Of each column."""
+        return ['left' if i < self.names else 'right' for i in range(len(self.columns))]
 
 
 Comparison = Mapping[str, Any]
@@ -94,12 +94,9 @@ def main_table(comparison: Comparison) -> Table:
         ConfigError: ``published`` names results that the paper does not have.
     """
     metric, methods = comparison['metric'], comparison['methods']
-    columns = {
-        set_title(name): _results(comparison, name, metric)
-        for name in comparison['sets']
-    }
-    cells = [_result_cells(comparison, column, metric) for column in columns.values()]
-    headings = ['method', *columns]
+    sets = comparison['sets']
+    cells = [_result_cells(comparison, name) for name in sets]
+    headings = ['method', *map(set_title, sets)]
     if comparison['published']:
         headings.append('paper, test')
         cells.append(_published_cells(comparison))
@@ -127,7 +124,7 @@ def difference_table(comparison: Comparison) -> Table:
             continue
         rows.append([Cell(method['title'])])
         for name in comparison['sets']:
-            values = _of(method, name, metric).get('difference')
+            values = result_of(method, name, metric).get('difference')
             rows[-1] += _difference_cells(values)
     return Table(
         key='differences',
@@ -159,7 +156,7 @@ def metrics_table(comparison: Comparison) -> Table:
         rows=[
             [
                 Cell(method['title']),
-                *(_estimate(_of(method, name, metric)) for metric in others),
+                *(_estimate(result_of(method, name, metric)) for metric in others),
             ]
             for method in comparison['methods'].values()
         ],
@@ -238,31 +235,14 @@ def ingredients_table(comparison: Comparison) -> Table:
     )
 
 
-def _of(method: Mapping[str, Any], set_name: str, metric: str) -> Mapping[str, Any]:
-    """The result of a method; empty where there is none."""
-    return method['results'].get(set_name, {}).get(metric) or {}
-
-
-def _results(
-    comparison: Comparison, set_name: str, metric: str
-) -> list[Mapping[str, Any]]:
+def _result_cells(comparison: Comparison, set_name: str) -> list[Cell]:
     methods = comparison['methods'].values()
-    return [_of(method, set_name, metric) for method in methods]
-
-
-def _result_cells(
-    comparison: Comparison, results: Sequence[Mapping[str, Any]], metric: str
-) -> list[Cell]:
-    models = [method['models'] for method in comparison['methods'].values()]
+    results = [result_of(it, set_name, comparison['metric']) for it in methods]
     values = [
-        result.get('value') if count == 1 else None
-        for result, count in zip(results, models, strict=True)
+        result.get('value') if method['models'] == 1 else None
+        for result, method in zip(results, methods, strict=True)
     ]
-    best = _best(values, comparison['rule'])
-    return [
-        _estimate(result, is_best)
-        for result, is_best in zip(results, best, strict=True)
-    ]
+    return list(map(_estimate, results, _best(values, comparison['rule'])))
 
 
 def _best(values: Sequence[float | None], rule: str) -> list[bool]:

@@ -25,9 +25,11 @@ def set_title(name: str) -> str:
     return f'OOD: {name.removeprefix("ood/")}' if name.startswith('ood/') else name
 
 
-def ood_sets(comparison: Mapping[str, Any]) -> list[str]:
-    """Names of the out-of-distribution sets."""
-    return [name for name in comparison['sets'] if name.startswith('ood/')]
+def result_of(
+    method: Mapping[str, Any], set_name: str, metric: str
+) -> Mapping[str, Any]:
+    """The result of a method; empty where there is none."""
+    return method['results'].get(set_name, {}).get(metric) or {}
 
 
 def main_set(comparison: Mapping[str, Any]) -> str:

@@ -1,34 +1,27 @@
 from __future__ import annotations
 
-import csv
 from itertools import combinations
 
 import pytest
 import torch
+from analyses import evaluator_of, manifest, pool_folder, rows, run, weights_of
 from mmengine.registry import RUNNERS
 
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.evaluation_set import EvaluationSet
-from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.files import read_json
 from ff_mm.fusion.session import FusionSession
-from ff_mm.merging import read_state_dict
-
-
-def run(cfg):
-    return RUNNERS.build(cfg).run()
-
-
-def rows(path):
-    with open(path, newline='') as file:
-        return list(csv.DictReader(file))
-
-
-def manifest(cfg):
-    return {i['name']: i for i in read_json(cfg.ingredients)['ingredients']}
-
 
 pytestmark = pytest.mark.usefixtures('files_where_looked_at')
+
+
+def require_ends(found, cfg, **close):
+    """The ends of all paths are what was recorded of the ingredients."""
+    recorded = manifest(cfg)
+    for path in found.paths:
+        for name, metrics in (
+            (path.pair.b, path.metrics[0]),
+            (path.pair.a, path.metrics[-1]),
+        ):
+            assert metrics == pytest.approx(recorded[name]['metrics'], **close)
 
 
 def test_ends_are_the_ingredients_own_metrics_and_what_lies_between_is_the_mean(
@@ -36,23 +29,12 @@ def test_ends_are_the_ingredients_own_metrics_and_what_lies_between_is_the_mean(
 ):
     cfg = analysis_config('LMCRunner', lmc__points=5)
     found = run(cfg)
-    recorded = manifest(cfg)
     pairs = [(path.pair.a, path.pair.b) for path in found.paths]
-    assert pairs == list(combinations(recorded, 2))
-    for path in found.paths:
-        for name, metrics in (
-            (path.pair.b, path.metrics[0]),
-            (path.pair.a, path.metrics[-1]),
-        ):
-            assert metrics == pytest.approx(recorded[name]['metrics'])
+    assert pairs == list(combinations(manifest(cfg), 2))
+    require_ends(found, cfg)
     # One point of one path, by hand.
     path = found.paths[3]
-    a, b = (
-        read_state_dict(
-            f'{cfg.ingredients[: -len("ingredients.json")]}{recorded[n]["file"]}'
-        )
-        for n in (path.pair.a, path.pair.b)
-    )
+    a, b = (weights_of(cfg, name) for name in (path.pair.a, path.pair.b))
     middle = {
         k: (0.25 * a[k].double() + 0.75 * b[k].double()).to(v.dtype)
         if v.is_floating_point()
@@ -60,10 +42,9 @@ def test_ends_are_the_ingredients_own_metrics_and_what_lies_between_is_the_mean(
         for k, v in a.items()
     }
     cfg.evaluation = dict(fold_batch_norm=False)
-    evaluator = ModelEvaluator(cfg)
-    evaluator.load(middle)
-    assert path.metrics[1] == pytest.approx(evaluator.evaluate('val'), rel=1e-4)
-    evaluator.close()
+    with evaluator_of(cfg) as evaluator:
+        evaluator.load(middle)
+        assert path.metrics[1] == pytest.approx(evaluator.evaluate('val'), rel=1e-4)
 
 
 def test_ends_that_are_evaluated_are_what_was_recorded(analysis_config, monkeypatch):
@@ -73,14 +54,7 @@ def test_ends_that_are_evaluated_are_what_was_recorded(analysis_config, monkeypa
         'ff_mm.evaluation.candidate_evaluator.CandidateEvaluator.take_over',
         lambda *_: None,
     )
-    found = run(cfg)
-    recorded = manifest(cfg)
-    for path in found.paths:
-        for name, metrics in (
-            (path.pair.b, path.metrics[0]),
-            (path.pair.a, path.metrics[-1]),
-        ):
-            assert metrics == pytest.approx(recorded[name]['metrics'], rel=1e-5)
+    require_ends(run(cfg), cfg, rel=1e-5)
 
 
 def test_files_say_the_same_as_what_is_returned(analysis_config, folder, capsys):
@@ -105,47 +79,32 @@ def test_files_say_the_same_as_what_is_returned(analysis_config, folder, capsys)
     for metric in ('accuracy', 'loss'):
         for kind in ('paths', 'barriers'):
             for suffix in ('png', 'svg'):
-                assert (
-                    (folder / 'lmc' / 'val' / f'{kind}_{metric}.{suffix}')
-                    .stat()
-                    .st_size
-                )
+                file = folder / 'lmc' / 'val' / f'{kind}_{metric}.{suffix}'
+                assert file.stat().st_size
     assert 'base to snapshot' in capsys.readouterr().out
 
 
 def test_nothing_is_evaluated_twice_and_soups_share_what_is_known(
-    analysis_config, monkeypatch
+    analysis_config, passes
 ):
     cfg = analysis_config('LMCRunner', lmc__points=3)
     first = run(cfg)
     soup = analysis_config('GreedySoupRunner', soup=dict())
     # The first step of a greedy soup is a mean of two, which a path has as its middle.
     assert run(soup)['evaluations']['remembered'] >= 1
-
-    def refuse(*_, **__):
-        raise AssertionError('a pass')
-
-    monkeypatch.setattr(EvaluationSet, '_pass', refuse)
-    again = run(cfg)
-    assert again.barriers == first.barriers
+    passes.clear()
+    assert run(cfg).barriers == first.barriers
+    assert not passes
 
 
-def test_an_interrupted_run_goes_on(analysis_config, monkeypatch):
+def test_an_interrupted_run_goes_on(analysis_config, passes):
     cfg = analysis_config('LMCRunner', lmc__points=3)
-    made, plain = [], EvaluationSet._pass
-
-    def count(self, *args):
-        made.append(self.name)
-        if len(made) == 7:
-            raise KeyboardInterrupt
-        return plain(self, *args)
-
-    monkeypatch.setattr(EvaluationSet, '_pass', count)
+    passes.stop_at = 7
     with pytest.raises(KeyboardInterrupt):
         run(cfg)
     run(cfg)
     # 15 pairs, one point between; the seventh was made twice.
-    assert len(made) == 16
+    assert len(passes) == 16
 
 
 def test_pairs_can_be_chosen(analysis_config):
@@ -165,14 +124,10 @@ def test_other_sets(analysis_config, folder, split):
     )
     found = run(cfg)
     assert (folder / 'lmc' / split / 'pairs.csv').is_file()
-    evaluator = ModelEvaluator(cfg)
-    name = found.paths[0].pair.a
-    base = cfg.ingredients[: -len('ingredients.json')]
-    evaluator.load(read_state_dict(f'{base}{manifest(cfg)[name]["file"]}'))
-    assert found.paths[0].metrics[-1] == pytest.approx(
-        evaluator.evaluate(split), rel=1e-4
-    )
-    evaluator.close()
+    with evaluator_of(cfg) as evaluator:
+        evaluator.load(weights_of(cfg, found.paths[0].pair.a))
+        expected = evaluator.evaluate(split)
+    assert found.paths[0].metrics[-1] == pytest.approx(expected, rel=1e-4)
 
 
 def test_metrics_that_only_the_other_sets_have(analysis_config):
@@ -185,16 +140,12 @@ def test_metrics_that_only_the_other_sets_have(analysis_config):
     assert found.rules == dict(macro_precision='greater')
 
 
-def test_in_another_precision_nothing_is_recalled(analysis_config, monkeypatch):
-    made, plain = [], EvaluationSet._pass
-    monkeypatch.setattr(
-        EvaluationSet, '_pass', lambda self, *a: made.append(1) or plain(self, *a)
-    )
+def test_in_another_precision_nothing_is_recalled(analysis_config, passes):
     options = dict(lmc__points=3, lmc__differ=['cycle'])
     run(analysis_config('LMCRunner', **options))
-    assert len(made) == 2  # of each of two pairs the middle
+    assert len(passes) == 2  # of each of two pairs the middle
     run(analysis_config('LMCRunner', **options, evaluation__dtype='bfloat16'))
-    assert len(made) == 2 + 2 + 4
+    assert len(passes) == 2 + 2 + 4
 
 
 def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
@@ -205,15 +156,11 @@ def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
     )
     anew = run(cfg)
     assert [p.metrics for p in anew.paths] != [p.metrics for p in plain.paths]
-    evaluator = ModelEvaluator(cfg)
-    name = anew.paths[0].pair.a
-    base = cfg.ingredients[: -len('ingredients.json')]
-    evaluator.load(read_state_dict(f'{base}{manifest(cfg)[name]["file"]}'))
-    assert evaluator.reestimate_batch_norm(16) == 16
-    assert anew.paths[0].metrics[-1] == pytest.approx(
-        evaluator.evaluate('val'), rel=1e-4
-    )
-    evaluator.close()
+    with evaluator_of(cfg) as evaluator:
+        evaluator.load(weights_of(cfg, anew.paths[0].pair.a))
+        assert evaluator.reestimate_batch_norm(16) == 16
+        expected = evaluator.evaluate('val')
+    assert anew.paths[0].metrics[-1] == pytest.approx(expected, rel=1e-4)
     # Kept apart from what was evaluated without it.
     assert [p.metrics for p in run(cfg).paths] == [p.metrics for p in anew.paths]
 
@@ -240,35 +187,25 @@ def test_batch_norm_is_reestimated_at_each_point_the_ends_too(analysis_config):
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_evaluated(
-    analysis_config, changes, message, monkeypatch
+    analysis_config, changes, message, passes
 ):
-    def refuse(*_, **__):
-        raise AssertionError('a pass')
-
-    monkeypatch.setattr(EvaluationSet, '_pass', refuse)
     with pytest.raises(ConfigError, match=message) as error:
         run(analysis_config('LMCRunner', **changes))
     assert '\n' not in str(error.value)
+    assert not passes
 
 
-def test_a_metric_that_the_set_lacks_is_said_after_one_pass(
-    analysis_config, monkeypatch
-):
+def test_a_metric_that_the_set_lacks_is_said_after_one_pass(analysis_config, passes):
     cfg = analysis_config('LMCRunner', lmc__points=3, lmc__split='test')
     cfg.test_evaluator = [dict(type='MulticlassMetric', items=['accuracy'])]
-    made, plain = [], EvaluationSet._pass
-    monkeypatch.setattr(
-        EvaluationSet, '_pass', lambda self, *a: made.append(1) or plain(self, *a)
-    )
     with pytest.raises(ConfigError, match=r"'loss' is not among the metrics of test"):
         run(cfg)
-    assert len(made) == 1
+    assert len(passes) == 1
 
 
 def test_one_ingredient_has_no_paths(analysis_config):
     cfg = analysis_config('LMCRunner')
-    base = cfg.ingredients[: -len('ingredients.json')]
-    cfg.ingredients = f'{base}ingredients/base_lr0.01.pth'
+    cfg.ingredients = f'{pool_folder(cfg)}/ingredients/base_lr0.01.pth'
     with pytest.raises(ConfigError, match='takes two ingredients'):
         run(cfg)
 

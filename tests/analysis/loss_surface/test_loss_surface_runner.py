@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import RUNNERS
+from analyses import pool_folder, rows, run
 
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
@@ -14,15 +12,6 @@ from ff_mm.files import read_json
 pytestmark = pytest.mark.usefixtures('files_where_looked_at')
 
 SMALL = dict(loss_surface__points=3)
-
-
-def run(cfg):
-    return RUNNERS.build(cfg).run()
-
-
-def rows(path):
-    with open(path, newline='') as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -167,7 +156,7 @@ def test_mistakes(analysis_config, options, message):
 
 def test_three_models_on_a_line(analysis_config):
     cfg = analysis_config('LossSurfaceRunner', **SMALL)
-    base = cfg.ingredients[: -len('ingredients.json')] + 'ingredients/'
+    base = f'{pool_folder(cfg)}/ingredients/'
     cfg.ingredients = [
         dict(file=f'{base}base_lr0.01.pth', name=name) for name in ('x', 'y', 'z')
     ]

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
+from analyses import rows, run
 from mmengine.registry import RUNNERS
 
 from ff_mm.analysis.soup_tree.soup_tree_runner import SoupTreeRunner
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.files import read_json, write_json
 from ff_mm.fusion.session import FusionSession
 from ff_mm.merging import read_state_dict
@@ -34,10 +33,6 @@ def tree_config(analysis_config, gou):
     return make
 
 
-def draw(cfg):
-    return RUNNERS.build(cfg).run()
-
-
 def by_name(tree):
     return {node.name: node for _, node in tree.nodes()}
 
@@ -47,7 +42,7 @@ def test_without_sets_the_report_is_enough(tree_config, gou, tmp_path, capsys):
         ingredients=str(tmp_path / 'gone.json'),
         val_dataloader__dataset=dict(type='NoSuchData', _delete_=True),
     )
-    tree = draw(cfg)
+    tree = run(cfg)
     folder = Path(cfg.work_dir) / 'soup_tree'
     files = {file.name for file in folder.iterdir()}
     assert files == {
@@ -70,18 +65,15 @@ def test_each_node_is_evaluated_on_each_set(tree_config, gou, small_pool):
         entries = read_json(f'{small_pool.work_dir}/ingredients.json')['ingredients']
         files = {e['name']: f'{small_pool.work_dir}/{e["file"]}' for e in entries}
         for name, node in by_name(tree).items():
-            weights = [
-                {k: v * share if v.is_floating_point() else v for k, v in state.items()}
-                for part, share in node.recipe.items()
-                for state in [read_state_dict(files[part])]
-            ]
-            total = weights[0]
-            for other in weights[1:]:
-                total = {
-                    k: v + other[k] if v.is_floating_point() else v
-                    for k, v in total.items()
+            parts = {n: read_state_dict(files[n]) for n in node.recipe}
+            evaluator.load(
+                {
+                    key: sum(w * parts[n][key] for n, w in node.recipe.items())
+                    if value.is_floating_point()
+                    else value
+                    for key, value in next(iter(parts.values())).items()
                 }
-            evaluator.load(total)
+            )
             for split in SETS:
                 expected = evaluator.evaluate(split)
                 for metric in ('accuracy', 'loss'):
@@ -95,41 +87,28 @@ def test_each_node_is_evaluated_on_each_set(tree_config, gou, small_pool):
             assert found == pytest.approx(metrics[metric], rel=1e-4)
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """The sets that were passed over, a pass an entry."""
-    made, plain = [], EvaluationSet._pass
-
-    def count(self, *args):
-        made.append(self.name)
-        return plain(self, *args)
-
-    monkeypatch.setattr(EvaluationSet, '_pass', count)
-    return made
-
-
 def test_equal_recipes_are_one_evaluation_and_none_is_made_twice(tree_config, passes):
     cfg = tree_config(soup_tree=dict(splits=['test']))
     passes.clear()  # those of the soup
-    tree = RUNNERS.build(cfg).run()
+    tree = run(cfg)
     recipes = {frozenset(node.recipe.items()) for node in by_name(tree).values()}
     # The soup that was made has been evaluated on test before.
     assert passes == ['test'] * (len(recipes) - 1)
-    assert RUNNERS.build(cfg).run() == tree
+    assert run(cfg) == tree
     assert len(passes) == len(recipes) - 1
 
 
 def test_on_validation_all_is_known(tree_config, passes):
     cfg = tree_config(soup_tree=dict(splits=['val']))
     passes.clear()
-    tree = RUNNERS.build(cfg).run()
+    tree = run(cfg)
     assert passes == []
     assert None not in {node.value('loss') for node in by_name(tree).values()}
 
 
 def test_a_figure_a_set_and_metric_and_all_in_the_table(tree_config):
     cfg = tree_config(soup_tree=dict(splits=['test', 'ood/corrupted']))
-    tree = draw(cfg)
+    tree = run(cfg)
     folder = Path(cfg.work_dir) / 'soup_tree'
     assert {file.stem for file in folder.glob('*.svg')} == {
         'soup_tree',
@@ -138,9 +117,8 @@ def test_a_figure_a_set_and_metric_and_all_in_the_table(tree_config):
         'soup_tree_ood_corrupted_accuracy',
         'soup_tree_ood_corrupted_loss',
     }
-    with open(folder / 'nodes.csv', newline='') as file:
-        rows = list(csv.DictReader(file))
-    for row, (_, node) in zip(rows, tree.nodes(), strict=True):
+    table = rows(folder / 'nodes.csv')
+    for row, (_, node) in zip(table, tree.nodes(), strict=True):
         assert row['name'] == node.name
         assert float(row['test/loss']) == node.value('loss', 'test')
         assert float(row['val/accuracy']) == node.value('accuracy')
@@ -149,7 +127,7 @@ def test_a_figure_a_set_and_metric_and_all_in_the_table(tree_config):
 @pytest.mark.parametrize('method', ['BestIngredientRunner', 'UniformSoupRunner'])
 def test_single_levels_have_a_tree_too(analysis_config, method):
     RUNNERS.build(analysis_config(method)).run()
-    tree = draw(analysis_config(SoupTreeRunner.__name__))
+    tree = run(analysis_config(SoupTreeRunner.__name__))
     assert len(tree.root.children) == 6
     assert tree.root.level == 1
 
@@ -172,7 +150,7 @@ def test_a_wrong_option_is_one_clear_error(tree_config, options, expected):
 def test_an_unknown_metric_is_one_clear_error(tree_config):
     cfg = tree_config(soup_tree=dict(splits=['val'], metrics=['acuracy']))
     with pytest.raises(ConfigError, match='acuracy'):
-        draw(cfg)
+        run(cfg)
 
 
 def test_before_the_soup_the_command_is_named(analysis_config, tmp_path):
@@ -194,16 +172,16 @@ def test_an_ingredient_that_is_gone_is_one_clear_error(tree_config):
     with pytest.raises(
         ConfigError, match=r"'gone' is not in the pool .* again: python"
     ):
-        draw(cfg)
+        run(cfg)
 
 
 def test_values_that_differ_from_the_report_are_said(tree_config, capsys):
     cfg = tree_config(soup_tree=dict(splits=['val']))
-    draw(cfg)
+    run(cfg)
     assert 'note' not in capsys.readouterr().out
     file = Path(cfg.work_dir) / 'report.json'
     report = read_json(file)
     report['tree']['score'] += 0.1
     write_json(report, file)
-    draw(cfg)
+    run(cfg)
     assert "note: accuracy of 'gou' is" in capsys.readouterr().out

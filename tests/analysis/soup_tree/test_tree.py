@@ -1,165 +1,370 @@
 from __future__ import annotations
 
-from itertools import combinations
+import copy
+import csv
+import io
+import json
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import rgb_to_hsv, to_rgb
-from matplotlib.patches import FancyBboxPatch, PathPatch
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
-from ff_mm.analysis.soup_tree.tree import soup_tree
-from ff_mm.analysis.soup_tree.tree_plot import tree_plot
-from ff_mm.display.figures import INK, PAGE, rendered
+from ff_mm.analysis.soup_tree.tree import (
+    print_soup_tree,
+    read_soup_tree,
+    soup_tree,
+    write_nodes,
+    write_soup_tree,
+)
+from ff_mm.errors import FFMMError
+from ff_mm.files import write_json
 
+# Two learning rates; b is worse with a, c could not be better, d is taken in.
+POOL = {
+    'a': (0.7, dict(lr=1)),
+    'b': (0.6, dict(lr=1)),
+    'c': (0.5, dict(lr=1)),
+    'd': (0.4, dict(lr=1)),
+    'e': (0.3, dict(lr=2)),
+    'f': (0.2, dict(lr=2)),
+}
 GOG = [('greedy', 'lr'), ('greedy', None)]
-THREE = [('uniform', ['lr', 'seed']), ('greedy', 'lr'), ('greedy', None)]
+SCORES = {'a b': 0.65, 'a d': 0.8, 'e f': 0.3, 'a d e': 0.75}
+BOUNDS = {'a c': 0.69}
 
 
-def pool(groups, size, name='fission_lr{lr}_seed{seed}_cycle{i}'):
-    """Models of which the earlier ones are better."""
-    found = {}
-    for g in range(groups):
-        for i in range(size):
-            hyper = dict(lr=10.0 ** -(g + 1), seed=i % 2)
-            score = 0.9 - 0.05 * g - 0.01 * i
-            found[name.format(i=i, **hyper)] = (score, hyper)
-    return found
+@pytest.fixture
+def report(soup_report):
+    return soup_report(POOL, GOG, SCORES, BOUNDS)
 
 
-LONG = 'resnet50_' * 6 + 'lr{lr}_seed{seed}_' + 'x' * 40 + '{i}'
-CASES = {
-    'three': (pool(1, 3), [('greedy', None)]),
-    'one': (pool(1, 1), [('best', None)]),
-    'best': (pool(2, 8), [('best', None)]),
-    'uniform': (pool(1, 48), [('uniform', None)]),
-    '4 x 4': (pool(4, 4), GOG),
-    '8 x 6': (pool(8, 6), GOG),
-    '16 x 1': (pool(16, 1), GOG),
-    'three levels': (pool(6, 8), THREE),
-    'long names': (pool(4, 4, LONG), THREE),
-    'unknown': ({name: (None, h) for name, (_, h) in pool(2, 3).items()}, GOG),
+def by_name(tree):
+    return {node.name: node for _, node in tree.nodes()}
+
+
+def printed(tree, **options):
+    console = Console(file=io.StringIO(), **options)
+    print_soup_tree(tree, console)
+    return console.file.getvalue()
+
+
+def test_the_tree_has_all_that_was_considered_in_the_order_of_trial(report):
+    tree = soup_tree(report)
+    assert [path for path, _ in tree.nodes()] == [
+        ('soup',),
+        ('soup', 'lr=1'),
+        *[('soup', 'lr=1', name) for name in 'abcd'],
+        ('soup', 'lr=2'),
+        *[('soup', 'lr=2', name) for name in 'ef'],
+    ]
+    assert tree.levels == ('greedy by lr', 'greedy')
+    accepted = {name: node.accepted for name, node in by_name(tree).items()}
+    assert accepted == {
+        'soup': None,
+        **{'lr=1': True, 'a': True, 'b': False, 'c': False, 'd': True},
+        **{'lr=2': False, 'e': True, 'f': False},
+    }
+
+
+def test_weights_are_those_in_the_whole_and_recipes_those_of_the_node(report):
+    nodes = by_name(soup_tree(report))
+    weights = {name: node.weight for name, node in nodes.items() if node.weight}
+    assert weights == {'soup': 1, 'lr=1': 1, 'a': 0.5, 'd': 0.5}
+    assert nodes['soup'].recipe == nodes['lr=1'].recipe == {'a': 0.5, 'd': 0.5}
+    # Of what was left out, too.
+    assert nodes['lr=2'].recipe == {'e': 1}
+    assert nodes['f'].recipe == {'f': 1}
+
+
+def test_every_node_says_what_decided(report):
+    tree = soup_tree(report)
+    said = {name: tree.verdict(node) for name, node in by_name(tree).items()}
+    assert said == {
+        'soup': '',
+        'lr=1': 'the best one alone',
+        'a': 'the best one alone',
+        'b': 'worse: 0.6500 with it, 0.7000 without',
+        'c': 'cannot be better: at most 0.6900 with it, 0.7000 without',
+        'd': 'better: 0.8000 with it, 0.7000 without',
+        'lr=2': 'worse: 0.7500 with it, 0.8000 without',
+        'e': 'the best one alone',
+        'f': 'a tie, not better: 0.3000 with it, 0.3000 without',
+    }
+
+
+def test_where_less_is_better_a_bound_is_the_least(soup_report):
+    pool = {'a': (0.2, {}), 'b': (0.3, {})}
+    tree = soup_tree(soup_report(pool, [('greedy', None)], None, {'a b': 0.25}, 'less'))
+    verdict = tree.verdict(by_name(tree)['b'])
+    assert verdict == 'cannot be better: at least 0.2500 with it, 0.2000 without'
+    assert 'lower is better' in printed(tree)
+
+
+def test_an_accepted_tie_is_said(soup_report):
+    pool = {'a': (0.2, {}), 'b': (0.1, {})}
+    made = soup_report(pool, [('greedy', None)], {'a b': 0.2}, accept_ties=True)
+    node = by_name(soup_tree(made))['b']
+    assert node.accepted and node.reason == 'a tie, accepted'
+
+
+def test_a_score_that_is_no_number_is_none_but_its_reason_is_there(
+    soup_report, tmp_path
+):
+    pool = {'a': (0.2, {}), 'b': (float('nan'), {}), 'c': (0.1, {})}
+    write_json(
+        soup_report(pool, [('greedy', None)], {'a c': float('nan')}),
+        tmp_path / 'r.json',
+    )
+    tree = read_soup_tree(tmp_path / 'r.json', '')
+    nodes = by_name(tree)
+    assert nodes['b'].value('accuracy') is None
+    assert tree.verdict(nodes['b']) == 'its own score is NaN'
+    assert tree.verdict(nodes['c']) == 'the score is NaN'
+
+
+def test_a_uniform_soup_has_one_decision_for_all(soup_report):
+    tree = soup_tree(soup_report(POOL, [('uniform', None)]))
+    assert tree.verdict(tree.root) == ''
+    for child in tree.root.children:
+        assert (child.accepted, child.reason) == (True, 'mean of all 6')
+        assert child.weight == pytest.approx(1 / 6)
+
+
+def test_the_best_single_is_compared_by_the_own_scores(soup_report):
+    # Of 'b' nothing was recorded; the score with which it lost is its own.
+    pool = {'a': (0.7, {}), 'b': (None, {})}
+    tree = soup_tree(soup_report(pool, [('best', None)]))
+    nodes = by_name(tree)
+    assert tree.verdict(nodes['b']) == 'worse'
+    assert nodes['b'].value('accuracy') == 0.5
+    assert tree.root.recipe == {'a': 1}
+
+
+def test_own_scores_that_were_not_recorded_are_taken_where_they_are_known(soup_report):
+    pool = {
+        'a': (None, dict(lr=1)),
+        'b': (None, dict(lr=1)),
+        'c': (None, dict(lr=2)),
+    }
+    scores = {'a': 0.9, 'b': 0.1, 'c': 0.2}
+    nodes = by_name(soup_tree(soup_report(pool, GOG, scores)))
+    assert nodes['a'].value('accuracy') == 0.9  # the first one, alone
+    assert nodes['b'].value('accuracy') is None
+    uniform = [('uniform', 'lr'), ('greedy', None)]
+    nodes = by_name(soup_tree(soup_report(pool, uniform, scores)))
+    assert nodes['c'].value('accuracy') == nodes['lr=2'].value('accuracy') == 0.2
+
+
+def test_two_soups_of_one_name_keep_their_own_decisions(soup_report):
+    pool = {'a': (0.7, dict(lr=1)), 'b': (0.6, dict(lr='1'))}
+    tree = soup_tree(soup_report(pool, GOG, {'a b': 0.65}))
+    assert [(n.name, n.accepted) for n in tree.root.children] == [
+        ('lr=1', True),
+        ('lr=1', False),
+    ]
+    assert tree.root.children[1].score == 0.65
+
+
+@given(
+    scores=st.lists(st.floats(0, 1), min_size=1, max_size=12),
+    chance=st.integers(0, 2**16),
+    methods=st.lists(
+        st.sampled_from(['greedy', 'uniform', 'best']), min_size=1, max_size=3
+    ),
+)
+def test_weights_recipes_and_order_fit_whatever_the_soup(
+    soup_report, scores, chance, methods
+):
+    pool = {
+        f'm{i}': (score, dict(x=(chance >> i) % 2, y=i % 3))
+        for i, score in enumerate(scores)
+    }
+    keys = [['x', 'y'], 'x', None][-len(methods) :]
+    report = soup_report(pool, list(zip(methods, keys, strict=True)))
+    tree = soup_tree(report)
+    leaves = [node for _, node in tree.nodes() if node.level == 0]
+    assert sorted(leaf.name for leaf in leaves) == sorted(pool)
+    weights = {leaf.name: leaf.weight for leaf in leaves if leaf.weight}
+    assert weights == pytest.approx(tree.root.recipe)
+    for _, node in tree.nodes():
+        assert sum(node.recipe.values()) == pytest.approx(1)
+        kept = [child for child in node.children if child.accepted]
+        assert sum(child.weight for child in kept) == pytest.approx(
+            node.weight if kept else 0
+        )
+        tried = [child.best for child in kept if child.best is not None]
+        assert tried == sorted(tried)
+
+
+def test_text_has_a_line_a_node_with_signs_weights_and_values(report):
+    lines = printed(soup_tree(report), width=200).splitlines()
+    assert lines[0] == (
+        'GoG: 2 of 6 ingredients, chosen by accuracy on validation (higher is better)'
+    )
+    assert [line.split() for line in lines[1:4]] == [
+        ['val'],
+        ['weight', 'accuracy'],
+        ['soup', '100.0%', '0.8000'],
+    ]
+    assert lines[4].split()[1:5] == ['+', 'lr=1', '100.0%', '0.8000']
+    (line,) = [line for line in lines if ' - c ' in line]
+    assert line.endswith(
+        '0.5000  cannot be better: at most 0.6900 with it, 0.7000 without'
+    )
+    assert '%' not in line
+    assert len(lines) == 3 + 9
+    # Values stand below each other, however deep the node.
+    assert len({line.index(' 0.') for line in lines[3:]}) == 1
+
+
+def test_on_a_narrow_terminal_no_word_is_lost(report):
+    text = printed(soup_tree(report), width=60, force_terminal=True, color_system=None)
+    assert max(map(len, text.splitlines()[1:])) <= 60
+    words = text.replace('│', ' ').split()
+    assert words.count('without') == 5
+    assert words.count('alone') == 3
+
+
+def test_names_are_no_markup(soup_report):
+    pool = {'[red]x[/red]': (0.7, {}), ':smile:': (0.6, {})}
+    text = printed(soup_tree(soup_report(pool, [('uniform', None)])), width=200)
+    assert '+ [red]x[/red] ' in text
+    assert '+ :smile: ' in text
+
+
+def test_the_file_has_what_is_printed(report, tmp_path):
+    tree = soup_tree(report)
+    write_soup_tree(tree, tmp_path / 'soup_tree.txt')
+    assert (tmp_path / 'soup_tree.txt').read_text() == printed(tree, width=40)
+
+
+def test_re_estimated_batch_norm_is_said(soup_report):
+    made = soup_report(POOL, GOG, bn_reestimation=dict(num_samples=8))
+    assert 'without the re-estimation of batch norm' in printed(soup_tree(made))
+
+
+def test_the_table_has_a_row_a_node(report, tmp_path):
+    write_nodes(soup_tree(report), tmp_path / 'nodes.csv')
+    with open(tmp_path / 'nodes.csv', newline='') as file:
+        rows = {row['name']: row for row in csv.DictReader(file)}
+    assert list(rows) == ['soup', 'lr=1', *'abcd', 'lr=2', *'ef']
+    assert rows['c'] == dict(
+        path='soup / lr=1 / c',
+        parent='soup / lr=1',
+        name='c',
+        level='0',
+        method='',
+        weight='0.0',
+        accepted='False',
+        reason='cannot be better',
+        score='',
+        bound='0.69',
+        best='0.7',
+    ) | {'val/accuracy': '0.5'}
+    assert rows['soup']['method'] == 'greedy'
+    assert (rows['d']['score'], rows['d']['best']) == ('0.8', '0.7')
+
+
+def test_more_metrics_come_in_the_order_of_the_nodes(report):
+    tree = soup_tree(report)
+    test = [
+        dict(accuracy=i / 10, loss=float('nan') if i == 3 else float(i), matrix=[[1]])
+        for i, _ in enumerate(tree.nodes())
+    ]
+    more = tree.with_metrics(dict(test=test), ['accuracy', 'loss', 'matrix'])
+    for i, ((_, before), (_, node)) in enumerate(
+        zip(tree.nodes(), more.nodes(), strict=True)
+    ):
+        assert node.value('accuracy', 'test') == i / 10
+        assert node.value('loss', 'test') == (None if i == 3 else i)
+        assert node.value('matrix', 'test') is None
+        assert node.value('accuracy') == before.value('accuracy')
+    assert more.columns()[:2] == [('val', 'accuracy'), ('test', 'accuracy')]
+
+
+def test_without_a_report_the_command_that_makes_it_is_named(tmp_path):
+    with pytest.raises(FFMMError) as error:
+        read_soup_tree(tmp_path / 'report.json', 'python tools/soup.py x.py')
+    assert str(error.value) == (
+        f'{tmp_path}/report.json: no such file, there is no soup yet; make it first: '
+        'python tools/soup.py x.py'
+    )
+
+
+def without(*path):
+    def change(report):
+        part = report
+        for key in path[:-1]:
+            part = part[key]
+        del part[path[-1]]
+
+    return change
+
+
+def with_value(value, *path):
+    def change(report):
+        part = report
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = value
+
+    return change
+
+
+DAMAGES = {
+    'format': (with_value(2, 'format'), 'its format is 2, expected 1'),
+    'no format': (without('format'), "no 'format'"),
+    'no tree': (without('tree'), "'tree' is missing"),
+    'no dict': (with_value([1], 'tree'), "'tree' is '[1]', expected a dict"),
+    'no metric': (without('metric'), "'metric' is missing"),
+    'rule': (with_value('max', 'rule'), "rule is 'max'"),
+    'no name': (without('tree', 'members', 0, 'name'), "'name' is missing"),
+    'a member': (with_value(3, 'tree', 'members', 0), "expected a dict with 'name'"),
+    'no member': (with_value([], 'tree', 'members'), "'soup' has no members"),
+    'weight': (with_value(0.3, 'tree', 'members', 0, 'weight'), 'is 0.3, not 1.0'),
+    'text': (with_value('x', 'tree', 'score'), "'score' is 'x', expected a number"),
+    'truth': (with_value(True, 'tree', 'score'), 'expected a number'),
+    'step': (with_value(None, 'tree', 'steps', 0), 'expected a dict'),
+    'levels': (with_value([], 'levels'), 'its tree has 2 levels, not 0'),
+    'a level': (with_value(7, 'tree', 'members', 0, 'level'), 'not one level above'),
 }
 
 
-@pytest.fixture(params=CASES)
-def case(request, soup_report):
-    ingredients, levels = CASES[request.param]
-    tree = soup_tree(soup_report(ingredients, levels))
-    figure = tree_plot(tree)
-    return tree, figure
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_report_of_another_kind_is_one_line(report, tmp_path, damage):
+    change, expected = DAMAGES[damage]
+    report = copy.deepcopy(report)
+    change(report)
+    write_json(report, tmp_path / 'report.json')
+    with pytest.raises(FFMMError) as error:
+        read_soup_tree(tmp_path / 'report.json', 'python tools/soup.py x.py')
+    message = str(error.value)
+    assert expected in message
+    assert message.startswith(f'{tmp_path}/report.json: no report that can be read (')
+    assert message.endswith('); make it again: python tools/soup.py x.py')
+    assert '\n' not in message
 
 
-def texts(figure):
-    return [text for axes in figure.axes for text in axes.texts if text.get_text()]
+@pytest.mark.parametrize(
+    'text', ['', '[]', '{"format": 1', 'null', '"\xff', '{"tree":' * 5000, '[' * 10**5]
+)
+def test_a_damaged_report_is_one_line(tmp_path, text):
+    (tmp_path / 'report.json').write_text(text, encoding='latin-1')
+    with pytest.raises(FFMMError, match='no report that can be read') as error:
+        read_soup_tree(tmp_path / 'report.json', 'python tools/soup.py x.py')
+    assert '\n' not in str(error.value)
+    assert str(error.value).count('report.json') == 1
 
 
-def boxes(figure):
-    return [p for p in figure.axes[0].patches if isinstance(p, FancyBboxPatch)]
-
-
-def branches(figure):
-    return [p for p in figure.axes[0].patches if isinstance(p, PathPatch)]
-
-
-def test_all_texts_are_on_the_page_and_none_covers_another(case):
-    _, figure = case
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    assert figure.get_size_inches()[0] <= PAGE + 0.01
-    page = figure.bbox
-    extents = [(t, t.get_window_extent(renderer)) for t in texts(figure)]
-    for text, box in extents:
-        assert text.get_fontsize() >= 6.5
-        assert page.x0 <= box.x0 and box.x1 <= page.x1, text
-        assert page.y0 <= box.y0 and box.y1 <= page.y1, text
-    for (one, a), (other, b) in combinations(extents, 2):
-        # Half a pixel: extents have whole ones.
-        assert not a.padded(-0.5).overlaps(b.padded(-0.5)), (one, other)
-
-
-def test_each_node_has_its_value_and_each_child_a_branch(case):
-    tree, figure = case
-    nodes = [node for _, node in tree.nodes()]
-    assert len(boxes(figure)) == len(nodes)
-    assert len(branches(figure)) == len(nodes) - 1
-    said = [text.get_text() for text in texts(figure)]
-    for node in nodes:
-        value = node.value('accuracy')
-        assert ('-' if value is None else f'{value:.4f}') in said
-
-
-def test_names_are_whole_where_there_is_room(soup_report):
-    tree = soup_tree(soup_report(*CASES['8 x 6']))
-    said = {text.get_text() for text in texts(tree_plot(tree))}
-    assert {node.name for _, node in tree.nodes()} - {'soup'} <= said
-    assert {'GoG', 'greedy', 'greedy by lr', 'ingredients'} <= said
-
-
-def test_names_that_must_be_shortened_lose_what_siblings_share(soup_report):
-    ingredients = {
-        f'{"resnet" * 10}_cycle{i}_heavy': (0.9 - i / 10, dict(lr=1, seed=0))
-        for i in range(4)
-    }
-    figure = tree_plot(soup_tree(soup_report(ingredients, THREE)))
-    said = {text.get_text() for text in texts(figure)}
-    assert {f'…_cycle{i}_heavy' for i in range(4)} <= said
-
-
-def test_what_was_left_out_is_dashed_with_its_reason_and_grey(soup_report):
-    ingredients = {'a': (0.7, {}), 'b': (0.6, {}), 'c': (0.5, {}), 'd': (0.4, {})}
-    scores, bounds = {'a b': 0.8, 'a b c': 0.75}, {'a b d': 0.65}
-    tree = soup_tree(soup_report(ingredients, [('greedy', None)], scores, bounds))
-    figure = tree_plot(tree)
-    lines = [line.get_linestyle() for line in branches(figure)]
-    assert lines[0] == lines[1] == '-'
-    assert lines[2] == lines[3] != '-'
-    widths = [line.get_linewidth() for line in branches(figure)]
-    assert widths[0] == widths[1] > widths[2]
-    said = {text.get_text(): text for text in texts(figure)}
-    assert '+ 0.8000 with it' in said
-    assert '\N{MINUS SIGN} 0.7500 with it' in said
-    assert '\N{MINUS SIGN} at most 0.6500 with it' in said
-    assert said['a'].get_color() == INK != said['c'].get_color()
-    assert '50%' in said
-
-
-@pytest.mark.parametrize('rule', ['greater', 'less'])
-def test_the_best_value_is_the_brightest(soup_report, rule):
-    scores = {'a': (0.1, {}), 'b': (0.5, {}), 'c': (0.9, {})}
-    tree = soup_tree(soup_report(scores, [('best', None)], rule=rule))
-    figure = tree_plot(tree)
-    brightness = [rgb_to_hsv(to_rgb(box.get_facecolor()))[2] for box in boxes(figure)]
-    # The soup, and then those tried, best first.
-    assert brightness[0] == brightness[1] > brightness[2] > brightness[3]
-
-
-def test_another_metric_of_another_set_has_its_own_colours(soup_report):
-    tree = soup_tree(soup_report({'a': (0.9, {}), 'b': (0.1, {})}, [('best', None)]))
-    tree = tree.with_metrics(
-        {'ood/x': [dict(loss=v) for v in (3.0, 3.0, 1.0)]}, ['loss']
-    )
-    figure = tree_plot(tree, 'loss', 'ood/x', 'less')
-    said = {text.get_text() for text in texts(figure)}
-    assert 'boxes: loss on x of each alone, lower is better' in said
-    assert {'3.0000', '1.0000'} <= said
-    one, other = boxes(figure)[1:]
-    assert sum(other.get_facecolor()) > sum(one.get_facecolor())
-
-
-def test_the_figure_grows_in_height(soup_report):
-    heights = [
-        tree_plot(soup_tree(soup_report(*CASES[name]))).get_size_inches()[1]
-        for name in ('4 x 4', '8 x 6')
-    ]
-    assert heights[1] > 2 * heights[0]
-
-
-def test_the_same_tree_gives_the_same_file(soup_report):
-    tree = soup_tree(soup_report(*CASES['4 x 4']))
-    assert rendered(tree_plot(tree), 'svg') == rendered(tree_plot(tree), 'svg')
-
-
-def test_dollars_in_names_are_dollars(soup_report):
-    tree = soup_tree(soup_report({'$a_b$ c$': (0.5, {})}, [('best', None)]))
-    assert b'$a_b$ c$' in rendered(tree_plot(tree), 'svg')
+def test_soups_within_soups_without_end_are_one_line(report, tmp_path):
+    node = json.dumps(report['tree'])
+    for _ in range(5000):
+        node = (
+            '{"name": "x", "level": 1, "weight": 1, "method": "greedy", "steps": [], '
+            f'"rejected": [], "members": [{node}]}}'
+        )
+    text = json.dumps(report | dict(tree=0)).replace('"tree": 0', f'"tree": {node}')
+    (tmp_path / 'report.json').write_text(text)
+    with pytest.raises(FFMMError, match='no report that can be read'):
+        read_soup_tree(tmp_path / 'report.json', 'python tools/soup.py x.py')

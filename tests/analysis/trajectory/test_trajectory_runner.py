@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import io
 import multiprocessing
 import os
@@ -14,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from analyses import pool_folder, rows, run
 from mmengine.registry import RUNNERS
 
+from ff_mm.analysis import results
 from ff_mm.analysis.trajectory import pair_relations, trajectory_runner
 from ff_mm.analysis.trajectory.trajectory_runner import TrajectoryOptions
 from ff_mm.errors import ConfigError, FFMMError
@@ -26,19 +27,6 @@ from ff_mm.parallel.team import Team
 
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
 RUNNER = 'TrajectoryRunner'
-
-
-def run(cfg):
-    return RUNNERS.build(cfg).run()
-
-
-def rows(path):
-    with open(path, newline='') as file:
-        return list(csv.DictReader(file))
-
-
-def generation_of(cfg):
-    return Path(cfg.ingredients).parent
 
 
 def weights(file):
@@ -68,7 +56,7 @@ def figures(folder):
 def figures_where_looked_at(request, monkeypatch):
     """Leaves out drawing, which takes most of the time, unless a test has figures."""
     if 'figures' not in request.fixturenames:
-        for module in (trajectory_runner, pair_relations):
+        for module in (trajectory_runner, results):
             monkeypatch.setattr(module, 'save_figure', lambda *_: [])
         for name in ('matrix_plot', 'diversity_plot'):
             monkeypatch.setattr(pair_relations, name, lambda *_, **__: None)
@@ -116,7 +104,7 @@ def analysed(small_pool, tmp_path_factory):
 
 def test_numbers_are_those_of_the_files(analysed):
     cfg, found, folder, _ = analysed
-    generation = generation_of(cfg)
+    generation = pool_folder(cfg)
     entries = read_json(cfg.ingredients)['ingredients']
     points = {e['name']: weights(generation / e['file']) for e in entries}
     start = weights(generation / 'trials' / 'probe' / 'best.pth')
@@ -152,7 +140,7 @@ def test_disagreement_is_of_the_predictions_that_are_kept(analysed):
 def test_trajectories_of_all_bases_and_fissions(analysed):
     cfg, _, folder, said = analysed
     table = rows(folder / 'epochs.csv')
-    ledger = read_json(generation_of(cfg) / 'ledger.json')['trials']
+    ledger = read_json(pool_folder(cfg) / 'ledger.json')['trials']
     trained = {e['id']: e['epochs'] for e in ledger if e['stage'] != 'probe'}
     for trial, epochs in trained.items():
         assert [int(r['epoch']) for r in table if r['trial'] == trial] == list(
@@ -202,14 +190,14 @@ def test_without_an_origin_cosines_are_of_the_weights(analysis_config, folder):
     assert run(cfg).directions == 'weights'
     first = rows(folder / 'val' / 'pairs.csv')[0]
     files = [e['file'] for e in read_json(cfg.ingredients)['ingredients']][:2]
-    a, b = (weights(generation_of(cfg) / file) for file in files)
+    a, b = (weights(pool_folder(cfg) / file) for file in files)
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert float(first['cosine']) == pytest.approx(cosine)
 
 
 def test_the_origin_can_be_any_checkpoint_of_the_network(analysis_config, folder):
     cfg = analysis_config(RUNNER)
-    start = generation_of(cfg) / 'ingredients' / f'{BASE}.pth'
+    start = pool_folder(cfg) / 'ingredients' / f'{BASE}.pth'
     found = run(analysis_config(RUNNER, trajectory__origin=str(start)))
     place = list(found.hypers).index(BASE)
     assert found.geometry.norms[place] == 0
@@ -285,7 +273,7 @@ def test_ingredients_of_two_generations_start_from_their_own_probes(
     svg = (figures / 'trajectory.svg').read_text()
     assert 'own: lr 0.01' in svg
     names = {row['generation'] for row in rows(figures / 'epochs.csv')}
-    assert names == {generation_of(first).name, 'own'}
+    assert names == {pool_folder(first).name, 'own'}
 
 
 def test_only_the_chains_that_are_asked_for(analysis_config, folder):

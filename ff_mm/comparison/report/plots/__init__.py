@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ff_mm.comparison.report.plots.cost import cost_plot
 from ff_mm.comparison.report.plots.inline_svg import Plot, draw_plots, inline_svg, save
-from ff_mm.comparison.report.plots.robustness import robustness_plot
+from ff_mm.comparison.report.plots.scatter import cost_plot, robustness_plot
 
 __all__ = [
     'Plot',

@@ -10,8 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ff_mm.comparison.report.plots.cost import cost_plot
-from ff_mm.comparison.report.plots.robustness import robustness_plot
+from ff_mm.comparison.report.plots.scatter import cost_plot, robustness_plot
 from ff_mm.comparison.report.wording import (
     main_set,
     metric_title,
@@ -45,20 +44,20 @@ def draw_plots(comparison: Mapping[str, Any]) -> list[Plot]:
     """Draws all plots for which a comparison has the numbers."""
     metric, name = metric_title(comparison['metric']), set_title(main_set(comparison))
     drawn = [
-        Plot(
+        (
             'robustness',
             f'{sentence(metric)} on {name} against {metric} out of distribution, with '
             'intervals',
             robustness_plot(comparison),
         ),
-        Plot(
+        (
             'cost',
             f'{sentence(metric)} on {name} against the epochs of training that the '
             'whole pool took, with intervals; methods of one pool stand side by side',
             cost_plot(comparison),
         ),
     ]
-    return [plot for plot in drawn if plot.figure is not None]
+    return [Plot(key, said, figure) for key, said, figure in drawn if figure]
 
 
 def save(plot: Plot, folder: Path) -> list[Path]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from math import hypot
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from ff_mm.comparison.report.plots.style import (
@@ -18,19 +16,19 @@ from ff_mm.comparison.report.plots.style import (
     legend_entry,
 )
 from ff_mm.display.figures import COLOURS, legend_below
+from ff_mm.display.labels import Side, place_labels
 
-_SIZE = 7
 #: Of titles in a legend, in letters: one fits into a column of a page, two fit.
 _LINE_LENGTHS = (44, 22)
 #: Points (1/72 inch) from a point to its label, near ones first.
 _DISTANCES = (4.5, 9, 14)
 _SIDES = (
-    (1, 0.35, 'left', 'bottom'),
-    (1, -0.35, 'left', 'top'),
-    (-1, 0.35, 'right', 'bottom'),
-    (-1, -0.35, 'right', 'top'),
-    (0, 1, 'center', 'bottom'),
-    (0, -1, 'center', 'top'),
+    Side(1, 0.35, 'left', 'bottom'),
+    Side(1, -0.35, 'left', 'top'),
+    Side(-1, 0.35, 'right', 'bottom'),
+    Side(-1, -0.35, 'right', 'top'),
+    Side(0, 1, 'center', 'bottom'),
+    Side(0, -1, 'center', 'top'),
 )
 
 
@@ -52,68 +50,27 @@ def draw_named(
         axes.margins(0.08)
     # An Agg canvas measures text; the limits and the layout are those of print.
     FigureCanvasAgg(figure).draw()
-    placed: list[Annotation] = []
     for axes, points in panels.items():
-        if not _place(axes, points, placed):
-            for label in placed:
-                label.remove()
+        if not _place(axes, points):
+            for named in panels:
+                for label in list(named.texts):
+                    label.remove()
             _legend(figure, panels, columns)
             return
-    # Names are within the panels, and must not move them.
-    for label in placed:
-        label.set_in_layout(False)
 
 
-def _place(axes: Axes, points: Sequence[Point], placed: list[Annotation]) -> bool:
-    """Tries to name all points, greedily; appends to ``placed`` what it made."""
-    markers = [_around(axes, point) for point in points]
-    names: list[Bbox] = []
-    intervals = [box for point in points for box in _interval_boxes(axes, point)]
-    # The crowded ones first, they have the least choice.
-    order = sorted(range(len(points)), key=lambda i: -_neighbours(markers[i], markers))
-    for index in order:
-        others = [box for i, box in enumerate(markers) if i != index]
-        best = None
-        for label in _candidates(axes, points[index]):
-            box = label.get_window_extent()
-            free = (
-                _inside(axes, box)
-                and not box.count_overlaps([*others, *names])
-                and _is_nearest(box, markers[index], others)
-            )
-            crossed = box.count_overlaps(intervals)
-            if free and (best is None or crossed < best[0]):
-                if best is not None:
-                    best[1].remove()
-                best = (crossed, label, box)
-            else:
-                label.remove()
-        if best is None:
-            return False
-        placed.append(best[1])
-        names.append(best[2])
-    return True
-
-
-def _candidates(axes: Axes, point: Point) -> Iterator[Annotation]:
-    for distance in _DISTANCES:
-        for x, y, horizontal, vertical in _SIDES:
-            yield axes.annotate(
-                point.title,
-                (point.x, point.y),
-                (x * distance, y * distance),
-                textcoords='offset points',
-                ha=horizontal,
-                va=vertical,
-                fontsize=_SIZE,
-            )
-
-
-def _around(axes: Axes, point: Point) -> Bbox:
-    """The box of a marker, in pixels."""
-    x, y = axes.transData.transform((point.x, point.y))
-    half = 4 * axes.figure.dpi / 72
-    return Bbox.from_extents(x - half, y - half, x + half, y + half)
+def _place(axes: Axes, points: Sequence[Point]) -> bool:
+    """Tries to name all points."""
+    return place_labels(
+        axes,
+        [(point.x, point.y) for point in points],
+        [point.title for point in points],
+        _SIDES,
+        _DISTANCES,
+        radius=4,
+        avoid=[box for point in points for box in _interval_boxes(axes, point)],
+        nearest=True,
+    )
 
 
 def _interval_boxes(axes: Axes, point: Point) -> Iterator[Bbox]:
@@ -124,31 +81,6 @@ def _interval_boxes(axes: Axes, point: Point) -> Iterator[Bbox]:
         ends.append([(point.x, y) for y in point.y_interval])
     for pair in ends:
         yield Bbox(axes.transData.transform(pair)).padded(1)
-
-
-def _neighbours(box: Bbox, boxes: Sequence[Bbox]) -> int:
-    return box.padded(6 * (box.width + 1)).count_overlaps(boxes)
-
-
-def _is_nearest(name: Bbox, own: Bbox, others: Sequence[Bbox]) -> bool:
-    """Whether a name is nearer to its own marker than to any other."""
-    return all(_distance(name, own) <= _distance(name, other) for other in others)
-
-
-def _distance(name: Bbox, marker: Bbox) -> float:
-    """From the centre of a marker to the nearest edge of a name, in pixels."""
-    x, y = (marker.x0 + marker.x1) / 2, (marker.y0 + marker.y1) / 2
-    return hypot(max(name.x0 - x, 0, x - name.x1), max(name.y0 - y, 0, y - name.y1))
-
-
-def _inside(axes: Axes, box: Bbox) -> bool:
-    frame = axes.get_window_extent()
-    return (
-        frame.x0 <= box.x0
-        and box.x1 <= frame.x1
-        and frame.y0 <= box.y0
-        and box.y1 <= frame.y1
-    )
 
 
 def _legend(

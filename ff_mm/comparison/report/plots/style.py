@@ -67,7 +67,7 @@ def styles(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Style]:
     marker.
     """
     pools = list(dict.fromkeys(method['pool'] for method in methods.values()))
-    chosen = {}
+    chosen: dict[str, Style] = {}
     for name, method in methods.items():
         index = pools.index(method['pool'])
         used = {
@@ -120,7 +120,7 @@ def ends(result: Mapping[str, Any]) -> tuple[float, float] | None:
 def draw_points(axes: Axes, points: Sequence[Point]) -> None:
     """Draws points with their intervals, and nothing else."""
     for point in points:
-        line = dict(
+        line: dict[str, Any] = dict(
             color=point.style.colour,
             linestyle=point.style.line,
             linewidth=0.7,

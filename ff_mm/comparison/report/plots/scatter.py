@@ -1,8 +1,8 @@
-"""Results against what the training of the pool cost."""
+"""Results against the cost of training, and against those out of distribution."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,8 +15,14 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ff_mm.comparison.report.plots.labels import draw_named
 from ff_mm.comparison.report.plots.style import Point, ends, styles
-from ff_mm.comparison.report.wording import count, main_set, metric_title, set_title
-from ff_mm.display.figures import COLUMN, RC
+from ff_mm.comparison.report.wording import (
+    count,
+    main_set,
+    metric_title,
+    result_of,
+    set_title,
+)
+from ff_mm.display.figures import COLUMN, PAGE, RC
 
 #: Of the distance from the least to the highest cost: between methods of one cost, and
 #: between two ticks.
@@ -36,7 +42,7 @@ def cost_plot(comparison: Mapping[str, Any]) -> Figure | None:
     Returns:
         The figure, a column wide; None where no cost is known.
     """
-    points = _points(comparison)
+    points = _points(comparison, main_set(comparison), _epochs)
     if not points:
         return None
     metric = metric_title(comparison['metric'])
@@ -56,19 +62,69 @@ def cost_plot(comparison: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def _points(comparison: Mapping[str, Any]) -> list[Point]:
-    name, metric = main_set(comparison), comparison['metric']
+def robustness_plot(comparison: Mapping[str, Any]) -> Figure | None:
+    """Draws one panel an OOD set: a point a method, with both its intervals.
+
+    It is Fig. 3 of the FissionFusion paper.
+
+    Args:
+        comparison: As in ``comparison.json``.
+
+    Returns:
+        The figure, a column wide for one set and two for more; None where no method has
+        a result on an OOD set.
+    """
+    metric, test = comparison['metric'], main_set(comparison)
+    sets = [name for name in comparison['sets'] if name.startswith('ood/')]
+    found = {
+        name: _points(comparison, name, lambda it: result_of(it, test, metric))
+        for name in sets
+    }
+    found = {name: points for name, points in found.items() if points}
+    if not found:
+        return None
+    title = metric_title(metric)
+    columns = min(len(found), 2)
+    rows = -(-len(found) // 2)
+    size = (COLUMN, 2.9) if len(found) == 1 else (PAGE, 2.9 * rows)
+    with rc_context(RC):
+        figure = Figure(figsize=size, layout='constrained')
+        grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for spare in grid[len(found) :]:
+            spare.remove()
+        panels = dict(zip(grid, found.values(), strict=False))
+        for axes, name in zip(panels, found, strict=True):
+            axes.set_xlabel(f'{title}, {set_title(test)}')
+            axes.set_ylabel(f'{title}, {set_title(name)}')
+        draw_named(figure, panels, columns=2 if len(found) == 1 else 4)
+    return figure
+
+
+def _points(
+    comparison: Mapping[str, Any],
+    set_name: str,
+    across: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> list[Point]:
+    """A point for each method of which both are known.
+
+    Args:
+        comparison: As in ``comparison.json``.
+        set_name: Whose results are y.
+        across: Gives x of a method, as results are.
+    """
     looks = styles(comparison['methods'])
     points = []
-    for key, method in comparison['methods'].items():
-        epochs = (method['cost']['generation'] or {}).get('epochs')
-        result = method['results'].get(name, {}).get(metric) or {}
-        if epochs and result.get('value') is not None:
-            y = result['value']
-            points.append(
-                Point(method['title'], looks[key], epochs, y, None, ends(result))
-            )
+    for name, method in comparison['methods'].items():
+        x, y = across(method), result_of(method, set_name, comparison['metric'])
+        if x.get('value') is not None and y.get('value') is not None:
+            place = x['value'], y['value'], ends(x), ends(y)
+            points.append(Point(method['title'], looks[name], *place))
     return points
+
+
+def _epochs(method: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pool cost; on a logarithmic axis nothing is no cost."""
+    return dict(value=(method['cost']['generation'] or {}).get('epochs') or None)
 
 
 def _side_by_side(points: Sequence[Point]) -> list[Point]:

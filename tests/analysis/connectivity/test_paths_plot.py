@@ -14,7 +14,7 @@ LAMBDAS = np.linspace(0, 1, 9)
 
 def _path(differ='lr', key='lr', a=1e-3, b=1e-4, values=None):
     values = 1 + LAMBDAS * (1 - LAMBDAS) if values is None else values
-    return LinearPath('a', 'b', differ, key, a, b, LAMBDAS, values)
+    return LinearPath(differ, key, a, b, LAMBDAS, values)
 
 
 def _panels(figure):
