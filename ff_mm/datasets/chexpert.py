@@ -134,7 +134,8 @@ class CheXpert(ChestFindings):
         paths = {}
         for split in self.needed_splits:
             names = [self.tables[split]] if split in self.tables else TABLES[split]
-            path = next(filter(None, (self._find(name, found) for name in names)), None)
+            tables = (self.find_table(name, found) for name in names)
+            path = next(filter(None, tables), None)
             if path:
                 paths[split] = path
             elif split in self.tables or self.needed_splits == (split,):
@@ -145,10 +146,6 @@ class CheXpert(ChestFindings):
         if not paths and not problems:
             problems.add('No table is there. Set data_root to a folder above them.')
         return paths
-
-    def _find(self, name: str, found: Mapping[str, str]) -> str | None:
-        path = os.path.join(self.data_root, os.path.expanduser(name))
-        return path if os.path.isfile(path) else found.get(name)
 
     def _read_table(
         self,
@@ -168,8 +165,9 @@ class CheXpert(ChestFindings):
         rows = self._select_views(rows, path, problems)
         scores = self.read_labels(rows, path, problems)
         return [
-            self._case(row['Path'], score, split, patients)
+            self._case(end, score, split, patients)
             for row, score in zip(rows, scores, strict=True)
+            if (end := PATH.search(row['Path']))
         ]
 
     def _select_views(
@@ -191,13 +189,12 @@ class CheXpert(ChestFindings):
 
     def _case(
         self,
-        path: str,
+        end: re.Match[str],
         score: tuple[float, ...],
         split: str,
         patients: Mapping[str, list[str]],
     ) -> Case:
-        end = PATH.search(path)
-        patient = end['patient']
+        path, patient = end.string, end['patient']
         folders = patients.get(patient)
         if folders:
             folder = _choose(folders, path[: end.end('patient')])

@@ -194,8 +194,10 @@ def _read_archive(path: str, names: Iterable[str]) -> dict[str, bytes]:
         with tarfile.open(path, 'r:gz') as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                if name in names and member.isfile():
-                    found[name] = archive.extractfile(member).read()
+                if name not in names or not member.isfile():
+                    continue
+                if file := archive.extractfile(member):
+                    found[name] = file.read()
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DatasetError(
             f'{path!r} cannot be read: {error}. Download it anew.'

@@ -121,10 +121,10 @@ class EyePACS(SplitDataset):
             return super().make_split(cases, shares, problems)
         # scikit-learn's StratifiedGroupKFold takes half a minute for 44,351 patients.
         # Of one or two eyes each, they can be cut as images are, in a moment.
-        grades = defaultdict(list)
+        grades: dict[str | None, Any] = defaultdict(list)
         for case in cases:
             grades[case.group].append(case.label)
-        patients = [Case(name, tuple(sorted(eyes))) for name, eyes in grades.items()]
+        patients = [Case('', tuple(sorted(eyes))) for eyes in grades.values()]
         cut = super().make_split(patients, shares, problems)
         splits = dict(zip(grades, cut, strict=True))
         return [splits[case.group] for case in cases]

@@ -131,7 +131,8 @@ class FolderDataset(SplitDataset):
             if not problems:
                 problems.add(f'No image in any folder of {root!r}. Check data_root.')
             return []
-        return self._cases(*zip(*kept, strict=True), problems)
+        images, names = [image for image, _ in kept], [name for _, name in kept]
+        return self._cases(images, names, problems)
 
     def image_key(self, name: str) -> str:
         """Writes a path with slashes, and relative if it leads below the folder."""

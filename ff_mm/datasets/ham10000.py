@@ -22,12 +22,12 @@ METADATA = ('HAM10000_metadata.csv', 'HAM10000_metadata', 'HAM10000_metadata.tab
 
 
 class Row(NamedTuple):
-    """One row of a table; what the form at hand does not know is None."""
+    """One row of a table; what the form at hand does not know is None, or ''."""
 
     image_id: str
     diagnosis: str
     lesion: str | None
-    source: str | None = None
+    source: str = ''
     split: str | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -116,8 +115,7 @@ class RSNAPneumonia(SplitDataset):
         """Gives the patient of each image, if the mapping was asked for."""
         if not self.nih_mapping:
             return {}
-        path = os.path.join(self.data_root, os.path.expanduser(self.nih_mapping))
-        path = path if os.path.isfile(path) else self.files.tables.get(self.nih_mapping)
+        path = self.find_table(self.nih_mapping, self.files.tables)
         if path is None:
             problems.add(
                 f'nih_mapping {self.nih_mapping!r} is not there. Download it from the '

@@ -214,7 +214,8 @@ class TableDataset(SplitDataset):
     ) -> Sequence[str | None]:
         column, splits = self.table.split, [row.split for row in rows]
         if column:
-            words = [meaning(row.cells[column], self.table.split_map) for row in rows]
+            meanings = self.table.split_map
+            words = [meaning(row.cells[column], meanings) or '' for row in rows]
             places = [row.place for row in rows]
             source = self._name(column)
             splits = read_splits(words, places, source, problems, _SPLIT_MAP)
@@ -229,7 +230,9 @@ class TableDataset(SplitDataset):
             return table
         return f'column {", ".join(repr(name) for name in columns)} of {table}'
 
-    def find_images(self, cases: list[Case], problems: Problems) -> list[str | None]:
+    def find_images(
+        self, cases: list[Case], problems: Problems
+    ) -> Sequence[str | None]:
         """Finds each image where the table says, or by the end of its path."""
         names = [case.image_id for case in cases]
         return locate_images(names, os.path.normpath(self.img_prefix), problems)

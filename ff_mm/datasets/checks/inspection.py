@@ -214,17 +214,18 @@ def _read_all_labels(
 
 def _read_labels(set_name: str, dataset: BaseDataset) -> tuple[list[Entry], SetFacts]:
     labels = LabelCounts(dataset.metainfo.get('classes') or ())
-    groups, entries, distinct = Counter(), [], {}
+    groups: Counter[str] = Counter()
+    entries: list[Entry] = []
+    distinct: dict[tuple[float, ...], tuple[float, ...]] = {}
     root = os.path.abspath(getattr(unwrap(dataset), 'data_root', '') or '')
     for index, info in enumerate(data_infos(dataset)):
         key = _key(set_name, index, info)
         name = str(info.get('image_id') or _below(key, root))
-        scores = labels.add(info, name)
+        found = labels.add(info, name)
         if info.get('group') is not None:
             groups[str(info['group'])] += 1
-        if scores is not None:
-            # The same few tuples for all images.
-            scores = tuple(scores.tolist())
+        scores = None if found is None else tuple(found.tolist())
+        if scores is not None:  # the same few tuples for all images
             scores = distinct.setdefault(scores, scores)
         entries.append(Entry(set_name, key, name, scores))
     return entries, SetFacts(labels, groups, {})

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from rich.console import Console
 
+from ff_mm.config import read_options
 from ff_mm.datasets.checks.check import data_infos
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.workers import track
@@ -53,37 +54,6 @@ class CacheOptions:
             raise ConfigError(f'cache_images.dir={self.dir!r}: expected a folder')
 
 
-def read_options(value: Any) -> CacheOptions | None:
-    """Reads the key ``cache_images`` of a config.
-
-    Args:
-        value: True; or a dict with ``short_side`` or ``dir`` or both. False, None or an
-            empty dict: nothing is cached. (An empty dict is what ``--cfg-options
-            cache_images.short_side=256`` can be merged into.)
-
-    Returns:
-        The options, or None.
-
-    Raises:
-        ConfigError: Something else, or a key that does not exist.
-    """
-    if not value:
-        return None
-    if value is True:
-        return CacheOptions()
-    known = [field.name for field in fields(CacheOptions)]
-    if not isinstance(value, Mapping):
-        raise ConfigError(
-            f'cache_images={value!r}: expected True, False or a dict of {known}'
-        )
-    unknown = sorted(set(value) - set(known))
-    if unknown:
-        raise ConfigError(
-            f'cache_images: unknown key {unknown[0]!r}, there are {known}'
-        )
-    return CacheOptions(**value)
-
-
 _FOLDER = 'image_cache'
 _LOADERS = ('train', 'val')
 # Part of what is free that may be taken: the run writes checkpoints, too, and memory
@@ -109,8 +79,9 @@ class ImageCache:
     in the pipeline. Validation images are not, so that its metrics mean the same.
 
     Args:
-        option: The key ``cache_images`` of a config, see
-            :func:`ff_mm.datasets.image_cache.image_cache.read_options`.
+        option: The key ``cache_images`` of a config: True, or a dict of
+            :class:`CacheOptions`. False, None or an empty dict: nothing is cached. (An
+            empty dict is what ``cache_images.short_side=256`` can be merged into.)
         work_dir: Of the run.
         console: Where to say what is done.
 
@@ -119,10 +90,12 @@ class ImageCache:
     """
 
     def __init__(self, option: Any, work_dir: str | Path, console: Console) -> None:
-        self.options = read_options(option)
+        self.is_on = bool(option)
+        values = None if option is True else option or None
+        self.options = read_options(CacheOptions, values, 'cache_images')
         self.console = console
         self.folder = self._in_work_dir = Path(work_dir) / _FOLDER
-        if self.options and self.options.dir:
+        if self.options.dir:
             # Runs that share a disk must not remove each other's.
             run = hashlib.sha256(str(Path(work_dir).resolve()).encode()).hexdigest()
             parent = Path(os.path.expanduser(self.options.dir))
@@ -149,7 +122,7 @@ class ImageCache:
             DatasetError: Images that cannot be read, all of them; or there is no room.
             ConfigError: Images that cannot be cached, or not be shrunk.
         """
-        if self.options is not None:
+        if self.is_on:
             self._files = self._fill(self._parts(datasets, configs))
         return self._files
 
@@ -168,7 +141,7 @@ class ImageCache:
         Args:
             cfg: The trial's config, resolved; changed in place.
         """
-        if self.options is None:
+        if not self.is_on:
             return
         for name in _LOADERS:
             for dataset in inner_datasets(cfg[f'{name}_dataloader'].dataset):
@@ -291,7 +264,7 @@ class ImageCache:
     def _say_what(
         self, parts: Mapping[str, Part], files: Mapping[str, Path], how: str
     ) -> None:
-        size = sum(RecordFile(file).size for file in files.values())
+        size = sum(RecordFile(file).size or 0 for file in files.values())
         count = sum(len(part.paths) for part in parts.values())
         side = self.options.short_side
         shrunk = f', those of train shrunk to {side} pixels' if side else ''

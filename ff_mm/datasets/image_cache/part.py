@@ -84,8 +84,8 @@ def _decode(path: str, steps: Sequence[BaseTransform]) -> Outcome:
     except Exception as error:
         reason = str(error).strip().split('\n', 1)[0] or type(error).__name__
         return reason if path in reason else f'{path}: {reason}'
-    if reason := file_cut_short(path):
-        return f'{path}: {reason}'
+    if wrong := file_cut_short(path):
+        return f'{path}: {wrong}'
     if results is not None:
         results = run_steps(others, results)
     return None if results is None else make_record(path, results)

@@ -94,11 +94,11 @@ def run_steps(
     steps: Sequence[BaseTransform], results: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Runs steps one after the other, until one of them leaves the image out."""
+    found: dict[str, Any] | None = results
     for step in steps:
-        results = step(results)
-        if results is None:
-            return None
-    return results
+        if found is not None:
+            found = step(found)
+    return found
 
 
 def make_record(path: str, results: dict[str, Any]) -> Record:

@@ -111,7 +111,8 @@ class ResizeReport:
         self.states[outcome.state] += 1
         if outcome.state == 'unreadable':
             self.unreadable[outcome.name] = outcome.reason
-        self.size = tuple(a + b for a, b in zip(self.size, outcome.size, strict=True))
+        before, after = outcome.size
+        self.size = (self.size[0] + before, self.size[1] + after)
 
 
 def resize_dataset(
@@ -328,7 +329,7 @@ def _resize(name: str, source: Path, target: Path, options: ResizeOptions) -> Ou
         content = path.read_bytes()
         image = decode(content, name, options.short_side)
     except OSError as error:
-        return Outcome(name, 'unreadable', error.strerror)
+        return Outcome(name, 'unreadable', error.strerror or str(error))
     except DatasetError as error:
         return Outcome(name, 'unreadable', str(error).removeprefix(f'{name}: '))
     if min(image.size) <= options.short_side and result.name == path.name:

@@ -148,7 +148,7 @@ def _read_map(
     """Reads what words mean; keys and values may be numbers in the config."""
     read = {plain(k): None if v is None else plain(v) for k, v in given.items()}
     wrong = [v for v in read.values() if v is not None and known and v not in known]
-    if wrong:
+    if known and wrong:
         raise ConfigError(
             f'table.{key}: {wrong[0]!r} is no meaning, expected one of {[*known]} or '
             'None'

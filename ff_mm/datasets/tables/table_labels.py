@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
@@ -42,13 +43,13 @@ def read_words(
 
 def read_label_columns(
     rows: Sequence[Row], table: TableDescription, problems: Problems
-) -> list[tuple[float | None, ...]]:
+) -> list[tuple[float, ...]]:
     """Reads the columns ``labels``.
 
     Args:
         rows: Of the table.
         table: With ``labels``.
-        problems: Takes a note of cells that mean nothing; their score is None.
+        problems: Takes a note of cells that mean nothing; their score is NaN.
 
     Returns:
         One score each label for every row: 1, 0, or -1 where it is missing.
@@ -66,7 +67,7 @@ def read_label_columns(
             f'{row.place}: {label}={row.cells[label]!r}'
             for row, found in zip(rows, scores, strict=True)
             for label, score in zip(table.labels, found, strict=True)
-            if score is None
+            if math.isnan(score)
         ],
         "Correct them, or say what they mean, such as table.label_map={'yes': 1, "
         "'no': 0, 'not done': None}.",
@@ -128,7 +129,7 @@ def settle_classes(
     return list(named)
 
 
-def sort_names(names: Sequence[str]) -> list[str]:
+def sort_names(names: Collection[str]) -> list[str]:
     """Sorts names, by value if all of them are numbers."""
     if all(is_number(name) for name in names):
         return sorted(names, key=lambda name: (float(name), name))

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import pytest
 from mmengine.config import Config
+from rich.console import Console
 
-from ff_mm.datasets.image_cache.image_cache import CacheOptions, read_options
+from ff_mm.datasets.image_cache.image_cache import CacheOptions, ImageCache
 from ff_mm.errors import ConfigError
 
 
+def cache_of(value, tmp_path):
+    return ImageCache(value, tmp_path, Console(quiet=True))
+
+
 @pytest.mark.parametrize('value', [False, None, {}])
-def test_nothing_is_cached_unless_asked_for(value):
-    assert read_options(value) is None
+def test_nothing_is_cached_unless_asked_for(value, tmp_path):
+    assert not cache_of(value, tmp_path).is_on
 
 
 @pytest.mark.parametrize(
@@ -24,16 +29,17 @@ def test_nothing_is_cached_unless_asked_for(value):
         ),
     ],
 )
-def test_what_the_command_line_can_say(options, expected):
+def test_what_the_command_line_can_say(options, expected, tmp_path):
     cfg = Config(dict(cache_images=dict()))
     cfg.merge_from_dict(options)
-    assert read_options(cfg.cache_images) == expected
+    cache = cache_of(cfg.cache_images, tmp_path)
+    assert (cache.options if cache.is_on else None) == expected
 
 
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
-        (256, r'cache_images=256: expected True, False or a dict'),
+        (256, r'cache_images=256: expected a dict with some of'),
         ('ram', r"cache_images='ram': expected"),
         (dict(size=3), r"unknown key 'size', there are \['short_side', 'dir'\]"),
         (dict(short_side=0), r'cache_images\.short_side=0: expected'),
@@ -42,6 +48,6 @@ def test_what_the_command_line_can_say(options, expected):
         (dict(dir=3), r'cache_images\.dir=3: expected a folder'),
     ],
 )
-def test_what_cannot_be_meant_is_one_clear_line(value, message):
+def test_what_cannot_be_meant_is_one_clear_line(value, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        read_options(value)
+        cache_of(value, tmp_path)
