@@ -22,7 +22,7 @@ COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7')
 #: For quantities: from low to high evenly in luminance, also without colour.
 COLOUR_MAP = 'viridis'
 
-RC = {
+RC: dict[Any, Any] = {
     # matplotlib brings it; what shows an SVG may have to do with another.
     'font.family': ['DejaVu Sans', 'sans-serif'],
     'font.size': 7.5,

@@ -234,7 +234,7 @@ def _compared(weights: StateDict, target: Mapping[str, Tensor]) -> dict[str, Any
     return dict(weights=same, wanted=len(wanted), missing=missing, misfits=misfits)
 
 
-def _left_over(reading: _Reading, target: Mapping[str, Tensor]) -> dict[str, list[str]]:
+def _left_over(reading: _Reading, target: Mapping[str, Tensor]) -> dict[str, Any]:
     """What the file has that the module has not, sorted by what it is."""
     parts = {_part(name) for name in target}
     left: dict[str, list[str]] = dict(head=[], surplus=[], rest=[])
