@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ff_mm.datasets import DatasetError
 from ff_mm.datasets.digits import Digits
-from ff_mm.engine.mmengine_patches import own_words
+from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.errors import ConfigError, FFMMError
 
 
@@ -30,13 +30,13 @@ class Broken(Dataset):
     ],
 )
 def test_the_words_are_those_of_the_worker(error, workers):
-    with pytest.raises(FFMMError) as caught, own_words():
+    with pytest.raises(FFMMError) as caught, without_worker_traceback():
         next(iter(DataLoader(Broken(error), num_workers=workers)))
     assert str(caught.value) == str(error)
 
 
 def test_other_errors_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError, match='Original Traceback'), own_words():
+    with pytest.raises(ZeroDivisionError, match='Original Traceback'), without_worker_traceback():
         next(iter(DataLoader(Broken(ZeroDivisionError()), num_workers=1)))
 
 
