@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import LABELS, NO_FINDING, ChestFindings
+from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import walk, without_extension
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.table_file import read_table
-from ff_mm.datasets.tables.uncertain_labels import Policy
 
 #: Our name of a split -> its table in the archives; the first that is there counts.
 TABLES = {
@@ -71,22 +70,13 @@ class CheXpert(ChestFindings):
     ``image_id`` for example ``'patient00001/study1/view1_frontal'``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        labels: Which of the 13 findings and "No Finding", in this order; for the five
-            of the competition ``['Atelectasis', 'Cardiomegaly', 'Consolidation',
-            'Edema', 'Pleural Effusion']``.
-        uncertain: What an uncertain label counts as: ``'ignore'`` (missing),
-            ``'zeros'`` or ``'ones'``; or label -> policy.
-        views: ``'frontal'``, ``'lateral'`` or ``'all'``.
+        *args: Those of :class:`ChestFindings`.
         tables: Split -> table to read instead of the official one: its name, or a path
             relative to ``data_root`` or absolute. So the authors' 2,340 rows are
             ``dict(train='csv/train.csv')``.
-        **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
+        **kwargs: Those of :class:`ChestFindings`. The five labels of the competition
+            are ``labels=['Atelectasis', 'Cardiomegaly', 'Consolidation', 'Edema',
+            'Pleural Effusion']``.
 
     References:
         J. Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty
@@ -98,21 +88,14 @@ class CheXpert(ChestFindings):
     """
 
     def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        labels: str | Sequence[str] = LABELS,
-        uncertain: Policy = 'ignore',
-        views: str = 'frontal',
-        tables: Mapping[str, str] | None = None,
-        **kwargs: Any,
+        self, *args: Any, tables: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
         self.tables = dict(tables or {})
         if not set(self.tables) <= set(SPLITS):
             raise ValueError(
                 f'tables must be by split, {[*SPLITS]}, got {[*self.tables]}'
             )
-        super().__init__(data_root, split, labels, uncertain, views, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables of the split."""

@@ -15,8 +15,9 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
-from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download, find_file
+from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.datasets.files.plain_pickle import read_plain_pickle
 from ff_mm.datasets.split_dataset import Case
 
@@ -42,15 +43,10 @@ class SplitCIFAR10(ArrayDataset):
     order of the files. The classes are those of MMPretrain's ``CIFAR10``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         download: Whether to download what is missing into ``data_root``, by
             MMPretrain, which checks the MD5.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
 
     References:
         A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
@@ -64,14 +60,10 @@ class SplitCIFAR10(ArrayDataset):
     SOURCE: ClassVar[type[CIFAR10]] = CIFAR10
 
     def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        download: bool = False,
-        **kwargs: Any,
+        self, data_root: str, *args: Any, download: bool = False, **kwargs: Any
     ) -> None:
         self.download = download
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(data_root, *args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the official training set, or the test set, or both."""
@@ -137,14 +129,8 @@ class SplitCIFAR100(SplitCIFAR10):
     MMPretrain's ``CIFAR100``. Train and val have 450 and 50 images of each class.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        download: As for :class:`SplitCIFAR10`.
-        **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
+        *args: Those of :class:`SplitCIFAR10`.
+        **kwargs: Those of :class:`SplitCIFAR10`.
 
     References:
         See :class:`SplitCIFAR10`.
@@ -244,10 +230,6 @@ class CIFAR10_1(ArrayDataset):
             ``'v4'``, 2,021 images, the first of the two.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
 
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
-
     References:
         B. Recht, R. Roelofs, L. Schmidt, V. Shankar, "Do CIFAR-10 Classifiers
         Generalize to CIFAR-10?", arXiv 1806.00451 (2018).
@@ -258,12 +240,8 @@ class CIFAR10_1(ArrayDataset):
     def __init__(
         self, data_root: str, split: str = 'test', version: str = 'v6', **kwargs: Any
     ) -> None:
-        if split not in ('test', 'all'):
-            raise ValueError(
-                f'CIFAR10.1 is for testing only: split must be test, got {split!r}'
-            )
-        if version not in ('v4', 'v6'):
-            raise ValueError(f'version must be v4 or v6, got {version!r}')
+        check_choice('split', split, ('test', 'all'))  # it is for testing only
+        check_choice('version', version, ('v4', 'v6'))
         self.version = version
         super().__init__(data_root=data_root, split=split, **kwargs)
 
@@ -299,7 +277,6 @@ def _load(path: str, _: int) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     # NumPy raises whatever a damaged header makes it stumble over.
     except Exception as error:
-        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} is damaged: {reason}. Download it anew.'
+            f'{path!r} is damaged: {first_line(error)[:160]}. Download it anew.'
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from ff_mm.errors import FFMMError
@@ -49,6 +49,9 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._problems)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._problems)
+
     def add(self, problem: str) -> None:
         """Notes one problem, in a sentence or two."""
         self._problems.append(problem)
@@ -73,6 +76,21 @@ class Problems:
         """
         if self._problems:
             raise DatasetError(self.subject, self._problems)
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuses an argument of a data set that is none of some values.
+
+    Raises:
+        ValueError: It is another.
+    """
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {[*choices]}, got {value!r}')
+
+
+def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Gives names as a tuple; ``--cfg-options`` turns a single one into a string."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def repeated(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
-from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
 from ff_mm.datasets.split_dataset import Case
@@ -183,16 +183,11 @@ class MedMNIST(ArrayDataset):
         file: An npz file of another name, relative to ``data_root`` or absolute; then
             ``size`` has no effect.
         data_root: The folder with the file.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         cache_dir: The folder for unpacked arrays, where that of the file cannot be
             written to.
         download: Whether to download what is missing into ``data_root``, from where
             the medmnist package says, and with its MD5.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The file cannot be used; names every problem that was found.
 
     References:
         J. Yang et al., "MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D
@@ -209,15 +204,12 @@ class MedMNIST(ArrayDataset):
         size: int = 28,
         file: str | None = None,
         data_root: str = HOME,
-        split: str = 'train',
         cache_dir: str | None = None,
         download: bool = False,
         **kwargs: Any,
     ) -> None:
-        if name not in COLLECTIONS:
-            raise ValueError(f'name must be one of {[*COLLECTIONS]}, got {name!r}')
-        if size not in SIZES:
-            raise ValueError(f'size must be one of {SIZES}, got {size!r}')
+        check_choice('name', name, COLLECTIONS)
+        check_choice('size', size, SIZES)
         self.name = name
         self.collection = COLLECTIONS[name]
         self.size = size
@@ -226,7 +218,7 @@ class MedMNIST(ArrayDataset):
         self.download = download
         if kwargs.get('classes') is None:
             kwargs['classes'] = self.collection.classes
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     @property
     def file_classes(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
-from ff_mm.datasets.errors import DatasetError, Problems, repeated
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import is_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
 from ff_mm.datasets.files.image_paths import file_cut_short
@@ -100,8 +100,7 @@ class SplitDataset(BaseDataset, ABC):
         image_list: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in (*SPLITS, 'all'):
-            raise ValueError(f'split must be train, val, test or all, got {split!r}')
+        check_choice('split', split, (*SPLITS, 'all'))
         if split_file and image_list:
             raise ValueError('give split_file or image_list, not both')
         self.split = split

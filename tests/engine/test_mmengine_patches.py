@@ -36,7 +36,10 @@ def test_the_words_are_those_of_the_worker(error, workers):
 
 
 def test_other_errors_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError, match='Original Traceback'), without_worker_traceback():
+    with (
+        pytest.raises(ZeroDivisionError, match='Original Traceback'),
+        without_worker_traceback(),
+    ):
         next(iter(DataLoader(Broken(ZeroDivisionError()), num_workers=1)))
 
 

@@ -25,8 +25,8 @@ from ff_mm.datasets.checks.check import (
     check_leaks,
     data_infos,
     identities,
+    inner_datasets,
     overlap,
-    unwrap,
 )
 from ff_mm.datasets.checks.duplicates import (
     Entry,
@@ -42,13 +42,6 @@ from ff_mm.datasets.files.workers import track
 from ff_mm.errors import ConfigError
 
 FORMAT = 1
-
-
-class Findings(Problems):
-    """Findings that are listed, not raised."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._problems)
 
 
 @dataclass
@@ -173,7 +166,7 @@ def inspect_datasets(
     Raises:
         WorkerError: A worker process has died.
     """
-    problems, notes = Findings('problems'), Findings('notes')
+    problems, notes = Problems('problems'), Problems('notes')
     datasets = build_datasets(configs, problems)
     check_classes(datasets, problems)
     check_leaks(datasets, problems)
@@ -217,7 +210,7 @@ def _read_labels(set_name: str, dataset: BaseDataset) -> tuple[list[Entry], SetF
     groups: Counter[str] = Counter()
     entries: list[Entry] = []
     distinct: dict[tuple[float, ...], tuple[float, ...]] = {}
-    root = os.path.abspath(getattr(unwrap(dataset), 'data_root', '') or '')
+    root = os.path.abspath(getattr(inner_datasets(dataset)[0], 'data_root', '') or '')
     for index, info in enumerate(data_infos(dataset)):
         key = _key(set_name, index, info)
         name = str(info.get('image_id') or _below(key, root))
@@ -278,7 +271,7 @@ def _look_at(
 
 def _loader(dataset: BaseDataset) -> Loader:
     """Gives the loading step of a data set's pipeline."""
-    for transform in unwrap(dataset).pipeline.transforms:
+    for transform in inner_datasets(dataset)[0].pipeline.transforms:
         if type(transform).__name__.startswith('Load'):
             return transform
     return LoadImageFromFile()

@@ -13,6 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.files import atomic_write
 
 #: Arrays of more bytes than this are unpacked once and mapped, not kept in memory.
@@ -53,9 +54,8 @@ def read_array(path: str, name: str, cache_dir: str | None = None) -> np.ndarray
         raise
     # NumPy raises whatever a damaged header makes it stumble over.
     except Exception as error:
-        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} cannot be read: {reason}. Download it anew.'
+            f'{path!r} cannot be read: {first_line(error)[:160]}. Download it anew.'
         ) from error
 
 

@@ -16,12 +16,12 @@ from mmengine.dataset import BaseDataset
 from rich.console import Console
 
 from ff_mm.config import read_options
-from ff_mm.datasets.checks.check import data_infos
+from ff_mm.datasets.checks.check import data_infos, inner_datasets
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.workers import track
 from ff_mm.datasets.image_cache.part import Part
 from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
-from ff_mm.datasets.image_cache.transforms import fixed_steps, inner_datasets, name_of
+from ff_mm.datasets.image_cache.transforms import fixed_steps, name_of
 from ff_mm.display.console import duration, say
 from ff_mm.errors import ConfigError
 from ff_mm.parallel.claim import Claim

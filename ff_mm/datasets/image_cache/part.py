@@ -17,7 +17,7 @@ import PIL
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from ff_mm.datasets.files.image_paths import file_cut_short
+from ff_mm.datasets.files.image_paths import file_cut_short, first_line
 from ff_mm.datasets.image_cache.store import Record
 from ff_mm.datasets.image_cache.transforms import make_record, name_of, run_steps
 from ff_mm.environment import installed
@@ -82,7 +82,7 @@ def _decode(path: str, steps: Sequence[BaseTransform]) -> Outcome:
     try:
         results = load(dict(img_path=path))
     except Exception as error:
-        reason = str(error).strip().split('\n', 1)[0] or type(error).__name__
+        reason = first_line(error)
         return reason if path in reason else f'{path}: {reason}'
     if wrong := file_cut_short(path):
         return f'{path}: {wrong}'

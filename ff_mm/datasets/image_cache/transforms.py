@@ -116,19 +116,6 @@ def make_record(path: str, results: dict[str, Any]) -> Record:
 _FIXED = (Resize, ResizeEdge, CenterCrop, ShrinkImage)
 
 
-def inner_datasets(dataset: Any) -> list[Any]:
-    """Gives the data sets inside MMEngine's and MMPretrain's wrappers, in order.
-
-    Args:
-        dataset: A data set, or the config of one (a ``ConfigDict``).
-    """
-    if hasattr(dataset, 'datasets'):
-        return [inner for each in dataset.datasets for inner in inner_datasets(each)]
-    if hasattr(dataset, 'dataset'):
-        return inner_datasets(dataset.dataset)
-    return [dataset]
-
-
 def fixed_steps(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Gives the steps at the beginning of a pipeline that a cache can stand for.
 

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from rich.console import Console
 
-from ff_mm.datasets.errors import DatasetError, Problems, repeated
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
 from ff_mm.datasets.files.finding import IMAGE_EXTENSIONS, is_image, is_ours
 from ff_mm.datasets.files.workers import track
@@ -54,8 +54,7 @@ class ResizeOptions:
     def __post_init__(self) -> None:
         if self.short_side < 1:
             raise ValueError(f'short_side must be at least 1, got {self.short_side}')
-        if self.format not in ('keep', 'jpg', 'png'):
-            raise ValueError(f'format must be keep, jpg or png, got {self.format!r}')
+        check_choice('format', self.format, ('keep', 'jpg', 'png'))
         if not 1 <= self.quality <= 100:
             raise ValueError(f'quality must be from 1 to 100, got {self.quality}')
 

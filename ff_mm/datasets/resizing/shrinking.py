@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.dicom import is_dicom, read_dicom
+from ff_mm.datasets.files.image_paths import first_line
 
 
 def decode(content: bytes, name: str, short_side: int) -> Image.Image:
@@ -37,7 +38,7 @@ def decode(content: bytes, name: str, short_side: int) -> Image.Image:
     except UnidentifiedImageError:
         reason = 'it is no image, or of an unknown kind'
     except Exception as error:
-        reason = str(error).split('\n', 1)[0] or repr(error)
+        reason = first_line(error)
     raise DatasetError(f'{name}: {reason}')
 
 

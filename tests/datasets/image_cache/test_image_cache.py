@@ -30,11 +30,11 @@ from mmengine.config import Config
 from mmpretrain.registry import TRANSFORMS
 from rich.console import Console
 
+from ff_mm.datasets.checks.check import inner_datasets
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.image_cache import image_cache
 from ff_mm.datasets.image_cache.image_cache import CacheOptions, ImageCache
-from ff_mm.datasets.image_cache.transforms import inner_datasets
 from ff_mm.errors import ConfigError
 
 

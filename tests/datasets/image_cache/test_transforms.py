@@ -8,10 +8,10 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
+from ff_mm.datasets.checks.check import inner_datasets
 from ff_mm.datasets.image_cache.transforms import (
     ShrinkImage,
     fixed_steps,
-    inner_datasets,
     name_of,
 )
 from ff_mm.datasets.resizing.shrinking import shrink
