@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,13 @@ def to_plain(value: Any, path: str = '') -> Any:
         f'{type(value).__qualname__}, which could not be loaded again; keep tensors '
         'and plain values in state dicts and in the message hub'
     )
+
+
+def first_few(names: Iterable[object], limit: int | None) -> str:
+    """Gives names with commas between them, at most so many; None: all."""
+    listed = [str(name) for name in names]
+    more = ', ...' if limit is not None and len(listed) > limit else ''
+    return ', '.join(listed[:limit]) + more
 
 
 def is_plain(value: Any) -> bool:

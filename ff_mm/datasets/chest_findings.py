@@ -7,7 +7,6 @@ from typing import Any
 
 from ff_mm.datasets.errors import Problems, as_names, check_choice
 from ff_mm.datasets.split_dataset import SplitDataset
-from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
 
@@ -94,12 +93,6 @@ class ChestFindings(SplitDataset):
             self._rule_out(score) if everything == (1,) else score
             for score, everything in zip(scores, ruled_out, strict=True)
         ]
-
-    @property
-    def needed_splits(self) -> tuple[str, ...]:
-        """The splits whose cases must be read; a list chooses from all."""
-        listed = self.image_list or self.split_file
-        return SPLITS if listed or self.split == 'all' else (self.split,)
 
     def extra_repr(self) -> list[str]:
         """Says which images these are, for ``repr``."""

@@ -67,25 +67,18 @@ class SplitCIFAR10(ArrayDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the official training set, or the test set, or both."""
+        self.place = self._find()
         cases = []
-        try:
-            self.place = self._find()
-            for part in self._needed():
-                _, labels = self._read_part(part)
-                split = 'test' if part == 'test' else 'trainval'
-                cases += self.make_cases(part, labels, split)
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
+        parts = ['test' if split == 'test' else 'train' for split in self.needed_splits]
+        for part in dict.fromkeys(parts):
+            _, labels = self._read_part(part)
+            split = 'test' if part == 'test' else 'trainval'
+            cases += self.make_cases(part, labels, split)
         return cases
 
     def read_images(self, array: str) -> np.ndarray:
         """Reads the images of ``'train'`` or ``'test'``, (number, 32, 32, 3), RGB."""
         return self._read_part(array)[0]
-
-    def _needed(self) -> tuple[str, ...]:
-        if self.needs_all:
-            return 'train', 'test'
-        return ('test',) if self.split == 'test' else ('train',)
 
     def _read_part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Reads images and labels of the official training or test set."""
@@ -247,12 +240,7 @@ class CIFAR10_1(ArrayDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads both arrays."""
-        try:
-            labels = self._load('labels')
-            return self.make_cases(self.version, labels, 'test')
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
-            return []
+        return self.make_cases(self.version, self._load('labels'), 'test')
 
     def read_images(self, array: str) -> np.ndarray:
         """Reads the images, (number, 32, 32, 3), RGB."""

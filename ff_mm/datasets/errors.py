@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
 
 from ff_mm.errors import FFMMError
+from ff_mm.plain import first_few
 
 
 class DatasetError(FFMMError):
@@ -66,7 +66,7 @@ class Problems:
         """
         names = list(names)
         if names:
-            self.add(f'{what}: {len(names)} ({_first(names)}). {remedy}')
+            self.add(f'{what}: {len(names)} ({first_few(names, 5)}). {remedy}')
 
     def raise_if_any(self) -> None:
         """Ends the collecting.
@@ -96,8 +96,3 @@ def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
 def repeated(names: Iterable[str]) -> list[str]:
     """Returns the names that occur more than once, to be noted as a problem."""
     return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _first(names: Sequence[object], limit: int = 5) -> str:
-    shown = ', '.join(str(name) for name in islice(names, limit))
-    return f'{shown}, ...' if len(names) > limit else shown

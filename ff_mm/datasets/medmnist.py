@@ -227,15 +227,11 @@ class MedMNIST(ArrayDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the labels of the splits that are asked for, and opens their images."""
+        self.path = self._find()
         cases = []
-        try:
-            self.path = self._find()
-            for split in SPLITS if self.needs_all else (self.split,):
-                array = f'{self.name}_{split}'
-                labels = self._read_labels(split)
-                cases += self.make_cases(array, labels, split)
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
+        for split in self.needed_splits:
+            labels = self._read_labels(split)
+            cases += self.make_cases(f'{self.name}_{split}', labels, split)
         return cases
 
     def read_images(self, array: str) -> np.ndarray:
@@ -268,7 +264,8 @@ class MedMNIST(ArrayDataset):
 
     def _find(self) -> str:
         """Gives the npz file; downloads it if that is wanted and it is absent."""
-        name = self.file or _file_name(self.name, self.size)
+        suffix = '' if self.size == 28 else f'_{self.size}'
+        name = self.file or f'{self.name}{suffix}.npz'
         own = os.path.join(self.data_root, os.path.expanduser(name))
         shared = os.path.join(os.path.expanduser(HOME), name)
         for path in (own,) if self.file else (own, shared):
@@ -281,16 +278,11 @@ class MedMNIST(ArrayDataset):
                 f'There is no {own!r}. Get {name} from {RECORD} and put it there, or '
                 'set download=True, which needs the package medmnist.'
             )
-        _download(self.name, self.size, self.data_root)
+        _download(self.name, suffix, self.data_root)
         return own
 
 
-def _file_name(name: str, size: int) -> str:
-    return f'{name}.npz' if size == 28 else f'{name}_{size}.npz'
-
-
-def _download(name: str, size: int, folder: str) -> None:
-    suffix = '' if size == 28 else f'_{size}'
+def _download(name: str, suffix: str, folder: str) -> None:
     try:
         from medmnist.info import INFO
 
@@ -302,4 +294,4 @@ def _download(name: str, size: int, folder: str) -> None:
             'addresses: pip install -U medmnist'
         ) from None
     # Not by medmnist itself: a download that was broken off would stay there.
-    download(url, folder, _file_name(name, size), md5, RECORD)
+    download(url, folder, f'{name}{suffix}.npz', md5, RECORD)

@@ -179,6 +179,12 @@ class SplitDataset(BaseDataset, ABC):
         )
         return images
 
+    @property
+    def needed_splits(self) -> tuple[str, ...]:
+        """The splits whose cases must be read; a list chooses from all."""
+        listed = self.image_list or self.split_file
+        return SPLITS if listed or self.split == 'all' else (self.split,)
+
     def find_table(self, name: str, found: Mapping[str, str]) -> str | None:
         """Gives the table of a name: a path from ``data_root`` on, or one found below.
 

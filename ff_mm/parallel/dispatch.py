@@ -213,7 +213,6 @@ def write_until_current(read: Callable[[], T], write: Callable[[T], None]) -> T:
     state = read()
     while True:
         write(state)
-        now = read()
-        if now == state:
+        written, state = state, read()
+        if state == written:
             return state
-        state = now

@@ -5,7 +5,7 @@ Li et al., "Visualizing the loss landscape of neural nets", NeurIPS 2018, sectio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 
 import torch
@@ -86,13 +86,9 @@ def _load(
     else:
         centre.load(out)
     for direction, length in terms:
-        _add(out, direction.weights, length)
+        for key, value in direction.weights.items():
+            out[key].add_(value.to(out[key]), alpha=length)
     return out
-
-
-def _add(weights: StateDict, direction: Mapping[str, Tensor], length: float) -> None:
-    for key, value in direction.items():
-        weights[key].add_(value.to(weights[key]), alpha=length)
 
 
 def _scaled(random: Tensor, weight: Tensor) -> Tensor:

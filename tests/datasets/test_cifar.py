@@ -19,6 +19,7 @@ from array_files import (
 )
 from mmpretrain.datasets import CIFAR10
 from mmpretrain.registry import DATASETS
+from reading import values
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets import DatasetError, check_datasets, fingerprint
@@ -32,10 +33,6 @@ ARCHIVE = 'cifar-10-python.tar.gz'
 def cifar10(tmp_path):
     write_cifar10(tmp_path / FOLDER)
     return tmp_path
-
-
-def values(dataset, key):
-    return [dataset.get_data_info(i)[key] for i in range(len(dataset))]
 
 
 def problem(root, kind=SplitCIFAR10, **kwargs):

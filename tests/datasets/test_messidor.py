@@ -4,8 +4,9 @@ import pickle
 import sys
 
 import pytest
-from fundus_files import PIXELS, problems_of, values, write_grades, write_images
+from fundus_files import PIXELS, write_grades, write_images
 from mmpretrain.registry import DATASETS
+from reading import problems_of, values
 
 from ff_mm.datasets.aptos2019 import APTOS2019
 from ff_mm.datasets.messidor import CORRECTED, DUPLICATES, Messidor, Messidor2

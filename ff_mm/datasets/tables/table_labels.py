@@ -10,6 +10,7 @@ from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
 from ff_mm.datasets.tables.table_file import Row, is_number, meaning, with_nearest
 from ff_mm.datasets.tables.uncertain_labels import read_scores
+from ff_mm.plain import first_few
 
 #: How spreadsheets and programs write yes and no.
 _TRUTH = {'true': '1', 'false': '0'}
@@ -123,8 +124,8 @@ def settle_classes(
     problems.found(
         f'names in {source} that are no class',
         [f'{first[name]}: {with_nearest(name, named)}' for name in unknown],
-        f'The classes are {_shown(named)}. Correct one or the other, or say what is '
-        f'meant, such as label_map={{{example}}}, or None to leave it out.',
+        f'The classes are {first_few(named, _SHOWN)}. Correct one or the other, or say '
+        f'what is meant, such as label_map={{{example}}}, or None to leave it out.',
     )
     return list(named)
 
@@ -154,8 +155,3 @@ def _check_found(classes: Sequence[str], source: str, problems: Problems) -> Non
             'Check that it is the right one, and what filters; or name all with '
             'classes=[...].'
         )
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = ', ...' if len(names) > _SHOWN else ''
-    return ', '.join(map(str, names[:_SHOWN])) + more
