@@ -50,14 +50,13 @@ class FilterNormalizedDirection:
     def weights(self) -> StateDict:
         """The direction: of the entries along which it goes; in memory once used."""
         random = torch.Generator().manual_seed(self.seed)
+        trained = self._parameters
         return {
             key: _scaled(torch.randn(weight.shape, generator=random), weight)
             for key, weight in self.centre.load().items()
-            if weight.is_floating_point() and weight.ndim > 1 and self._moves(key)
+            if weight.is_floating_point() and weight.ndim > 1
+            if trained is None or key in trained
         }
-
-    def _moves(self, key: str) -> bool:
-        return self._parameters is None or key in self._parameters
 
 
 def step(

@@ -162,7 +162,15 @@ def resize_dataset(
     _write_manifest(source, target, options, complete=False)
     for name in files.others:
         _copy(source / name, target / name)
-    report = _resize_all(source, target, files, options, workers, console)
+    report = ResizeReport(
+        renamed=_renamed(files, options),
+        other_files=len(files.others),
+        archives=files.archives,
+    )
+    resize = partial(_resize, source=source, target=target, options=options)
+    title, total = f'resizing to {options.short_side} pixels', len(files.images)
+    for outcome in track(resize, files.images, total, workers, title, console):
+        report.add(outcome)
     _write_manifest(
         source, target, options, complete=True, unreadable=report.unreadable
     )
@@ -244,7 +252,7 @@ def _check_earlier_run(
     """Refuses a target that was made otherwise, or not by this function."""
     manifest = target / MANIFEST
     if not manifest.is_file():
-        if target.is_dir() and _visible(target):
+        if target.is_dir() and any(p.name[0] != '.' for p in target.iterdir()):
             raise DatasetError(
                 f'{target}: there is something in it, but no {MANIFEST}: give a new or '
                 'an empty folder'
@@ -260,10 +268,6 @@ def _check_earlier_run(
         raise DatasetError(
             f'{target} was made in another way ({listed}): give another folder{remedy}'
         )
-
-
-def _visible(folder: Path) -> bool:
-    return any(not path.name.startswith('.') for path in folder.iterdir())
 
 
 def _describe(source: Path, options: ResizeOptions) -> dict[str, Any]:
@@ -287,27 +291,6 @@ def _write_manifest(
         write_json(content, target / MANIFEST)
     except OSError as error:
         raise DatasetError(f'{target}: cannot be written: {error.strerror}') from error
-
-
-def _resize_all(
-    source: Path,
-    target: Path,
-    files: _Files,
-    options: ResizeOptions,
-    workers: int,
-    console: Console | None,
-) -> ResizeReport:
-    report = ResizeReport(
-        renamed=_renamed(files, options),
-        other_files=len(files.others),
-        archives=files.archives,
-    )
-    resize = partial(_resize, source=source, target=target, options=options)
-    title = f'resizing to {options.short_side} pixels'
-    total = len(files.images)
-    for outcome in track(resize, files.images, total, workers, title, console):
-        report.add(outcome)
-    return report
 
 
 def _copy(source: Path, target: Path) -> None:
