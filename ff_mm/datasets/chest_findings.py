@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ff_mm.datasets.errors import Problems, as_names, check_choice
+from ff_mm.datasets.files.finding import walk
 from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
@@ -103,6 +106,28 @@ class ChestFindings(SplitDataset):
             score if label in APART else 0.0
             for score, label in zip(scores, self.labels, strict=True)
         )
+
+
+def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[str]]:
+    """Finds files and folders without a look into the folders of some name.
+
+    Tens of thousands of patients have folders of studies, but the tables name these.
+
+    Args:
+        root: Where to begin.
+        inner: The names of the folders.
+
+    Returns:
+        The files by name, and the paths of the folders.
+    """
+    tables: dict[str, str] = {}
+    found = []
+    for folder, subfolders, names in walk(root):
+        found += [os.path.join(folder, n) for n in subfolders if inner.fullmatch(n)]
+        subfolders[:] = [name for name in subfolders if not inner.fullmatch(name)]
+        for name in names:
+            tables.setdefault(name, os.path.join(folder, name))
+    return tables, found
 
 
 def _check_labels(labels: str | Sequence[str]) -> tuple[str, ...]:

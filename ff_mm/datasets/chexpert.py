@@ -7,13 +7,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings
+from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.finding import walk, without_extension
+from ff_mm.datasets.files.finding import without_extension
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.table_file import read_table
@@ -30,13 +30,6 @@ VIEW = 'Frontal/Lateral'
 PATIENT = re.compile(r'patient\d+')
 #: The end of a path, the same in all copies of the data set.
 PATH = re.compile(r'(?P<patient>patient\d+)/(?P<study>study\d+)/(?P<file>[^/]+)$')
-
-
-class _Files(NamedTuple):
-    """What lies below a folder: tables by name, folders by name of the patient."""
-
-    tables: dict[str, str]
-    patients: dict[str, list[str]]
 
 
 @DATASETS.register_module()
@@ -99,11 +92,14 @@ class CheXpert(ChestFindings):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables of the split."""
-        files = _scan(self.data_root)
+        tables, folders = scan_above(self.data_root, PATIENT)
+        patients: dict[str, list[str]] = defaultdict(list)
+        for folder in folders:
+            patients[os.path.basename(folder)].append(folder)
         return [
             case
-            for split, path in self._find_tables(files.tables, problems).items()
-            for case in self._read_table(path, split, files.patients, problems)
+            for split, path in self._find_tables(tables, problems).items()
+            for case in self._read_table(path, split, patients, problems)
         ]
 
     def image_key(self, name: str) -> str:
@@ -185,22 +181,6 @@ class CheXpert(ChestFindings):
         else:
             image = os.path.join(self.data_root, path)
         return Case(self.image_key(path), score, patient, split, image)
-
-
-def _scan(root: str) -> _Files:
-    """Finds tables and patients without a look into the patients' folders.
-
-    Of 65,240 patients each has folders of studies, but the tables name these.
-    """
-    tables: dict[str, str] = {}
-    patients: dict[str, list[str]] = defaultdict(list)
-    for folder, subfolders, names in walk(root):
-        for name in filter(PATIENT.fullmatch, subfolders):
-            patients[name].append(os.path.join(folder, name))
-        subfolders[:] = [name for name in subfolders if not PATIENT.fullmatch(name)]
-        for name in names:
-            tables.setdefault(name, os.path.join(folder, name))
-    return _Files(tables, patients)
 
 
 def _choose(folders: Sequence[str], named: str) -> str:

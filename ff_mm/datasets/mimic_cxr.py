@@ -9,9 +9,8 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings
+from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.files.finding import walk
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
@@ -77,7 +76,11 @@ class MIMICCXR(ChestFindings):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Joins the tables of splits, of views and of labels."""
-        tables, folders = _scan(self.data_root)
+        files, tenths = scan_above(self.data_root, TENTH)
+        tables: dict[str, str] = {}
+        for name, path in files.items():
+            tables.setdefault(name.removesuffix('.gz'), path)
+        folders = list(dict.fromkeys(map(os.path.dirname, tenths)))
         needed = [SPLIT_TABLE, LABELERS[self.labeler]]
         needed += [METADATA] * (self.views != 'all')
         problems.found(
@@ -164,20 +167,6 @@ class MIMICCXR(ChestFindings):
             row.update({label: row[name] for label, name in names.items()})
         scores = self.read_labels(rows, path, problems)
         return dict(zip((row['study_id'] for row in rows), scores, strict=True))
-
-
-def _scan(root: str) -> tuple[dict[str, str], list[str]]:
-    """Finds the tables, by name without ``.gz``, and the folders of p10 to p19."""
-    tables: dict[str, str] = {}
-    folders = []
-    for folder, subfolders, names in walk(root):
-        if any(map(TENTH.fullmatch, subfolders)):
-            folders.append(folder)
-        # 65,379 patients with 227,835 studies: the table names them.
-        subfolders[:] = [name for name in subfolders if not TENTH.fullmatch(name)]
-        for name in names:
-            tables.setdefault(name.removesuffix('.gz'), os.path.join(folder, name))
-    return tables, folders
 
 
 def _path(folder: str, image: Mapping[str, str]) -> str:
