@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +71,8 @@ def step(
     """
     centre = directions[0].centre
     terms = [(d, x) for d, x in zip(directions, lengths, strict=True) if x != 0]
-    recipe = {**centre.recipe, **{d.name: float(x) for d, x in terms}}
+    recipe: dict[Any, float] = {**centre.recipe}
+    recipe.update({d.name: float(x) for d, x in terms})
     return Candidate(centre.name, recipe, partial(_load, centre, terms))
 
 
