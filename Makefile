@@ -25,9 +25,10 @@ test: $(READY_FOR_TESTS)
 lint: $(READY_FOR_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 # Installed once, and again when setup.py changes. A venv without pip is one whose
 # making was interrupted.

@@ -47,6 +47,7 @@ EXTRAS = {
         # The oracle of bootstrap intervals, by its argument `rng`.
         'scipy>=1.15',
         'ruff>=0.17.6,<0.18',
+        'mypy>=2.4.1,<2.5',
         'timm',
         'pydicom>=3',
         'pyarrow',

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -26,10 +26,13 @@ from mmengine.runner import Runner
 
 from ff_mm.errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _INNERMOST = re.compile(r'\$\{([^${}]+)\}')
 _MAX_DEPTH = 20
 
-T = TypeVar('T')
+T = TypeVar('T', bound='DataclassInstance')
 
 # What the tools themselves put into a config, or read from it.
 _TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
@@ -182,7 +185,7 @@ def _replace(value: Any, tree: dict, depth: int) -> Any:
 
 
 def _replace_items(items: list | tuple, tree: dict, depth: int) -> list:
-    replaced = []
+    replaced: list[Any] = []
     for item in items:
         new = _replace(item, tree, depth)
         spliced = isinstance(item, str) and isinstance(new, list)
@@ -326,17 +329,17 @@ def _unfilled(key: str, value: Any) -> Any:
     return without_pretrained(value)
 
 
-def read_options(kind: type[T], values: Mapping[str, Any] | None, key: str) -> T:
+def read_options(kind: type[T], values: Any, key: str) -> T:
     """Makes a dataclass of a part of a config.
 
     Args:
         kind: The dataclass; what the config does not say has its default.
-        values: The values; None: there are none.
+        values: A mapping; None: the config says nothing.
         key: Where they stand in the config.
 
     Raises:
-        ConfigError: A key that the dataclass does not have; what it says of the values
-            itself.
+        ConfigError: No mapping, or a key that the dataclass does not have; what it
+            says of the values itself.
     """
     values = {} if values is None else values
     known = [field.name for field in fields(kind)]

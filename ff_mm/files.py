@@ -63,11 +63,12 @@ def _os_error(error: BaseException, part: Path) -> OSError | None:
     When a write fails torch.save raises an error about positions in its archive.
     """
     # An interruption stays one, whatever came before it.
+    seen: BaseException | None
     seen = error if isinstance(error, OSError | RuntimeError) else None
+    # Python names no file when a write fails, only when opening does.
+    ours = (None, str(part))
     while seen is not None:
-        # Python names no file when a write fails, only when opening does.
-        unnamed = isinstance(seen, OSError) and seen.filename in (None, str(part))
-        if unnamed and seen.errno is not None:
+        if isinstance(seen, OSError) and seen.errno and seen.filename in ours:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 BUFFER = ('log_history', 'count_history', 'max_length')
-_PLAIN = {
+_PLAIN: dict[type, Callable[[Any], Any]] = {
     bool: bool,
     int: int.__int__,
     float: float.__float__,
@@ -42,8 +42,8 @@ def to_plain(value: Any, path: str = '') -> Any:
         values = (history.tolist(), counts.tolist(), value.max_length)
         return dict(zip(BUFFER, values, strict=True))
     if isinstance(value, dict):
-        items = ((k, to_plain(v, f'{path}.{k}')) for k, v in value.items())
-        return type(value)(items) if _is_plain_dict(value) else dict(items)
+        entries = {k: to_plain(v, f'{path}.{k}') for k, v in value.items()}
+        return type(value)(entries) if _is_plain_dict(value) else entries
     if isinstance(value, (list, tuple)):
         items = [to_plain(v, f'{path}[{i}]') for i, v in enumerate(value)]
         return items if isinstance(value, list) else tuple(items)
@@ -62,6 +62,13 @@ def to_plain(value: Any, path: str = '') -> Any:
         f'{type(value).__qualname__}, which could not be loaded again; keep tensors '
         'and plain values in state dicts and in the message hub'
     )
+
+
+def first_few(names: Iterable[object], limit: int | None) -> str:
+    """Gives names with commas between them, at most so many; None: all."""
+    listed = [str(name) for name in names]
+    more = ', ...' if limit is not None and len(listed) > limit else ''
+    return ', '.join(listed[:limit]) + more
 
 
 def is_plain(value: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.files.finding import first_of
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
@@ -56,13 +57,7 @@ class APTOS2019(SplitDataset):
     together: the tool ``check_dataset`` lists them.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: If an argument is none of the values above.
-        DatasetError: If the files cannot be used; names every problem that was found.
 
     References:
         Asia Pacific Tele-Ophthalmology Society, "APTOS 2019 Blindness Detection",
@@ -87,10 +82,7 @@ class APTOS2019(SplitDataset):
 def _read_presplit(
     tables: Mapping[str, str], problems: Problems
 ) -> list[tuple[GradedImage, str | None]]:
-    paths = {
-        split: next((tables[name] for name in names if name in tables), None)
-        for split, names in PRESPLIT.items()
-    }
+    paths = {split: first_of(names, tables) for split, names in PRESPLIT.items()}
     problems.found(
         'tables not found beside valid.csv',
         [PRESPLIT[split][0] for split, path in paths.items() if path is None],
@@ -107,7 +99,7 @@ def _read_presplit(
 def _read_whole(
     tables: Mapping[str, str], problems: Problems
 ) -> list[tuple[GradedImage, str | None]]:
-    path = next((tables[name] for name in COMPETITION if name in tables), None)
+    path = first_of(COMPETITION, tables)
     if path is not None:
         return [(image, None) for image in read_grades(path, problems)]
     if AUTHORS in tables:

@@ -36,10 +36,10 @@ class ArrayDataset(SplitDataset):
     Copies and pickles of the data set, as workers that are spawned get them, hold no
     pixels and read the array again when they need it; workers that are forked share it.
 
-    A subclass gives ``read_cases``, which builds its cases with :meth:`make_cases`, and
-    :meth:`read_images`. In a distributed run all processes must build the data set, as
-    Runners do: the first reads its files alone, the others then find downloaded and
-    unpacked what was not there before.
+    A subclass gives ``read_cases``, which builds its cases with :meth:`make_cases` and
+    may raise what is wrong, and :meth:`read_images`. In a distributed run all processes
+    must build the data set, as Runners do: the first reads its files alone, the others
+    then find downloaded and unpacked what was not there before.
 
     ``classes`` may give the names of the data set in another order, which renumbers the
     labels, or as many other names, which are those of the same classes in their order.
@@ -57,11 +57,6 @@ class ArrayDataset(SplitDataset):
     def file_classes(self) -> tuple[str, ...]:
         """Names of the classes in the order in which the files number them."""
         return tuple(self.METAINFO['classes'])
-
-    @property
-    def needs_all(self) -> bool:
-        """Whether all cases are to be read: a list may name any of them."""
-        return bool(self.split == 'all' or self.image_list or self.split_file)
 
     @abstractmethod
     def read_images(self, array: str) -> np.ndarray:
@@ -142,7 +137,11 @@ class ArrayDataset(SplitDataset):
         # An absent folder is no problem of its own: files may lie elsewhere, or be
         # downloaded, and else read_cases says which to get.
         with _main_process_first():
-            return self.read_cases(problems)
+            try:
+                return self.read_cases(problems)
+            except (DatasetError, OSError) as error:
+                problems.add(str(error))
+                return []
 
 
 class _Opened(dict):

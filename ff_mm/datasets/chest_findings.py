@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.errors import Problems, as_names, check_choice
+from ff_mm.datasets.files.finding import walk
 from ff_mm.datasets.split_dataset import SplitDataset
-from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
 
@@ -43,13 +45,12 @@ class ChestFindings(SplitDataset):
     Finding" is 1, all labels but Support Devices are 0.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         labels: Which of the 13 findings and "No Finding", in this order.
         uncertain: What an uncertain label counts as: ``'ignore'`` (missing),
             ``'zeros'`` or ``'ones'``; or label -> policy, where labels that it does not
             name are ignored.
         views: ``'frontal'``, ``'lateral'`` or ``'all'``.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`SplitDataset`.
 
     Raises:
@@ -60,21 +61,17 @@ class ChestFindings(SplitDataset):
 
     def __init__(
         self,
-        data_root: str,
-        split: str = 'train',
+        *args: Any,
         labels: str | Sequence[str] = LABELS,
         uncertain: Policy = 'ignore',
         views: str = 'frontal',
         **kwargs: Any,
     ) -> None:
-        if views not in VIEWS:
-            raise ValueError(f'views must be one of {[*VIEWS]}, got {views!r}')
+        check_choice('views', views, VIEWS)
         self.labels = _check_labels(labels)
         self.uncertain = check_policy(uncertain, self.labels)
         self.views = views
-        super().__init__(
-            data_root=data_root, split=split, classes=self.labels, **kwargs
-        )
+        super().__init__(*args, classes=self.labels, **kwargs)
 
     def read_labels(
         self, rows: Sequence[Mapping[str, str]], path: str, problems: Problems
@@ -100,12 +97,6 @@ class ChestFindings(SplitDataset):
             for score, everything in zip(scores, ruled_out, strict=True)
         ]
 
-    @property
-    def needed_splits(self) -> tuple[str, ...]:
-        """The splits whose cases must be read; a list chooses from all."""
-        listed = self.image_list or self.split_file
-        return SPLITS if listed or self.split == 'all' else (self.split,)
-
     def extra_repr(self) -> list[str]:
         """Says which images these are, for ``repr``."""
         return [*super().extra_repr(), f'Views: \t{self.views}']
@@ -117,9 +108,30 @@ class ChestFindings(SplitDataset):
         )
 
 
+def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[str]]:
+    """Finds files and folders without a look into the folders of some name.
+
+    Tens of thousands of patients have folders of studies, but the tables name these.
+
+    Args:
+        root: Where to begin.
+        inner: The names of the folders.
+
+    Returns:
+        The files by name, and the paths of the folders.
+    """
+    tables: dict[str, str] = {}
+    found = []
+    for folder, subfolders, names in walk(root):
+        found += [os.path.join(folder, n) for n in subfolders if inner.fullmatch(n)]
+        subfolders[:] = [name for name in subfolders if not inner.fullmatch(name)]
+        for name in names:
+            tables.setdefault(name, os.path.join(folder, name))
+    return tables, found
+
+
 def _check_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
-    # --cfg-options turns a single name into a string.
-    labels = (labels,) if isinstance(labels, str) else tuple(labels)
+    labels = as_names(labels)
     known = (*LABELS, NO_FINDING)
     unknown = [label for label in labels if label not in known]
     if unknown or not labels or len(set(labels)) < len(labels):

@@ -7,17 +7,16 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import LABELS, NO_FINDING, ChestFindings
+from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.finding import walk, without_extension
+from ff_mm.datasets.files.finding import without_extension
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.table_file import read_table
-from ff_mm.datasets.tables.uncertain_labels import Policy
 
 #: Our name of a split -> its table in the archives; the first that is there counts.
 TABLES = {
@@ -31,13 +30,6 @@ VIEW = 'Frontal/Lateral'
 PATIENT = re.compile(r'patient\d+')
 #: The end of a path, the same in all copies of the data set.
 PATH = re.compile(r'(?P<patient>patient\d+)/(?P<study>study\d+)/(?P<file>[^/]+)$')
-
-
-class _Files(NamedTuple):
-    """What lies below a folder: tables by name, folders by name of the patient."""
-
-    tables: dict[str, str]
-    patients: dict[str, list[str]]
 
 
 @DATASETS.register_module()
@@ -71,22 +63,13 @@ class CheXpert(ChestFindings):
     ``image_id`` for example ``'patient00001/study1/view1_frontal'``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        labels: Which of the 13 findings and "No Finding", in this order; for the five
-            of the competition ``['Atelectasis', 'Cardiomegaly', 'Consolidation',
-            'Edema', 'Pleural Effusion']``.
-        uncertain: What an uncertain label counts as: ``'ignore'`` (missing),
-            ``'zeros'`` or ``'ones'``; or label -> policy.
-        views: ``'frontal'``, ``'lateral'`` or ``'all'``.
+        *args: Those of :class:`ChestFindings`.
         tables: Split -> table to read instead of the official one: its name, or a path
             relative to ``data_root`` or absolute. So the authors' 2,340 rows are
             ``dict(train='csv/train.csv')``.
-        **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
+        **kwargs: Those of :class:`ChestFindings`. The five labels of the competition
+            are ``labels=['Atelectasis', 'Cardiomegaly', 'Consolidation', 'Edema',
+            'Pleural Effusion']``.
 
     References:
         J. Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty
@@ -98,29 +81,25 @@ class CheXpert(ChestFindings):
     """
 
     def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        labels: str | Sequence[str] = LABELS,
-        uncertain: Policy = 'ignore',
-        views: str = 'frontal',
-        tables: Mapping[str, str] | None = None,
-        **kwargs: Any,
+        self, *args: Any, tables: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
         self.tables = dict(tables or {})
         if not set(self.tables) <= set(SPLITS):
             raise ValueError(
                 f'tables must be by split, {[*SPLITS]}, got {[*self.tables]}'
             )
-        super().__init__(data_root, split, labels, uncertain, views, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables of the split."""
-        files = _scan(self.data_root)
+        tables, folders = scan_above(self.data_root, PATIENT)
+        patients: dict[str, list[str]] = defaultdict(list)
+        for folder in folders:
+            patients[os.path.basename(folder)].append(folder)
         return [
             case
-            for split, path in self._find_tables(files.tables, problems).items()
-            for case in self._read_table(path, split, files.patients, problems)
+            for split, path in self._find_tables(tables, problems).items()
+            for case in self._read_table(path, split, patients, problems)
         ]
 
     def image_key(self, name: str) -> str:
@@ -134,7 +113,8 @@ class CheXpert(ChestFindings):
         paths = {}
         for split in self.needed_splits:
             names = [self.tables[split]] if split in self.tables else TABLES[split]
-            path = next(filter(None, (self._find(name, found) for name in names)), None)
+            tables = (self.find_table(name, found) for name in names)
+            path = next(filter(None, tables), None)
             if path:
                 paths[split] = path
             elif split in self.tables or self.needed_splits == (split,):
@@ -145,10 +125,6 @@ class CheXpert(ChestFindings):
         if not paths and not problems:
             problems.add('No table is there. Set data_root to a folder above them.')
         return paths
-
-    def _find(self, name: str, found: Mapping[str, str]) -> str | None:
-        path = os.path.join(self.data_root, os.path.expanduser(name))
-        return path if os.path.isfile(path) else found.get(name)
 
     def _read_table(
         self,
@@ -168,8 +144,9 @@ class CheXpert(ChestFindings):
         rows = self._select_views(rows, path, problems)
         scores = self.read_labels(rows, path, problems)
         return [
-            self._case(row['Path'], score, split, patients)
+            self._case(end, score, split, patients)
             for row, score in zip(rows, scores, strict=True)
+            if (end := PATH.search(row['Path']))
         ]
 
     def _select_views(
@@ -191,13 +168,12 @@ class CheXpert(ChestFindings):
 
     def _case(
         self,
-        path: str,
+        end: re.Match[str],
         score: tuple[float, ...],
         split: str,
         patients: Mapping[str, list[str]],
     ) -> Case:
-        end = PATH.search(path)
-        patient = end['patient']
+        path, patient = end.string, end['patient']
         folders = patients.get(patient)
         if folders:
             folder = _choose(folders, path[: end.end('patient')])
@@ -205,22 +181,6 @@ class CheXpert(ChestFindings):
         else:
             image = os.path.join(self.data_root, path)
         return Case(self.image_key(path), score, patient, split, image)
-
-
-def _scan(root: str) -> _Files:
-    """Finds tables and patients without a look into the patients' folders.
-
-    Of 65,240 patients each has folders of studies, but the tables name these.
-    """
-    tables: dict[str, str] = {}
-    patients: dict[str, list[str]] = defaultdict(list)
-    for folder, subfolders, names in walk(root):
-        for name in filter(PATIENT.fullmatch, subfolders):
-            patients[name].append(os.path.join(folder, name))
-        subfolders[:] = [name for name in subfolders if not PATIENT.fullmatch(name)]
-        for name in names:
-            tables.setdefault(name, os.path.join(folder, name))
-    return _Files(tables, patients)
 
 
 def _choose(folders: Sequence[str], named: str) -> str:

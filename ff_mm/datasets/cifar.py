@@ -15,8 +15,9 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
-from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download, find_file
+from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.datasets.files.plain_pickle import read_plain_pickle
 from ff_mm.datasets.split_dataset import Case
 
@@ -42,15 +43,10 @@ class SplitCIFAR10(ArrayDataset):
     order of the files. The classes are those of MMPretrain's ``CIFAR10``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         download: Whether to download what is missing into ``data_root``, by
             MMPretrain, which checks the MD5.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
 
     References:
         A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
@@ -64,36 +60,25 @@ class SplitCIFAR10(ArrayDataset):
     SOURCE: ClassVar[type[CIFAR10]] = CIFAR10
 
     def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        download: bool = False,
-        **kwargs: Any,
+        self, data_root: str, *args: Any, download: bool = False, **kwargs: Any
     ) -> None:
         self.download = download
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(data_root, *args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the official training set, or the test set, or both."""
+        self.place = self._find()
         cases = []
-        try:
-            self.place = self._find()
-            for part in self._needed():
-                _, labels = self._read_part(part)
-                split = 'test' if part == 'test' else 'trainval'
-                cases += self.make_cases(part, labels, split)
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
+        parts = ['test' if split == 'test' else 'train' for split in self.needed_splits]
+        for part in dict.fromkeys(parts):
+            _, labels = self._read_part(part)
+            split = 'test' if part == 'test' else 'trainval'
+            cases += self.make_cases(part, labels, split)
         return cases
 
     def read_images(self, array: str) -> np.ndarray:
         """Reads the images of ``'train'`` or ``'test'``, (number, 32, 32, 3), RGB."""
         return self._read_part(array)[0]
-
-    def _needed(self) -> tuple[str, ...]:
-        if self.needs_all:
-            return 'train', 'test'
-        return ('test',) if self.split == 'test' else ('train',)
 
     def _read_part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Reads images and labels of the official training or test set."""
@@ -137,14 +122,8 @@ class SplitCIFAR100(SplitCIFAR10):
     MMPretrain's ``CIFAR100``. Train and val have 450 and 50 images of each class.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        download: As for :class:`SplitCIFAR10`.
-        **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
+        *args: Those of :class:`SplitCIFAR10`.
+        **kwargs: Those of :class:`SplitCIFAR10`.
 
     References:
         See :class:`SplitCIFAR10`.
@@ -194,8 +173,10 @@ def _read_archive(path: str, names: Iterable[str]) -> dict[str, bytes]:
         with tarfile.open(path, 'r:gz') as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                if name in names and member.isfile():
-                    found[name] = archive.extractfile(member).read()
+                if name not in names or not member.isfile():
+                    continue
+                if file := archive.extractfile(member):
+                    found[name] = file.read()
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DatasetError(
             f'{path!r} cannot be read: {error}. Download it anew.'
@@ -242,10 +223,6 @@ class CIFAR10_1(ArrayDataset):
             ``'v4'``, 2,021 images, the first of the two.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
 
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
-
     References:
         B. Recht, R. Roelofs, L. Schmidt, V. Shankar, "Do CIFAR-10 Classifiers
         Generalize to CIFAR-10?", arXiv 1806.00451 (2018).
@@ -256,23 +233,14 @@ class CIFAR10_1(ArrayDataset):
     def __init__(
         self, data_root: str, split: str = 'test', version: str = 'v6', **kwargs: Any
     ) -> None:
-        if split not in ('test', 'all'):
-            raise ValueError(
-                f'CIFAR10.1 is for testing only: split must be test, got {split!r}'
-            )
-        if version not in ('v4', 'v6'):
-            raise ValueError(f'version must be v4 or v6, got {version!r}')
+        check_choice('split', split, ('test', 'all'))  # it is for testing only
+        check_choice('version', version, ('v4', 'v6'))
         self.version = version
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads both arrays."""
-        try:
-            labels = self._load('labels')
-            return self.make_cases(self.version, labels, 'test')
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
-            return []
+        return self.make_cases(self.version, self._load('labels'), 'test')
 
     def read_images(self, array: str) -> np.ndarray:
         """Reads the images, (number, 32, 32, 3), RGB."""
@@ -297,7 +265,6 @@ def _load(path: str, _: int) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     # NumPy raises whatever a damaged header makes it stumble over.
     except Exception as error:
-        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} is damaged: {reason}. Download it anew.'
+            f'{path!r} is damaged: {first_line(error)[:160]}. Download it anew.'
         ) from error

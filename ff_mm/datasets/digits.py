@@ -13,6 +13,8 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from ff_mm.datasets.errors import check_choice
+
 Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
@@ -110,9 +112,9 @@ class Digits(BaseDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        _check_choice('split', split, ('train', 'val', 'test'))
-        _check_choice('corruption', corruption, (None, 'mixed', *CORRUPTIONS))
-        _check_choice('severity', severity, (1, 2, 3, 4, 5))
+        check_choice('split', split, ('train', 'val', 'test'))
+        check_choice('corruption', corruption, (None, 'mixed', *CORRUPTIONS))
+        check_choice('severity', severity, (1, 2, 3, 4, 5))
         self.split = split
         self.corruption = corruption
         self.severity = severity
@@ -160,8 +162,3 @@ def _indices(labels: np.ndarray, split: str) -> np.ndarray:
         rest, train_size=0.5, stratify=labels[rest], random_state=0
     )
     return {'train': train, 'val': val, 'test': test}[split]
-
-
-def _check_choice(name: str, value: object, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {choices}, got {value!r}')

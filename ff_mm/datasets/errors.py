@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ff_mm.errors import FFMMError
+from ff_mm.plain import first_few
 
 
 class DatasetError(FFMMError):
@@ -49,6 +49,9 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._problems)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._problems)
+
     def add(self, problem: str) -> None:
         """Notes one problem, in a sentence or two."""
         self._problems.append(problem)
@@ -63,7 +66,7 @@ class Problems:
         """
         names = list(names)
         if names:
-            self.add(f'{what}: {len(names)} ({_first(names)}). {remedy}')
+            self.add(f'{what}: {len(names)} ({first_few(names, 5)}). {remedy}')
 
     def raise_if_any(self) -> None:
         """Ends the collecting.
@@ -75,11 +78,21 @@ class Problems:
             raise DatasetError(self.subject, self._problems)
 
 
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuses an argument of a data set that is none of some values.
+
+    Raises:
+        ValueError: It is another.
+    """
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {[*choices]}, got {value!r}')
+
+
+def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Gives names as a tuple; ``--cfg-options`` turns a single one into a string."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def repeated(names: Iterable[str]) -> list[str]:
     """Returns the names that occur more than once, to be noted as a problem."""
     return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _first(names: Sequence[object], limit: int = 5) -> str:
-    shown = ', '.join(str(name) for name in islice(names, limit))
-    return f'{shown}, ...' if len(names) > limit else shown

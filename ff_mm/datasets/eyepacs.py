@@ -10,7 +10,8 @@ from typing import Any
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.errors import Problems, check_choice
+from ff_mm.datasets.files.finding import first_of
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
@@ -58,15 +59,10 @@ class EyePACS(SplitDataset):
     a split would not pass the check that no patient is on both sides.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         split_by: ``'patient'`` or ``'image'``. By patient, the split of the authors'
             table is not used.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: If an argument is none of the values above.
-        DatasetError: If the files cannot be used; names every problem that was found.
 
     References:
         J. Cuadros, G. Bresnick, "EyePACS: An Adaptable Telemedicine System for Diabetic
@@ -77,17 +73,10 @@ class EyePACS(SplitDataset):
 
     METAINFO = {'classes': GRADES}
 
-    def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        split_by: str = 'patient',
-        **kwargs: Any,
-    ) -> None:
-        if split_by not in ('patient', 'image'):
-            raise ValueError(f'split_by must be patient or image, got {split_by!r}')
+    def __init__(self, *args: Any, split_by: str = 'patient', **kwargs: Any) -> None:
+        check_choice('split_by', split_by, ('patient', 'image'))
         self.split_by = split_by
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables that are there, and the patient in each name."""
@@ -121,10 +110,10 @@ class EyePACS(SplitDataset):
             return super().make_split(cases, shares, problems)
         # scikit-learn's StratifiedGroupKFold takes half a minute for 44,351 patients.
         # Of one or two eyes each, they can be cut as images are, in a moment.
-        grades = defaultdict(list)
+        grades: dict[str | None, Any] = defaultdict(list)
         for case in cases:
             grades[case.group].append(case.label)
-        patients = [Case(name, tuple(sorted(eyes))) for name, eyes in grades.items()]
+        patients = [Case('', tuple(sorted(eyes))) for eyes in grades.values()]
         cut = super().make_split(patients, shares, problems)
         splits = dict(zip(grades, cut, strict=True))
         return [splits[case.group] for case in cases]
@@ -143,17 +132,9 @@ class EyePACS(SplitDataset):
 def _read(
     tables: Mapping[str, str], problems: Problems
 ) -> list[tuple[GradedImage, str | None]]:
-    paths = [
-        next((tables[name] for name in names if name in tables), None)
-        for names in (TRAIN, TEST)
-    ]
-    if any(paths):
-        return [
-            (image, None)
-            for path in paths
-            if path is not None
-            for image in read_grades(path, problems)
-        ]
+    if paths := list(filter(None, (first_of(TRAIN, tables), first_of(TEST, tables)))):
+        images = (image for path in paths for image in read_grades(path, problems))
+        return [(image, None) for image in images]
     if AUTHORS in tables:
         return read_split_grades(tables[AUTHORS], problems)
     problems.add(

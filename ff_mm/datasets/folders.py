@@ -13,10 +13,10 @@ from mmpretrain.registry import DATASETS
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
 from ff_mm.datasets.files.image_paths import images_below, relative_name
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.own_dataset import OwnDataset
+from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, split_of
 from ff_mm.datasets.tables.table_file import meaning, plain
-from ff_mm.datasets.tables.table_labels import settle_classes
 from ff_mm.errors import ConfigError
 
 
@@ -37,7 +37,7 @@ class Image(NamedTuple):
 
 
 @DATASETS.register_module()
-class FolderDataset(SplitDataset):
+class FolderDataset(OwnDataset):
     r"""Images in a folder for each class, with or without a folder for each split.
 
     Either of these::
@@ -63,17 +63,14 @@ class FolderDataset(SplitDataset):
     no groups.
 
     Args:
-        data_root: The folder with the folders.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        classes: All classes in the order of their numbers, or the path of a text file
-            with one a line.
         group_pattern: A regular expression that finds the patient or lesion in the path
             below the folder of the class: its groups in parentheses, or else all that
             it matches. ``r'^(p\d+)_'`` finds p01 in ``p01_a.jpg``, ``r'^([^/]+)/'``
             the folder of a patient.
         label_map: Name of a folder -> its class, so that classes are renamed and put
             together; or None: the folder is left out. Others keep their name.
-        **kwargs: Those of :class:`SplitDataset`, and ``data_prefix``, a folder of
+        *args: Those of :class:`OwnDataset`.
+        **kwargs: Those of :class:`OwnDataset`, and ``data_prefix``, a folder of
             ``data_root`` in which the folders are.
 
     Raises:
@@ -83,9 +80,7 @@ class FolderDataset(SplitDataset):
 
     def __init__(
         self,
-        data_root: str,
-        split: str = 'train',
-        classes: str | Sequence[str] | None = None,
+        *args: Any,
         group_pattern: str | None = None,
         label_map: Mapping[str, str | None] | None = None,
         **kwargs: Any,
@@ -98,14 +93,7 @@ class FolderDataset(SplitDataset):
             plain(folder): None if name is None else plain(name)
             for folder, name in (label_map or {}).items()
         }
-        if classes is not None and not isinstance(classes, str):
-            classes = [plain(name) for name in classes]
-        super().__init__(data_root=data_root, split=split, classes=classes, **kwargs)
-
-    @property
-    def origin(self) -> str:
-        """Where ids and groups are from: patient 1 of another folder is another."""
-        return os.path.abspath(self.data_root)
+        super().__init__(*args, **kwargs)
 
     @property
     def folder(self) -> str:
@@ -131,7 +119,8 @@ class FolderDataset(SplitDataset):
             if not problems:
                 problems.add(f'No image in any folder of {root!r}. Check data_root.')
             return []
-        return self._cases(*zip(*kept, strict=True), problems)
+        images, names = [image for image, _ in kept], [name for _, name in kept]
+        return self._cases(images, names, problems)
 
     def image_key(self, name: str) -> str:
         """Writes a path with slashes, and relative if it leads below the folder."""
@@ -141,11 +130,7 @@ class FolderDataset(SplitDataset):
         self, images: Sequence[Image], names: Sequence[str], problems: Problems
     ) -> list[Case]:
         places = [f'folder {image.folder}' for image in images]
-        classes = settle_classes(
-            self.CLASSES, names, places, repr(self.folder), problems
-        )
-        self._metainfo['classes'] = tuple(classes)
-        numbers = {name: number for number, name in enumerate(classes)}
+        numbers = self.number_classes(names, places, repr(self.folder), problems)
         groups = self._groups(images, problems)
         splits = mark_trainval([image.split for image in images])
         return [

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.errors import Problems, as_names, check_choice
+from ff_mm.datasets.files.finding import first_of
 from ff_mm.datasets.split_dataset import Case, SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
@@ -22,12 +23,12 @@ METADATA = ('HAM10000_metadata.csv', 'HAM10000_metadata', 'HAM10000_metadata.tab
 
 
 class Row(NamedTuple):
-    """One row of a table; what the form at hand does not know is None."""
+    """One row of a table; what the form at hand does not know is None, or ''."""
 
     image_id: str
     diagnosis: str
     lesion: str | None
-    source: str | None = None
+    source: str = ''
     split: str | None = None
 
 
@@ -53,9 +54,6 @@ class HAM10000(SplitDataset):
     The ``group`` of a case is its lesion.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything that is
-            selected. Has no effect with ``image_list``.
         form: ``'isic2018'`` or ``'dataverse'``. None tells them apart by their tables.
         sources: Take only rows with these values in the column ``dataset``, out of
             vidir_modern, vidir_molemax, vienna_dias and rosendahl. The split is made
@@ -63,11 +61,8 @@ class HAM10000(SplitDataset):
             out-of-distribution. Dataverse form only.
         exclude_lesions_of: Leave out lesions that also occur in these sources.
             Dataverse form only.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: If ``split`` or ``form`` is none of the values above.
-        DatasetError: If the files cannot be used; names every problem that was found.
 
     References:
         P. Tschandl, C. Rosendahl, H. Kittler, "The HAM10000 dataset, a large collection
@@ -81,19 +76,17 @@ class HAM10000(SplitDataset):
 
     def __init__(
         self,
-        data_root: str,
-        split: str = 'train',
+        *args: Any,
         form: str | None = None,
         sources: str | Sequence[str] = (),
         exclude_lesions_of: str | Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        if form not in (None, 'isic2018', 'dataverse'):
-            raise ValueError(f'form must be isic2018 or dataverse, got {form!r}')
+        check_choice('form', form, (None, 'isic2018', 'dataverse'))
         self.form = form
-        self.sources = _names(sources)
-        self.exclude_lesions_of = _names(exclude_lesions_of)
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        self.sources = as_names(sources)
+        self.exclude_lesions_of = as_names(exclude_lesions_of)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables of either form and takes the chosen sources."""
@@ -162,7 +155,7 @@ def _detect_form(tables: dict[str, str], problems: Problems) -> str | None:
     # The Dataverse release comes with the test table of ISIC 2018, so only the
     # training table tells.
     isic2018 = _ground_truth('train') in tables
-    dataverse = any(name in tables for name in METADATA)
+    dataverse = first_of(METADATA, tables) is not None
     if isic2018 != dataverse:
         return 'isic2018' if isic2018 else 'dataverse'
     if isic2018:
@@ -180,7 +173,7 @@ def _detect_form(tables: dict[str, str], problems: Problems) -> str | None:
 def _read_dataverse(
     tables: dict[str, str], by_source: bool, problems: Problems
 ) -> list[Row]:
-    path = next((tables[name] for name in METADATA if name in tables), None)
+    path = first_of(METADATA, tables)
     if path is None:
         problems.add(f'{METADATA[0]} is not there. Download it, or check form.')
         return []
@@ -243,8 +236,3 @@ def _hot(row: dict[str, str], columns: Iterable[str]) -> str:
     """Gives the class of a one-hot row, or '' if there is not exactly one."""
     hot = [name for name in columns if plain(row[name]) == '1']
     return hot[0].lower() if len(hot) == 1 else ''
-
-
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    # --cfg-options turns a single name into a string.
-    return (value,) if isinstance(value, str) else tuple(value)

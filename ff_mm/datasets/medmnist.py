@@ -10,7 +10,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
-from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
 from ff_mm.datasets.split_dataset import Case
@@ -183,16 +183,11 @@ class MedMNIST(ArrayDataset):
         file: An npz file of another name, relative to ``data_root`` or absolute; then
             ``size`` has no effect.
         data_root: The folder with the file.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         cache_dir: The folder for unpacked arrays, where that of the file cannot be
             written to.
         download: Whether to download what is missing into ``data_root``, from where
             the medmnist package says, and with its MD5.
         **kwargs: Those of :class:`ArrayDataset` and :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The file cannot be used; names every problem that was found.
 
     References:
         J. Yang et al., "MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D
@@ -209,15 +204,12 @@ class MedMNIST(ArrayDataset):
         size: int = 28,
         file: str | None = None,
         data_root: str = HOME,
-        split: str = 'train',
         cache_dir: str | None = None,
         download: bool = False,
         **kwargs: Any,
     ) -> None:
-        if name not in COLLECTIONS:
-            raise ValueError(f'name must be one of {[*COLLECTIONS]}, got {name!r}')
-        if size not in SIZES:
-            raise ValueError(f'size must be one of {SIZES}, got {size!r}')
+        check_choice('name', name, COLLECTIONS)
+        check_choice('size', size, SIZES)
         self.name = name
         self.collection = COLLECTIONS[name]
         self.size = size
@@ -226,7 +218,7 @@ class MedMNIST(ArrayDataset):
         self.download = download
         if kwargs.get('classes') is None:
             kwargs['classes'] = self.collection.classes
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     @property
     def file_classes(self) -> tuple[str, ...]:
@@ -235,15 +227,11 @@ class MedMNIST(ArrayDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the labels of the splits that are asked for, and opens their images."""
+        self.path = self._find()
         cases = []
-        try:
-            self.path = self._find()
-            for split in SPLITS if self.needs_all else (self.split,):
-                array = f'{self.name}_{split}'
-                labels = self._read_labels(split)
-                cases += self.make_cases(array, labels, split)
-        except (DatasetError, OSError) as error:
-            problems.add(str(error))
+        for split in self.needed_splits:
+            labels = self._read_labels(split)
+            cases += self.make_cases(f'{self.name}_{split}', labels, split)
         return cases
 
     def read_images(self, array: str) -> np.ndarray:
@@ -276,7 +264,8 @@ class MedMNIST(ArrayDataset):
 
     def _find(self) -> str:
         """Gives the npz file; downloads it if that is wanted and it is absent."""
-        name = self.file or _file_name(self.name, self.size)
+        suffix = '' if self.size == 28 else f'_{self.size}'
+        name = self.file or f'{self.name}{suffix}.npz'
         own = os.path.join(self.data_root, os.path.expanduser(name))
         shared = os.path.join(os.path.expanduser(HOME), name)
         for path in (own,) if self.file else (own, shared):
@@ -289,16 +278,11 @@ class MedMNIST(ArrayDataset):
                 f'There is no {own!r}. Get {name} from {RECORD} and put it there, or '
                 'set download=True, which needs the package medmnist.'
             )
-        _download(self.name, self.size, self.data_root)
+        _download(self.name, suffix, self.data_root)
         return own
 
 
-def _file_name(name: str, size: int) -> str:
-    return f'{name}.npz' if size == 28 else f'{name}_{size}.npz'
-
-
-def _download(name: str, size: int, folder: str) -> None:
-    suffix = '' if size == 28 else f'_{size}'
+def _download(name: str, suffix: str, folder: str) -> None:
     try:
         from medmnist.info import INFO
 
@@ -310,4 +294,4 @@ def _download(name: str, size: int, folder: str) -> None:
             'addresses: pip install -U medmnist'
         ) from None
     # Not by medmnist itself: a download that was broken off would stay there.
-    download(url, folder, _file_name(name, size), md5, RECORD)
+    download(url, folder, f'{name}{suffix}.npz', md5, RECORD)

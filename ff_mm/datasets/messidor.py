@@ -83,17 +83,12 @@ class Messidor(SplitDataset):
     too, under the same names as png.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         errata: Whether to apply what ADCIS published: four grades are corrected (the
             tables of 2016 already are), and of 13 pairs of the same photograph in
             Base33 one is left out, which leaves 1,187 images. (One such pair has two
             grades; that of 20051202_55626_0400_PP is kept, 2 in the table.)
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: If an argument is none of the values above.
-        DatasetError: If the files cannot be used; names every problem that was found.
 
     References:
         E. Decencière et al., "Feedback on a publicly distributed image database: the
@@ -104,11 +99,9 @@ class Messidor(SplitDataset):
 
     METAINFO = {'classes': GRADES}
 
-    def __init__(
-        self, data_root: str, split: str = 'train', errata: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, errata: bool = True, **kwargs: Any) -> None:
         self.errata = errata
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads all tables of annotations."""
@@ -224,13 +217,7 @@ class Messidor2(SplitDataset):
     grades of another scale.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: If an argument is none of the values above.
-        DatasetError: If the files cannot be used; names every problem that was found.
 
     References:
         M. D. Abràmoff et al., "Automated Analysis of Retinal Images for Detection of

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import LABELS, NO_FINDING, ChestFindings
-from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.finding import walk
+from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
+from ff_mm.datasets.errors import Problems, check_choice
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
-from ff_mm.datasets.tables.uncertain_labels import Policy
 
 SPLIT_TABLE = 'mimic-cxr-2.0.0-split.csv'
 METADATA = 'mimic-cxr-2.0.0-metadata.csv'
@@ -58,20 +56,11 @@ class MIMICCXR(ChestFindings):
     The ``group`` of a case is its patient, its ``image_id`` the ``dicom_id``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
-        labels: Which of the 13 findings and "No Finding", in this order.
-        uncertain: What an uncertain label counts as: ``'ignore'`` (missing),
-            ``'zeros'`` or ``'ones'``; or label -> policy.
-        views: ``'frontal'`` (ViewPosition AP or PA), ``'lateral'`` (LATERAL or LL) or
-            ``'all'``, which needs no metadata.
+        *args: Those of :class:`ChestFindings`.
         labeler: Whose labels: ``'chexpert'``, ``'negbio'``, or ``'radiologist'`` for
             ``mimic-cxr-2.1.0-test-set-labeled.csv``.
-        **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
+        **kwargs: Those of :class:`ChestFindings`. Frontal ``views`` are those with the
+            ViewPosition AP or PA, lateral ones LATERAL or LL; all need no metadata.
 
     References:
         A. Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of
@@ -80,24 +69,18 @@ class MIMICCXR(ChestFindings):
         10.13026/jsn5-t979.
     """
 
-    def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        labels: str | Sequence[str] = LABELS,
-        uncertain: Policy = 'ignore',
-        views: str = 'frontal',
-        labeler: str = 'chexpert',
-        **kwargs: Any,
-    ) -> None:
-        if labeler not in LABELERS:
-            raise ValueError(f'labeler must be one of {[*LABELERS]}, got {labeler!r}')
+    def __init__(self, *args: Any, labeler: str = 'chexpert', **kwargs: Any) -> None:
+        check_choice('labeler', labeler, LABELERS)
         self.labeler = labeler
-        super().__init__(data_root, split, labels, uncertain, views, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Joins the tables of splits, of views and of labels."""
-        tables, folders = _scan(self.data_root)
+        files, tenths = scan_above(self.data_root, TENTH)
+        tables: dict[str, str] = {}
+        for name, path in files.items():
+            tables.setdefault(name.removesuffix('.gz'), path)
+        folders = list(dict.fromkeys(map(os.path.dirname, tenths)))
         needed = [SPLIT_TABLE, LABELERS[self.labeler]]
         needed += [METADATA] * (self.views != 'all')
         problems.found(
@@ -184,20 +167,6 @@ class MIMICCXR(ChestFindings):
             row.update({label: row[name] for label, name in names.items()})
         scores = self.read_labels(rows, path, problems)
         return dict(zip((row['study_id'] for row in rows), scores, strict=True))
-
-
-def _scan(root: str) -> tuple[dict[str, str], list[str]]:
-    """Finds the tables, by name without ``.gz``, and the folders of p10 to p19."""
-    tables: dict[str, str] = {}
-    folders = []
-    for folder, subfolders, names in walk(root):
-        if any(map(TENTH.fullmatch, subfolders)):
-            folders.append(folder)
-        # 65,379 patients with 227,835 studies: the table names them.
-        subfolders[:] = [name for name in subfolders if not TENTH.fullmatch(name)]
-        for name in names:
-            tables.setdefault(name.removesuffix('.gz'), os.path.join(folder, name))
-    return tables, folders
 
 
 def _path(folder: str, image: Mapping[str, str]) -> str:

@@ -107,22 +107,20 @@ def grades_of(
     if image is None or grade is None:
         return []
     rows = [row for row in rows if row[image]]
-    numbers = [to_grade(row[grade]) for row in rows]
-    known = range(len(grades))
+    known: list[GradedImage] = []
+    strange = []
+    for row in rows:
+        number = to_grade(row[grade])
+        if number is not None and number < len(grades):
+            known.append(GradedImage(row[image], number, row))
+        else:
+            strange.append(f'{row[image]}: {row[grade]!r}')
     problems.found(
         f'images in {path!r} whose {grade!r} is no grade',
-        [
-            f'{row[image]}: {row[grade]!r}'
-            for row, number in zip(rows, numbers, strict=True)
-            if number not in known
-        ],
+        strange,
         f'Known are 0 to {len(grades) - 1} ({", ".join(grades)}).',
     )
-    return [
-        GradedImage(row[image], number, row)
-        for row, number in zip(rows, numbers, strict=True)
-        if number in known
-    ]
+    return known
 
 
 def to_grade(cell: str) -> int | None:

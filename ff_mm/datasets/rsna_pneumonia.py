@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.errors import Problems, check_choice
 from ff_mm.datasets.split_dataset import Case, SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
@@ -52,19 +51,14 @@ class RSNAPneumonia(SplitDataset):
     else the ``patientId``.
 
     Args:
-        data_root: The folder with everything below it.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         not_normal: What to do with "No Lung Opacity / Not Normal": ``'exclude'``;
             ``'negative'``, so that the classes are No Lung Opacity and Lung Opacity; or
             ``'class'``, a third after Normal and Lung Opacity.
         nih_mapping: RSNA's table of the images of the NIH,
             ``'pneumonia-challenge-dataset-mappings_2018.json'``; its name, or a path
             relative to ``data_root`` or absolute.
+        *args: Those of :class:`SplitDataset`.
         **kwargs: Those of :class:`SplitDataset`.
-
-    Raises:
-        ValueError: An argument is none of the values above.
-        DatasetError: The files cannot be used; names every problem that was found.
 
     References:
         G. Shih et al., "Augmenting the National Institutes of Health Chest Radiograph
@@ -78,21 +72,17 @@ class RSNAPneumonia(SplitDataset):
 
     def __init__(
         self,
-        data_root: str,
-        split: str = 'train',
+        *args: Any,
         not_normal: str = 'exclude',
         nih_mapping: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if not_normal not in CLASS_OF:
-            raise ValueError(
-                f'not_normal must be one of {[*CLASS_OF]}, got {not_normal!r}'
-            )
+        check_choice('not_normal', not_normal, CLASS_OF)
         self.not_normal = not_normal
         self.nih_mapping = nih_mapping
         names = CLASS_OF[not_normal].values()
         kwargs.setdefault('classes', tuple(dict.fromkeys(names)))
-        super().__init__(data_root=data_root, split=split, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the class of each image, and its patient."""
@@ -116,8 +106,7 @@ class RSNAPneumonia(SplitDataset):
         """Gives the patient of each image, if the mapping was asked for."""
         if not self.nih_mapping:
             return {}
-        path = os.path.join(self.data_root, os.path.expanduser(self.nih_mapping))
-        path = path if os.path.isfile(path) else self.files.tables.get(self.nih_mapping)
+        path = self.find_table(self.nih_mapping, self.files.tables)
         if path is None:
             problems.add(
                 f'nih_mapping {self.nih_mapping!r} is not there. Download it from the '

@@ -33,10 +33,10 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         classes that make a pipeline of their own, cases that are not serialised) is
         built anew each time, as is one whose config holds more than plain values.
     """
-    kept = _kept.get(_key(config))
-    if kept is not None:
-        _kept.move_to_end(_key(config))
-        return _share(kept, config.get('pipeline') or [])
+    key = _key(config)
+    if key is not None and key in _kept:
+        _kept.move_to_end(key)
+        return _share(_kept[key], config.get('pipeline') or [])
     dataset = DATASETS.build(config)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()

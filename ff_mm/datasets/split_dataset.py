@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
-from ff_mm.datasets.errors import DatasetError, Problems, repeated
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import is_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
 from ff_mm.datasets.files.image_paths import file_cut_short
@@ -23,6 +23,9 @@ from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares
 from ff_mm.errors import ConfigError, FFMMError
 
 _FINDS_ALL = 'tools/dataset_converters/check_dataset.py finds all such files'
+
+# A path; pixels; or where a subclass finds these.
+Image = str | np.ndarray | tuple
 
 
 class Case(NamedTuple):
@@ -45,7 +48,7 @@ class Case(NamedTuple):
     label: int | tuple[float, ...]
     group: str | None = None
     split: str | None = None
-    image: str | np.ndarray | tuple | None = None
+    image: Image | None = None
 
 
 class SplitDataset(BaseDataset, ABC):
@@ -97,8 +100,7 @@ class SplitDataset(BaseDataset, ABC):
         image_list: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in (*SPLITS, 'all'):
-            raise ValueError(f'split must be train, val, test or all, got {split!r}')
+        check_choice('split', split, (*SPLITS, 'all'))
         if split_file and image_list:
             raise ValueError('give split_file or image_list, not both')
         self.split = split
@@ -145,7 +147,7 @@ class SplitDataset(BaseDataset, ABC):
         """
         labels, groups = [c.label for c in cases], [c.group for c in cases]
         try:
-            return assign_splits(labels, groups, shares, self.seed)
+            return assign_splits(labels, groups, shares, self.seed).tolist()
         except ValueError as error:
             problems.add(
                 f'{len(cases)} images cannot be split: {str(error).rstrip(".")}. Use '
@@ -155,7 +157,7 @@ class SplitDataset(BaseDataset, ABC):
 
     def find_images(
         self, cases: list[Case], problems: Problems
-    ) -> list[str | np.ndarray | tuple | None]:
+    ) -> Sequence[Image | None]:
         """Finds the image of every case. A subclass may override.
 
         Args:
@@ -176,6 +178,22 @@ class SplitDataset(BaseDataset, ABC):
             'Unpack all image archives below data_root.',
         )
         return images
+
+    @property
+    def needed_splits(self) -> tuple[str, ...]:
+        """The splits whose cases must be read; a list chooses from all."""
+        listed = self.image_list or self.split_file
+        return SPLITS if listed or self.split == 'all' else (self.split,)
+
+    def find_table(self, name: str, found: Mapping[str, str]) -> str | None:
+        """Gives the table of a name: a path from ``data_root`` on, or one found below.
+
+        Args:
+            name: A path, relative to ``data_root`` or absolute, or the name of a file.
+            found: Name -> path of the files below ``data_root``.
+        """
+        path = os.path.join(self.data_root, os.path.expanduser(name))
+        return path if os.path.isfile(path) else found.get(name)
 
     @cached_property
     def files(self) -> Files:
@@ -208,7 +226,11 @@ class SplitDataset(BaseDataset, ABC):
         problems.raise_if_any()
         # A walk through 200,000 files is nothing to carry into every worker.
         self.__dict__.pop('files', None)
-        return [_info(c, image) for c, image in zip(cases, images, strict=True)]
+        return [
+            _info(case, image)
+            for case, image in zip(cases, images, strict=True)
+            if image is not None  # which was a problem
+        ]
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Gives the class of a case, or its labels with score 1."""
@@ -278,16 +300,18 @@ class SplitDataset(BaseDataset, ABC):
 
     def _select(self, cases: list[Case], problems: Problems) -> list[Case]:
         if self.image_list:
-            return self._select_listed(cases, problems)
+            return self._select_listed(cases, self.image_list, problems)
         if self.split_file:
-            return self._select_named(cases, problems)
+            return self._select_named(cases, self.split_file, problems)
         if not cases or self.split == 'all':
             return cases
         splits = self._splits(cases, problems)
         return [c for c, s in zip(cases, splits, strict=True) if s == self.split]
 
-    def _select_listed(self, cases: list[Case], problems: Problems) -> list[Case]:
-        path = os.path.join(self.data_root, os.path.expanduser(self.image_list))
+    def _select_listed(
+        self, cases: list[Case], file: str, problems: Problems
+    ) -> list[Case]:
+        path = os.path.join(self.data_root, os.path.expanduser(file))
         if not os.path.isfile(path):
             problems.add(f'image_list {path!r} does not exist.')
             return []
@@ -305,8 +329,10 @@ class SplitDataset(BaseDataset, ABC):
         whole = self.image_key(line)
         return whole if whole in by_id else self.image_key(line.split()[0])
 
-    def _select_named(self, cases: list[Case], problems: Problems) -> list[Case]:
-        path = os.path.join(self.data_root, os.path.expanduser(self.split_file))
+    def _select_named(
+        self, cases: list[Case], file: str, problems: Problems
+    ) -> list[Case]:
+        path = os.path.join(self.data_root, os.path.expanduser(file))
         named = read_split_file(path, problems)
         splits = {self.image_key(name): split for name, split in named}
         problems.found(
@@ -348,7 +374,7 @@ class SplitDataset(BaseDataset, ABC):
 
     def _look_up(self, cases: list[Case], problems: Problems) -> list[Any]:
         """Gives the image of each case, or else the file that has its name."""
-        files = defaultdict(list)
+        files: dict[str, list[str]] = defaultdict(list)
         for name, paths in self.files.images.items():
             files[self.image_key(name)] += paths
         found = [_prefer_converted(files.get(case.image_id, [])) for case in cases]
@@ -385,7 +411,7 @@ def _check_classes(classes: Any) -> None:
         raise ConfigError(f'classes: {twice[0]!r} stands there twice: {[*classes]}')
 
 
-def _info(case: Case, image: str | np.ndarray | tuple) -> dict[str, Any]:
+def _info(case: Case, image: Image) -> dict[str, Any]:
     info: dict[str, Any] = {'group': case.group, 'image_id': case.image_id}
     info['img_path' if isinstance(image, str) else 'img'] = image
     if isinstance(case.label, tuple):

@@ -10,16 +10,13 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.image_paths import locate_images, relative_name
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.own_dataset import OwnDataset
+from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
 from ff_mm.datasets.tables.row_filter import select_rows
 from ff_mm.datasets.tables.table_description import TableDescription
 from ff_mm.datasets.tables.table_file import Row, is_empty, meaning, plain, read_rows
-from ff_mm.datasets.tables.table_labels import (
-    read_label_columns,
-    read_words,
-    settle_classes,
-)
+from ff_mm.datasets.tables.table_labels import read_label_columns, read_words
 from ff_mm.errors import ConfigError
 
 _SPLIT_MAP = (
@@ -29,7 +26,7 @@ _SPLIT_MAP = (
 
 
 @DATASETS.register_module()
-class TableDataset(SplitDataset):
+class TableDataset(OwnDataset):
     """Images, and a table with one row for each.
 
     The table is a csv with commas, semicolons or tabs, gzipped or not, or a parquet
@@ -65,7 +62,6 @@ class TableDataset(SplitDataset):
     Args:
         data_root: The folder of the table.
         table: What the table is, see above.
-        split: ``'train'``, ``'val'``, ``'test'``, or ``'all'`` for everything.
         classes: All classes in the order of their numbers, or the path of a text file
             with one a line. Not with ``table.labels``.
         data_prefix: The folder of the images, relative to ``data_root`` or absolute.
@@ -81,7 +77,6 @@ class TableDataset(SplitDataset):
         self,
         data_root: str,
         table: Mapping[str, Any],
-        split: str = 'train',
         classes: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -90,14 +85,7 @@ class TableDataset(SplitDataset):
             raise ConfigError('classes: table.labels names them; leave classes out')
         if self.table.labels:
             classes = self.table.labels
-        if classes is not None and not isinstance(classes, str):
-            classes = [plain(name) for name in classes]
-        super().__init__(data_root=data_root, split=split, classes=classes, **kwargs)
-
-    @property
-    def origin(self) -> str:
-        """Where ids and groups are from: patient 1 of another folder is another."""
-        return os.path.abspath(self.data_root)
+        super().__init__(data_root, classes=classes, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the rows that the filter leaves."""
@@ -185,17 +173,14 @@ class TableDataset(SplitDataset):
             return read_label_columns(rows, self.table, problems)
         source = self._name(self.table.label)
         words = read_words(rows, self.table, source, problems)
-        classes = settle_classes(
-            self.CLASSES,
+        numbers = self.number_classes(
             [word for found in words for word in found],
             [row.place for row, f in zip(rows, words, strict=True) for _ in f],
             source,
             problems,
         )
-        self._metainfo['classes'] = tuple(classes)
         if self.table.label_separator:
-            return [tuple(float(name in found) for name in classes) for found in words]
-        numbers = {name: number for number, name in enumerate(classes)}
+            return [tuple(float(name in found) for name in numbers) for found in words]
         # What has no number is a problem already, and any number will do for now.
         return [numbers.get(''.join(found), 0) for found in words]
 
@@ -214,7 +199,8 @@ class TableDataset(SplitDataset):
     ) -> Sequence[str | None]:
         column, splits = self.table.split, [row.split for row in rows]
         if column:
-            words = [meaning(row.cells[column], self.table.split_map) for row in rows]
+            meanings = self.table.split_map
+            words = [meaning(row.cells[column], meanings) or '' for row in rows]
             places = [row.place for row in rows]
             source = self._name(column)
             splits = read_splits(words, places, source, problems, _SPLIT_MAP)
@@ -229,7 +215,9 @@ class TableDataset(SplitDataset):
             return table
         return f'column {", ".join(repr(name) for name in columns)} of {table}'
 
-    def find_images(self, cases: list[Case], problems: Problems) -> list[str | None]:
+    def find_images(
+        self, cases: list[Case], problems: Problems
+    ) -> Sequence[str | None]:
         """Finds each image where the table says, or by the end of its path."""
         names = [case.image_id for case in cases]
         return locate_images(names, os.path.normpath(self.img_prefix), problems)

@@ -86,7 +86,12 @@ def soup_table(
         )
     console.print(table)
     if cost:
-        say(_cost_line(cost), console)
+        say(
+            f'the pool cost {cost["epochs"]} epochs in {cost["trials"]} trials, '
+            f'{duration(cost["seconds"])}; evaluations are passes over val for '
+            'selection',
+            console,
+        )
 
 
 def evaluation_table(
@@ -106,10 +111,3 @@ def evaluation_table(
         if metrics is not None:
             table.add_row(name, *(shown(metrics.get(key)) for key in names))
     (console or make_console()).print(table)
-
-
-def _cost_line(cost: Mapping[str, Any]) -> str:
-    return (
-        f'the pool cost {cost["epochs"]} epochs in {cost["trials"]} trials, '
-        f'{duration(cost["seconds"])}; evaluations are passes over val for selection'
-    )

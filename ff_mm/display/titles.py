@@ -24,16 +24,13 @@ def hyper_titles(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
         everywhere; equal hyper-parameters have equal titles, ``''`` if nothing differs.
     """
     names = dict.fromkeys(key for hyper in hypers for key in hyper)
+    values = {name: [hyper.get(name, _ABSENT) for hyper in hypers] for name in names}
     differing = [
         name
-        for name in names
-        if name not in NO_HYPER and _differs([h.get(name, _ABSENT) for h in hypers])
+        for name, found in values.items()
+        if name not in NO_HYPER and any(value != found[0] for value in found)
     ]
     return [', '.join(_part(hyper, name) for name in differing) for hyper in hypers]
-
-
-def _differs(values: Sequence[Any]) -> bool:
-    return any(value != values[0] for value in values[1:])
 
 
 def _part(hyper: Mapping[str, Any], name: str) -> str:

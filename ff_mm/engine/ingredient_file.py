@@ -20,7 +20,7 @@ def model_weights(model: torch.nn.Module) -> StateDict:
     They are on the CPU, in torch's own order of values whatever the model computes in
     (channels_last), and without a wrapper's prefix.
     """
-    module = model.module if is_model_wrapper(model) else model
+    module: Any = model.module if is_model_wrapper(model) else model
     return {
         key: in_default_layout(value.detach().cpu())
         for key, value in module.state_dict().items()

@@ -29,7 +29,7 @@ BaseDataset._copy_without_annotation = copy_without_annotation
 
 
 @contextmanager
-def own_words() -> Iterator[None]:
+def without_worker_traceback() -> Iterator[None]:
     """Takes the traceback out of the message of a worker's :class:`FFMMError`.
 
     torch raises what a data worker raised with the worker's traceback as its message,
@@ -42,9 +42,9 @@ def own_words() -> Iterator[None]:
         yield
     except FFMMError as error:
         kind = type(error)
-        before, found, words = str(error).rpartition(
+        before, found, reason = str(error).rpartition(
             f'\n{kind.__module__}.{kind.__qualname__}: '
         )
         if not (found and 'Original Traceback' in before):
             raise
-        raise FFMMError(words.strip()) from error
+        raise FFMMError(reason.strip()) from error

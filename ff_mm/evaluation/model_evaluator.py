@@ -16,7 +16,7 @@ from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.engine.distributed import init_distributed, model_wrapper
-from ff_mm.engine.mmengine_patches import own_words
+from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
@@ -158,7 +158,7 @@ class ModelEvaluator:
         Returns:
             The metrics of the split's evaluator.
         """
-        with own_words():
+        with without_worker_traceback():
             return self.sets[split].evaluate(self.runner.model)
 
     def predict(self, split: str) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ class ModelEvaluator:
         Returns:
             Data samples as dicts, in the order of the data set.
         """
-        with own_words():
+        with without_worker_traceback():
             return self.sets[split].predict(self.runner.model)
 
     def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
@@ -184,7 +184,7 @@ class ModelEvaluator:
             The metrics, or what the candidate could have reached at best.
         """
         val = self.sets['val']
-        with own_words():
+        with without_worker_traceback():
             val.keep()
             if self.options.fold_batch_norm:
                 self.fold_batch_norm()

@@ -19,7 +19,7 @@ from ff_mm.engine.hooks.resume_state_hook import find_state, remove_states
 from ff_mm.engine.hooks.snapshot_hook import snapshots
 from ff_mm.engine.hooks.start_hook import start_of
 from ff_mm.engine.ingredient_file import write_ingredient
-from ff_mm.engine.mmengine_patches import own_words
+from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
@@ -171,7 +171,7 @@ class TrialRunner:
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
-            with own_words():
+            with without_worker_traceback():
                 runner.train()
             best = _require_best(trial, runner)
             if is_main_process():

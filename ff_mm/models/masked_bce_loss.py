@@ -179,15 +179,14 @@ def _checked(name: str, weights: Weights) -> str | list[float] | None:
     rules = _RULES[name]
     if weights is None or (isinstance(weights, str) and weights in rules):
         return weights
-    numbers = isinstance(weights, (list, tuple)) and all(
+    if isinstance(weights, (list, tuple)) and all(
         isinstance(w, (int, float)) and math.isfinite(w) and w >= 0 for w in weights
+    ):
+        return list(weights)
+    raise ConfigError(
+        f'{name}={weights!r}: expected None, {" or ".join(map(repr, rules))}, or a '
+        'list with a finite number of at least 0 for each label'
     )
-    if not numbers:
-        raise ConfigError(
-            f'{name}={weights!r}: expected None, {" or ".join(map(repr, rules))}, or a '
-            'list with a finite number of at least 0 for each label'
-        )
-    return list(weights)
 
 
 def _check_shapes(cls_score: Tensor, label: Tensor) -> None:

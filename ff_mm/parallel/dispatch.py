@@ -73,7 +73,7 @@ def chains(tasks: Sequence[Task]) -> list[list[Task]]:
     children: dict[str | None, int] = {}
     for task in tasks:
         children[task.parent] = children.get(task.parent, 0) + 1
-    found: dict[str, list[Task]] = {}  # by the last task of each chain
+    found: dict[str | None, list[Task]] = {}  # by the last task of each chain
     ordered = []
     for task in tasks:
         chain = found.pop(task.parent, None) if children[task.parent] == 1 else None
@@ -213,7 +213,6 @@ def write_until_current(read: Callable[[], T], write: Callable[[T], None]) -> T:
     state = read()
     while True:
         write(state)
-        now = read()
-        if now == state:
+        written, state = state, read()
+        if state == written:
             return state
-        state = now

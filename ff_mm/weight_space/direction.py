@@ -5,8 +5,9 @@ Li et al., "Visualizing the loss landscape of neural nets", NeurIPS 2018, sectio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,14 +51,13 @@ class FilterNormalizedDirection:
     def weights(self) -> StateDict:
         """The direction: of the entries along which it goes; in memory once used."""
         random = torch.Generator().manual_seed(self.seed)
+        trained = self._parameters
         return {
             key: _scaled(torch.randn(weight.shape, generator=random), weight)
             for key, weight in self.centre.load().items()
-            if weight.is_floating_point() and weight.ndim > 1 and self._moves(key)
+            if weight.is_floating_point() and weight.ndim > 1
+            if trained is None or key in trained
         }
-
-    def _moves(self, key: str) -> bool:
-        return self._parameters is None or key in self._parameters
 
 
 def step(
@@ -71,7 +71,8 @@ def step(
     """
     centre = directions[0].centre
     terms = [(d, x) for d, x in zip(directions, lengths, strict=True) if x != 0]
-    recipe = {**centre.recipe, **{d.name: float(x) for d, x in terms}}
+    recipe: dict[Any, float] = {**centre.recipe}
+    recipe.update({d.name: float(x) for d, x in terms})
     return Candidate(centre.name, recipe, partial(_load, centre, terms))
 
 
@@ -86,13 +87,9 @@ def _load(
     else:
         centre.load(out)
     for direction, length in terms:
-        _add(out, direction.weights, length)
+        for key, value in direction.weights.items():
+            out[key].add_(value.to(out[key]), alpha=length)
     return out
-
-
-def _add(weights: StateDict, direction: Mapping[str, Tensor], length: float) -> None:
-    for key, value in direction.items():
-        weights[key].add_(value.to(weights[key]), alpha=length)
 
 
 def _scaled(random: Tensor, weight: Tensor) -> Tensor:

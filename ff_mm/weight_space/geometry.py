@@ -131,11 +131,11 @@ def _geometry(squares: Tensor, gram: Tensor) -> Geometry:
     number = len(gram)
     distances = np.zeros((number, number))
     distances[np.triu_indices(number, 1)] = squares.sqrt().numpy()
-    gram = gram.numpy()
-    norms = np.sqrt(np.diag(gram))
+    products = gram.numpy()
+    norms = np.sqrt(np.diag(products))
     with np.errstate(invalid='ignore', divide='ignore'):
         # Of both halves, as a product of matrices need not be symmetric to the bit.
-        cosines = (gram + gram.T) / 2 / np.outer(norms, norms)
+        cosines = (products + products.T) / 2 / np.outer(norms, norms)
     cosines = np.clip(cosines, -1, 1)
     np.fill_diagonal(cosines, np.where(norms > 0, 1.0, np.nan))
     return Geometry(distances + distances.T, cosines, norms)

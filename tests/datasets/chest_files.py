@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ham_files import write_image, write_table
 
+from ff_mm.datasets.chest_findings import LABELS
+
 #: In the order of CheXpert's tables.
 FINDINGS = (
     'No Finding',
@@ -69,3 +71,9 @@ def write_packed(path: Path, rows: Iterable[list[str]]) -> None:
     """Writes a table packed with gzip."""
     with gzip.open(path, 'wt', newline='') as file:
         csv.writer(file).writerows(rows)
+
+
+def scores(info: dict, classes: tuple[str, ...] = LABELS) -> dict[str, float]:
+    """The labels that are not missing."""
+    pairs = zip(classes, info['gt_score'].tolist(), strict=True)
+    return {name: score for name, score in pairs if score != -1}

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from ham_files import write_table
-
-from ff_mm.datasets import DatasetError, SplitDataset
 
 PIXELS = np.full((6, 8, 3), (10, 20, 30), dtype=np.uint8)
 
@@ -29,13 +26,3 @@ def write_images(folder: Path, names: Iterable[str]) -> None:
 def write_grades(path: Path, columns: str, rows: Iterable[tuple]) -> None:
     """Writes a table; columns with commas between."""
     write_table(path, [columns.split(','), *rows])
-
-
-def values(dataset: SplitDataset, key: str) -> list:
-    return [dataset.get_data_info(i)[key] for i in range(len(dataset))]
-
-
-def problems_of(kind: type[SplitDataset], root: Path, **kwargs: object) -> str:
-    with pytest.raises(DatasetError) as caught:
-        kind(str(root), **kwargs)
-    return str(caught.value)

@@ -5,8 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from fundus_files import PIXELS, problems_of, values, write_grades, write_images
+from fundus_files import PIXELS, write_grades, write_images
 from mmpretrain.registry import DATASETS
+from reading import problems_of, values
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets.aptos2019 import APTOS2019

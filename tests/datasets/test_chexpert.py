@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chest_files import FINDINGS, write_chexpert, write_test_set
+import reading
+from chest_files import FINDINGS, scores, write_chexpert, write_test_set
 from ham_files import read_table, write_image, write_table
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
@@ -45,22 +47,11 @@ def chexpert(tmp_path: Path) -> Path:
     return tmp_path
 
 
+problems_of = partial(reading.problems_of, CheXpert)
+
+
 def read(root: Path, **kwargs: object) -> dict[str, dict]:
-    dataset = CheXpert(str(root), **kwargs)
-    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    return {info['image_id']: info for info in infos}
-
-
-def scores(info: dict, classes: tuple[str, ...] = LABELS) -> dict[str, float]:
-    """The labels that are not missing."""
-    pairs = zip(classes, info['gt_score'].tolist(), strict=True)
-    return {name: score for name, score in pairs if score != -1}
-
-
-def problems_of(root: Path, **kwargs: object) -> str:
-    with pytest.raises(DatasetError) as caught:
-        CheXpert(str(root), **kwargs)
-    return str(caught.value)
+    return reading.infos_by_id(CheXpert(str(root), **kwargs))
 
 
 def change_table(path: Path, change: object) -> None:

@@ -5,11 +5,12 @@ import pickle
 from collections import Counter
 
 import pytest
-from fundus_files import problems_of, values, write_grades, write_images
+from fundus_files import write_grades, write_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS
+from reading import problems_of, values
 
 from ff_mm.datasets import Case, DatasetError, check_datasets
 from ff_mm.datasets.errors import Problems

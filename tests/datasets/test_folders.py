@@ -10,6 +10,7 @@ import pytest
 from ham_files import write_image
 from mmpretrain.registry import DATASETS
 from own_files import clinic_rows
+from reading import values
 
 from ff_mm.datasets import DatasetError, check_datasets
 from ff_mm.datasets.folders import FolderDataset
@@ -37,10 +38,6 @@ def with_splits(tmp_path: Path) -> Path:
 
 def build(root: Path, split: str = 'all', **options: Any) -> FolderDataset:
     return FolderDataset(str(root), split, **options)
-
-
-def values(dataset: FolderDataset, key: str) -> list:
-    return [dataset.get_data_info(i)[key] for i in range(len(dataset))]
 
 
 def counts(dataset: FolderDataset) -> dict[str, int]:

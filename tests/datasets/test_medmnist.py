@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from array_files import SPLITS, medmnist_arrays
 from mmpretrain.registry import DATASETS
+from reading import values
 
 from ff_mm.datasets import DatasetError, check_datasets, fingerprint
 from ff_mm.datasets.files import npz
@@ -44,10 +45,6 @@ def problem(root, **kwargs):
         build(root, **kwargs)
     (text,) = caught.value.problems
     return text
-
-
-def values(dataset, key):
-    return [dataset.get_data_info(i)[key] for i in range(len(dataset))]
 
 
 class TestReading:

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-from chest_files import FINDINGS, findings, write_packed
+import reading
+from chest_files import FINDINGS, findings, scores, write_packed
 from ham_files import write_image, write_table
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
 
-from ff_mm.datasets import DatasetError, check_datasets
+from ff_mm.datasets import check_datasets
 from ff_mm.datasets.chest_findings import LABELS
 from ff_mm.datasets.mimic_cxr import MIMICCXR
 
@@ -69,22 +71,11 @@ def release(mimic: Path) -> Path:
     return next(mimic.rglob('2.1.0'))
 
 
+problems_of = partial(reading.problems_of, MIMICCXR)
+
+
 def read(root: Path, **kwargs: object) -> dict[str, dict]:
-    dataset = MIMICCXR(str(root), **kwargs)
-    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    return {info['image_id']: info for info in infos}
-
-
-def scores(info: dict) -> dict[str, float]:
-    """The labels that are not missing."""
-    pairs = zip(LABELS, info['gt_score'].tolist(), strict=True)
-    return {name: score for name, score in pairs if score != -1}
-
-
-def problems_of(root: Path, **kwargs: object) -> str:
-    with pytest.raises(DatasetError) as caught:
-        MIMICCXR(str(root), **kwargs)
-    return str(caught.value)
+    return reading.infos_by_id(MIMICCXR(str(root), **kwargs))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from ham_files import read_table, write_image, write_table
 from mmengine.config import ConfigDict
 from mmpretrain.registry import DATASETS
 from own_files import COLUMNS, DIAGNOSES, clinic_rows, write_clinic
+from reading import values
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets import DatasetError, check_datasets
@@ -32,10 +33,6 @@ def build(root: Path, which: str = 'all', **changes: Any) -> TableDataset:
     names = ('classes', 'shares', 'seed', 'split_file', 'image_list', 'data_prefix')
     arguments = {name: changes.pop(name) for name in names if name in changes}
     return TableDataset(str(root), {**TABLE, **changes}, split=which, **arguments)
-
-
-def values(dataset: TableDataset, key: str) -> list:
-    return [dataset.get_data_info(i)[key] for i in range(len(dataset))]
 
 
 def counts(dataset: TableDataset) -> dict[str, int]:

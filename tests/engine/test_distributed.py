@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.dist import is_distributed
+from mmengine.hooks import Hook
+from toys import toy_config
 
+from ff_mm.engine import QuietRunner
 from ff_mm.engine.distributed import (
+    any_rank,
     describe_data_parallel,
     init_distributed,
+    is_time_to_agree,
     model_wrapper,
 )
-from ff_mm.errors import ConfigError
+from ff_mm.engine.hooks.resume_state_hook import find_state
+from ff_mm.errors import ConfigError, TrialDiverged
+from ff_mm.files import read_json, write_json
+from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
 
 
 def training(batch_size: int = 32, **changes) -> Config:
@@ -78,3 +93,140 @@ def test_a_scaled_learning_rate_is_said_as_mmengine_scales_it():
 def test_references_are_followed():
     cfg = training('${size}', size=16)
     assert 'batch_size 16 = 32 images' in describe_data_parallel(cfg, 2)
+
+
+def test_alone_every_iteration_is_one_and_the_flag_is_the_answer():
+    assert any_rank(True) is True
+    assert any_rank(False) is False
+    assert all(is_time_to_agree(batch_idx, 10) for batch_idx in range(20))
+
+
+class Events(Hook):
+    """Notes each iteration, and does one thing on rank 1 in one of them."""
+
+    def __init__(self, at=None, action=None) -> None:
+        self.at, self.action, self.last = at, action, None
+
+    def after_train_iter(self, runner, batch_idx, *_, **__) -> None:
+        self.last = (runner.epoch + 1, batch_idx + 1)
+        if dist.get_rank() == 1 and self.last == self.at:
+            self.action(runner)
+
+
+def run(folder, name, grace, at, action):
+    """Trains 4 epochs of 15 batches a rank; gives what ended it, where, and why."""
+    hooks = [
+        dict(type='DivergenceHook', patience=2, interval=4),
+        dict(type='TerminationHook', grace=grace, interval=4),
+        dict(type='SafeCheckpointHook'),
+        dict(type='ResumeStateHook', interval=9),
+    ]
+    cfg = toy_config(folder / name, custom_hooks=hooks)
+    cfg.train_dataloader.dataset.size = 120
+    cfg.launcher = 'pytorch'
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+    runner = QuietRunner.from_cfg(cfg)
+    events = Events(at, action)
+    runner.register_hook(events, 'LOWEST')
+    outcome = 'trained'
+    try:
+        with termination_as_exception(), deferred():
+            runner.train()
+    except TrialDiverged as error:
+        outcome = f'diverged {error.epoch} {error.iteration} {error.what}'
+    except Terminated:
+        outcome = 'terminated'
+    runner.release()
+    state = find_state(folder / name)
+    return dict(outcome=outcome, last=events.last, state=state and state.name)
+
+
+def terminate(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def spoil_loss(runner):
+    """From now on this rank's loss is infinite, and its gradients are as before."""
+    model = runner.model.module
+    parse = model.parse_losses
+
+    def parse_losses(losses):
+        loss, log = parse(losses)
+        return loss, dict(log, loss=loss + torch.inf)
+
+    model.parse_losses = parse_losses
+
+
+def spoil_buffer(runner):
+    """A statistic of this rank alone is NaN, which training does not read."""
+    runner.model.module.norm.running_mean[0] = torch.nan
+
+
+def work(rank, port, folder):
+    """All that two ranks are to show, one run after the other."""
+    os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ['LOCAL_RANK'] = str(rank)
+    # Less than a test may take, so that ranks that part say so.
+    wait = timedelta(seconds=60)
+    dist.init_process_group('gloo', rank=rank, world_size=2, timeout=wait)
+    folder = Path(folder)
+    shown = dict(
+        agreement=[any_rank(rank == 1), any_rank(rank == 0), any_rank(False)],
+        due=[batch_idx for batch_idx in range(12) if is_time_to_agree(batch_idx, 4)],
+        loss=run(folder, 'loss', 9, (2, 2), spoil_loss),
+        loss_late=run(folder, 'loss_late', 9, (2, 12), spoil_loss),
+        buffer=run(folder, 'buffer', 9, (3, 15), spoil_buffer),
+        at_once=run(folder, 'at_once', 0, (2, 5), terminate),
+        epoch=run(folder, 'epoch', 1e9, (2, 5), terminate),
+        last=run(folder, 'last', 1e9, (4, 5), terminate),
+        plain=run(folder, 'plain', 9, None, None),
+    )
+    write_json(shown, folder / f'{rank}.json')
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def ranks(tmp_path_factory):
+    """What the two ranks say."""
+    folder = tmp_path_factory.mktemp('ranks')
+    store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    port = store.port
+    del store
+    mp.spawn(work, (port, str(folder)), nprocs=2)
+    return [read_json(folder / f'{rank}.json') for rank in (0, 1)]
+
+
+def test_what_one_rank_says_all_know(ranks):
+    for rank in ranks:
+        assert rank['agreement'] == [True, True, False]
+        assert rank['due'] == [3, 7, 11]
+
+
+def test_nothing_happens_without_a_reason(ranks):
+    for rank in ranks:
+        assert rank['plain'] == dict(outcome='trained', last=[4, 15], state=None)
+
+
+def test_both_ranks_stop_where_they_next_agree(ranks):
+    first, second = ranks
+    # Rank 1's loss is infinite from iteration 3 on; they agree at 4.
+    why = 'the loss was not finite in 2 iterations in a row'
+    assert second['loss']['outcome'] == f'diverged 2 4 {why}'
+    assert first['loss']['outcome'] == 'diverged 2 4 another rank has found it'
+    for rank in ranks:  # in iteration 8, before it is noted
+        assert rank['at_once'] == dict(outcome='terminated', last=[2, 7], state=None)
+
+
+def test_both_ranks_stop_at_the_end_of_the_epoch(ranks):
+    first, second = ranks
+    # From iteration 13 of 15 on: they agree at 12 and at the end.
+    assert second['loss_late']['outcome'].startswith('diverged 2 15 the loss')
+    assert first['loss_late']['outcome'].startswith('diverged 2 15 another')
+    assert second['buffer']['outcome'].startswith('diverged 3 15 ')
+    assert second['buffer']['outcome'].endswith('norm.running_mean is not finite')
+    assert first['buffer']['outcome'] == 'diverged 3 15 another rank has found it'
+    for rank in ranks:
+        expected = dict(outcome='terminated', last=[2, 15], state='state_epoch_2.pth')
+        assert rank['epoch'] == expected
+        # Nothing is left to stop, but no rank goes on alone after the run.
+        assert rank['last'] == dict(outcome='terminated', last=[4, 15], state=None)

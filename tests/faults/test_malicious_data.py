@@ -18,7 +18,7 @@ from ff_mm.datasets import DatasetError, check_datasets
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files import text
 from ff_mm.datasets.files.image_paths import file_cut_short
-from ff_mm.datasets.image_cache.part import Part
+from ff_mm.datasets.image_cache.image_cache import Part
 from ff_mm.datasets.medmnist import MedMNIST
 from ff_mm.datasets.rsna_pneumonia import _read_mapping
 from ff_mm.datasets.splits.split_file import keep_split_file

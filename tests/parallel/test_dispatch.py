@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ff_mm.fission import FGGPlan, Ledger
 from ff_mm.fission.ledger import comparable
 from ff_mm.parallel.claim import Claim
-from ff_mm.parallel.dispatch import Dispatch, Task, chains
+from ff_mm.parallel.dispatch import Dispatch, Task, chains, write_until_current
 from ff_mm.parallel.team import Team
 
 RESULT = dict(epochs=1, seconds=0.5, images=10, metrics={}, ingredients=[])
@@ -209,3 +209,16 @@ def test_a_result_of_one_who_was_taken_for_dead_does_not_count(tmp_path):
     fast.finish('probe', RESULT)
     assert Claim(tmp_path / 'claims', 'probe').holder is not None
     assert comparable({}) == {}
+
+
+def test_what_changes_while_it_is_written_is_written_too():
+    states = iter(['a', 'b', 'b'])
+    written = []
+    assert write_until_current(lambda: next(states), written.append) == 'b'
+    assert written == ['a', 'b']
+
+
+def test_what_does_not_change_is_written_once():
+    written = []
+    assert write_until_current(lambda: 'a', written.append) == 'a'
+    assert written == ['a']

@@ -180,7 +180,7 @@ def identities(dataset: BaseDataset) -> Identities:
     Ids and groups hold within a class of data set, and within its ``origin`` where it
     has one: patient 1 of one hospital's table is not patient 1 of another's.
     """
-    inner = unwrap(dataset)
+    inner = inner_datasets(dataset)[0]
     kind = (type(inner).__name__, getattr(inner, 'origin', None))
     found = Identities(set(), set(), set())
     for info in data_infos(dataset):
@@ -198,15 +198,17 @@ def data_infos(dataset: BaseDataset) -> Iterator[dict[str, Any]]:
     return (dataset.get_data_info(index) for index in range(len(dataset)))
 
 
-def unwrap(dataset: Any) -> Any:
-    """Gives the data set inside MMEngine's wrappers; of several, the first."""
-    while True:
-        if hasattr(dataset, 'datasets'):
-            dataset = dataset.datasets[0]
-        elif hasattr(dataset, 'dataset'):
-            dataset = dataset.dataset
-        else:
-            return dataset
+def inner_datasets(dataset: Any) -> list[Any]:
+    """Gives the data sets inside MMEngine's and MMPretrain's wrappers, in order.
+
+    Args:
+        dataset: A data set, or the config of one (a ``ConfigDict``).
+    """
+    if hasattr(dataset, 'datasets'):
+        return [inner for each in dataset.datasets for inner in inner_datasets(each)]
+    if hasattr(dataset, 'dataset'):
+        return inner_datasets(dataset.dataset)
+    return [dataset]
 
 
 def _root(dataset: BaseDataset, infos: list[dict]) -> str:
@@ -215,7 +217,7 @@ def _root(dataset: BaseDataset, infos: list[dict]) -> str:
     if not paths:
         return ''
     common = os.path.commonpath({os.path.dirname(path) for path in paths})
-    data_root = getattr(unwrap(dataset), 'data_root', '')
+    data_root = getattr(inner_datasets(dataset)[0], 'data_root', '')
     root = os.path.abspath(data_root)
     # data_root may be empty, or the images may lie elsewhere (an absolute prefix).
     inside = data_root and os.path.commonpath([root, common]) == root

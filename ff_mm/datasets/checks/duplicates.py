@@ -155,16 +155,17 @@ def _by_label(equal: Sequence[Entry]) -> list[Entry]:
 
 def _differing(first: Entry, second: Entry) -> int | None:
     """Gives the number of a label that both have and that differs."""
-    for label, scores in enumerate(zip(first.scores, second.scores, strict=False)):
+    pairs = zip(first.scores or (), second.scores or (), strict=False)
+    for label, scores in enumerate(pairs):
         if MISSING not in scores and scores[0] != scores[1]:
             return label
     return None
 
 
 def _with_label(entry: Entry, label: int, labels: Mapping[str, LabelCounts]) -> str:
-    known = labels[entry.set_name]
+    known, scores = labels[entry.set_name], entry.scores or ()
     if known.multi_label:
-        text = f'{known.names[label]} {entry.scores[label]:g}'
+        text = f'{known.names[label]} {scores[label]:g}'
     else:
-        text = known.names[entry.scores.index(1)]
+        text = known.names[scores.index(1)]
     return f'{entry.name} ({entry.set_name}: {text})'

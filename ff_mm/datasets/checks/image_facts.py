@@ -82,8 +82,8 @@ def look_at(info: Mapping[str, Any], loader: Loader, decode: bool = True) -> Ima
         return ImageFacts(error=cut_short(content) or reason)
     if results is None:
         return ImageFacts(error='the pipeline leaves it out')
-    if reason := cut_short(content):
-        return ImageFacts(error=reason)
+    if wrong := cut_short(content):
+        return ImageFacts(error=wrong)
     pixels = np.asarray(results['img'])
     return ImageFacts(hash_pixels(pixels), _sides(pixels.shape), channels)
 

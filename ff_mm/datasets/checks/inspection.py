@@ -25,8 +25,8 @@ from ff_mm.datasets.checks.check import (
     check_leaks,
     data_infos,
     identities,
+    inner_datasets,
     overlap,
-    unwrap,
 )
 from ff_mm.datasets.checks.duplicates import (
     Entry,
@@ -42,13 +42,6 @@ from ff_mm.datasets.files.workers import track
 from ff_mm.errors import ConfigError
 
 FORMAT = 1
-
-
-class Findings(Problems):
-    """Findings that are listed, not raised."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._problems)
 
 
 @dataclass
@@ -173,7 +166,7 @@ def inspect_datasets(
     Raises:
         WorkerError: A worker process has died.
     """
-    problems, notes = Findings('problems'), Findings('notes')
+    problems, notes = Problems('problems'), Problems('notes')
     datasets = build_datasets(configs, problems)
     check_classes(datasets, problems)
     check_leaks(datasets, problems)
@@ -214,17 +207,18 @@ def _read_all_labels(
 
 def _read_labels(set_name: str, dataset: BaseDataset) -> tuple[list[Entry], SetFacts]:
     labels = LabelCounts(dataset.metainfo.get('classes') or ())
-    groups, entries, distinct = Counter(), [], {}
-    root = os.path.abspath(getattr(unwrap(dataset), 'data_root', '') or '')
+    groups: Counter[str] = Counter()
+    entries: list[Entry] = []
+    distinct: dict[tuple[float, ...], tuple[float, ...]] = {}
+    root = os.path.abspath(getattr(inner_datasets(dataset)[0], 'data_root', '') or '')
     for index, info in enumerate(data_infos(dataset)):
         key = _key(set_name, index, info)
         name = str(info.get('image_id') or _below(key, root))
-        scores = labels.add(info, name)
+        found = labels.add(info, name)
         if info.get('group') is not None:
             groups[str(info['group'])] += 1
-        if scores is not None:
-            # The same few tuples for all images.
-            scores = tuple(scores.tolist())
+        scores = None if found is None else tuple(found.tolist())
+        if scores is not None:  # the same few tuples for all images
             scores = distinct.setdefault(scores, scores)
         entries.append(Entry(set_name, key, name, scores))
     return entries, SetFacts(labels, groups, {})
@@ -277,7 +271,7 @@ def _look_at(
 
 def _loader(dataset: BaseDataset) -> Loader:
     """Gives the loading step of a data set's pipeline."""
-    for transform in unwrap(dataset).pipeline.transforms:
+    for transform in inner_datasets(dataset)[0].pipeline.transforms:
         if type(transform).__name__.startswith('Load'):
             return transform
     return LoadImageFromFile()

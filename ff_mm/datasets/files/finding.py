@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,11 @@ def scan(root: str) -> Files:
             else:
                 tables.setdefault(name, path)
     return Files(tables, dict(images))
+
+
+def first_of(names: Iterable[str], found: Mapping[str, str]) -> str | None:
+    """Gives the path of the first name under which a file was found, if any."""
+    return next((found[name] for name in names if name in found), None)
 
 
 def find_image(path: str) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.files import atomic_write
 
 #: Arrays of more bytes than this are unpacked once and mapped, not kept in memory.
@@ -46,16 +47,15 @@ def read_array(path: str, name: str, cache_dir: str | None = None) -> np.ndarray
             member = members[f'{name}.npy']
             if member.file_size <= LARGE:
                 return _read(path, member.filename, os.stat(path).st_mtime_ns)
-            file = _unpack(archive, member, Path(cache_dir or Path(path).parent))
+            file = _unpack(archive, path, member, cache_dir)
         # A plain array, as slicing a memmap is slow.
         return np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))
     except DatasetError:
         raise
     # NumPy raises whatever a damaged header makes it stumble over.
     except Exception as error:
-        reason = str(error).split('\n', 1)[0][:160]
         raise DatasetError(
-            f'{path!r} cannot be read: {reason}. Download it anew.'
+            f'{path!r} cannot be read: {first_line(error)[:160]}. Download it anew.'
         ) from error
 
 
@@ -67,17 +67,18 @@ def _read(path: str, member: str, _: int) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
+def _unpack(
+    archive: zipfile.ZipFile, path: str, member: zipfile.ZipInfo, cache_dir: str | None
+) -> Path:
     """Unpacks an array, if that was not done before, and gives its file."""
-    stem = f'{Path(archive.filename).stem}_{Path(member.filename).stem}'
+    stem = f'{Path(path).stem}_{Path(member.filename).stem}'
     # The checksum tells it from an array of another version of the npz file.
-    target = folder / f'{stem}_{member.CRC:08x}.npy'
+    target = Path(cache_dir or Path(path).parent) / f'{stem}_{member.CRC:08x}.npy'
     if target.is_file():
         return target
     gigabytes = f'{member.file_size / 1e9:.1f} GB'
     print_log(
-        f'{archive.filename}: unpacking {member.filename}, {gigabytes}, once, to '
-        f'{target}',
+        f'{path}: unpacking {member.filename}, {gigabytes}, once, to {target}',
         logger='current',
         level=logging.INFO,
     )

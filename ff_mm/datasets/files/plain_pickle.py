@@ -29,8 +29,8 @@ class _Array:
         _, shape, dtype, fortran, data = self.state
         if dtype.name not in ('u1', b'u1'):
             raise ValueError(f'an array of {dtype.name!r}, where uint8 was expected')
-        order = 'F' if fortran else 'C'
-        return np.frombuffer(data, dtype=np.uint8).reshape(shape, order=order)
+        values = np.frombuffer(data, dtype=np.uint8)
+        return values.reshape(shape, order='F' if fortran else 'C')
 
 
 class _Dtype:

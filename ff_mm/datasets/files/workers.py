@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -105,7 +105,7 @@ def _apply(
     if pool is None:
         yield from map(function, tasks)
         return
-    pending = deque()
+    pending: deque[Future[list[R]]] = deque()
     while batch := list(islice(tasks, size)):
         pending.append(pool.submit(_apply_to_batch, function, batch))
         if len(pending) >= ahead:
@@ -128,5 +128,6 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     """Ends a worker whose main process was killed and could not end it."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import mmcv
+import numpy as np
+import PIL
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmpretrain.registry import TRANSFORMS
 from rich.console import Console
 
-from ff_mm.datasets.checks.check import data_infos
+from ff_mm.config import read_options
+from ff_mm.datasets.checks.check import data_infos, inner_datasets
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.files.image_paths import file_cut_short, first_line
 from ff_mm.datasets.files.workers import track
-from ff_mm.datasets.image_cache.part import Part
 from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
-from ff_mm.datasets.image_cache.transforms import fixed_steps, inner_datasets, name_of
+from ff_mm.datasets.image_cache.transforms import (
+    fixed_steps,
+    make_record,
+    name_of,
+    run_steps,
+)
 from ff_mm.display.console import duration, say
+from ff_mm.environment import installed
 from ff_mm.errors import ConfigError
 from ff_mm.parallel.claim import Claim
+
+_FORMAT = 1
+# Images from which the size of all is estimated.
+_SAMPLE = 64
+
+Outcome = Record | str | None
 
 
 @dataclass(frozen=True)
@@ -53,37 +74,6 @@ class CacheOptions:
             raise ConfigError(f'cache_images.dir={self.dir!r}: expected a folder')
 
 
-def read_options(value: Any) -> CacheOptions | None:
-    """Reads the key ``cache_images`` of a config.
-
-    Args:
-        value: True; or a dict with ``short_side`` or ``dir`` or both. False, None or an
-            empty dict: nothing is cached. (An empty dict is what ``--cfg-options
-            cache_images.short_side=256`` can be merged into.)
-
-    Returns:
-        The options, or None.
-
-    Raises:
-        ConfigError: Something else, or a key that does not exist.
-    """
-    if not value:
-        return None
-    if value is True:
-        return CacheOptions()
-    known = [field.name for field in fields(CacheOptions)]
-    if not isinstance(value, Mapping):
-        raise ConfigError(
-            f'cache_images={value!r}: expected True, False or a dict of {known}'
-        )
-    unknown = sorted(set(value) - set(known))
-    if unknown:
-        raise ConfigError(
-            f'cache_images: unknown key {unknown[0]!r}, there are {known}'
-        )
-    return CacheOptions(**value)
-
-
 _FOLDER = 'image_cache'
 _LOADERS = ('train', 'val')
 # Part of what is free that may be taken: the run writes checkpoints, too, and memory
@@ -93,6 +83,77 @@ _SHARE = 0.9
 _A_PROCESS = 64
 # Bytes that a process hands over at a time; what is in flight is in memory.
 _HANDED_OVER = 16e6
+
+
+@dataclass
+class Part:
+    """A part of a cache.
+
+    Attributes:
+        steps: Configs of the steps; the first loads an image.
+        paths: Of the images, each once.
+    """
+
+    steps: list[Mapping[str, Any]]
+    paths: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def decode(self) -> Callable[[str], Outcome]:
+        """A function that makes of a path what is kept of the image.
+
+        It returns why an image cannot be read, None for one that the steps leave out,
+        and raises what the steps after the first raise: that is not the image's fault.
+        """
+        steps = [TRANSFORMS.build(step) for step in self.steps]
+        return partial(_decode, steps=steps)
+
+    @cached_property
+    def average_size(self) -> float:
+        """Bytes of an image, estimated from some of them, all along the data set."""
+        paths, decode = list(self.paths), self.decode
+        chosen = np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)
+        outcomes = [decode(paths[index]) for index in chosen]
+        sizes = [each.pixels.nbytes for each in outcomes if isinstance(each, Record)]
+        return float(np.mean(sizes)) if sizes else 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that differ if anything does that makes the pixels.
+
+        These are the steps, the versions of what decodes, and paths, sizes and times of
+        the files.
+        """
+        versions = [cv2.__version__, mmcv.__version__, PIL.__version__]
+        head = [_FORMAT, *versions, installed('pydicom'), name_of(self.steps)]
+        digest = hashlib.sha256(json.dumps(head).encode())
+        for path in self.paths:
+            line = f'{os.path.abspath(path)}\t{_state(path)}\n'
+            digest.update(line.encode(errors='surrogateescape'))
+        return digest.hexdigest()[:16]
+
+
+def _decode(path: str, steps: Sequence[BaseTransform]) -> Outcome:
+    load, *others = steps
+    # Whatever a loader raises, training would stumble over it, too.
+    try:
+        results = load(dict(img_path=path))
+    except Exception as error:
+        reason = first_line(error)
+        return reason if path in reason else f'{path}: {reason}'
+    if wrong := file_cut_short(path):
+        return f'{path}: {wrong}'
+    if results is not None:
+        results = run_steps(others, results)
+    return None if results is None else make_record(path, results)
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Gives size and time of a file, None where there are no such things."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 class ImageCache:
@@ -109,8 +170,9 @@ class ImageCache:
     in the pipeline. Validation images are not, so that its metrics mean the same.
 
     Args:
-        option: The key ``cache_images`` of a config, see
-            :func:`ff_mm.datasets.image_cache.image_cache.read_options`.
+        option: The key ``cache_images`` of a config: True, or a dict of
+            :class:`CacheOptions`. False, None or an empty dict: nothing is cached. (An
+            empty dict is what ``cache_images.short_side=256`` can be merged into.)
         work_dir: Of the run.
         console: Where to say what is done.
 
@@ -119,10 +181,12 @@ class ImageCache:
     """
 
     def __init__(self, option: Any, work_dir: str | Path, console: Console) -> None:
-        self.options = read_options(option)
+        self.is_on = bool(option)
+        values = None if option is True else option or None
+        self.options = read_options(CacheOptions, values, 'cache_images')
         self.console = console
         self.folder = self._in_work_dir = Path(work_dir) / _FOLDER
-        if self.options and self.options.dir:
+        if self.options.dir:
             # Runs that share a disk must not remove each other's.
             run = hashlib.sha256(str(Path(work_dir).resolve()).encode()).hexdigest()
             parent = Path(os.path.expanduser(self.options.dir))
@@ -149,7 +213,7 @@ class ImageCache:
             DatasetError: Images that cannot be read, all of them; or there is no room.
             ConfigError: Images that cannot be cached, or not be shrunk.
         """
-        if self.options is not None:
+        if self.is_on:
             self._files = self._fill(self._parts(datasets, configs))
         return self._files
 
@@ -168,7 +232,7 @@ class ImageCache:
         Args:
             cfg: The trial's config, resolved; changed in place.
         """
-        if self.options is None:
+        if not self.is_on:
             return
         for name in _LOADERS:
             for dataset in inner_datasets(cfg[f'{name}_dataloader'].dataset):
@@ -291,7 +355,7 @@ class ImageCache:
     def _say_what(
         self, parts: Mapping[str, Part], files: Mapping[str, Path], how: str
     ) -> None:
-        size = sum(RecordFile(file).size for file in files.values())
+        size = sum(RecordFile(file).size or 0 for file in files.values())
         count = sum(len(part.paths) for part in parts.values())
         side = self.options.short_side
         shrunk = f', those of train shrunk to {side} pixels' if side else ''

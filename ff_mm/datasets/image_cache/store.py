@@ -109,7 +109,7 @@ class RecordFile:
         try:
             if not 0 <= at <= at + head <= at + size <= len(memory):
                 raise ValueError('a place that it does not have')
-            shape, kind, facts = _read_head(memory[at : at + head])
+            shape, kind, facts = _parse_head(bytes(memory[at : at + head]))
             pixels = np.frombuffer(memory[at + head : at + size], dtype=kind)
             return Record(name, pixels.reshape(shape).copy(), dict(facts))
         # What Python makes of a text that was no head.
@@ -193,11 +193,6 @@ def _head(record: Record) -> bytes:
     return text.encode()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # most images of a data set have the same
 def _parse_head(head: bytes) -> tuple:
     return ast.literal_eval(head.decode())
-
-
-def _read_head(head: memoryview) -> tuple:
-    # Most images of a data set have the same.
-    return _parse_head(bytes(head))

@@ -94,11 +94,11 @@ def run_steps(
     steps: Sequence[BaseTransform], results: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Runs steps one after the other, until one of them leaves the image out."""
+    found: dict[str, Any] | None = results
     for step in steps:
-        results = step(results)
-        if results is None:
-            return None
-    return results
+        if found is not None:
+            found = step(found)
+    return found
 
 
 def make_record(path: str, results: dict[str, Any]) -> Record:
@@ -114,19 +114,6 @@ def make_record(path: str, results: dict[str, Any]) -> Record:
 
 # Nothing random is in them; of a subclass one cannot know.
 _FIXED = (Resize, ResizeEdge, CenterCrop, ShrinkImage)
-
-
-def inner_datasets(dataset: Any) -> list[Any]:
-    """Gives the data sets inside MMEngine's and MMPretrain's wrappers, in order.
-
-    Args:
-        dataset: A data set, or the config of one (a ``ConfigDict``).
-    """
-    if hasattr(dataset, 'datasets'):
-        return [inner for each in dataset.datasets for inner in inner_datasets(each)]
-    if hasattr(dataset, 'dataset'):
-        return inner_datasets(dataset.dataset)
-    return [dataset]
 
 
 def fixed_steps(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

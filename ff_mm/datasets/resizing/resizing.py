@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from rich.console import Console
 
-from ff_mm.datasets.errors import DatasetError, Problems, repeated
+from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
 from ff_mm.datasets.files.finding import IMAGE_EXTENSIONS, is_image, is_ours
 from ff_mm.datasets.files.workers import track
@@ -54,8 +54,7 @@ class ResizeOptions:
     def __post_init__(self) -> None:
         if self.short_side < 1:
             raise ValueError(f'short_side must be at least 1, got {self.short_side}')
-        if self.format not in ('keep', 'jpg', 'png'):
-            raise ValueError(f'format must be keep, jpg or png, got {self.format!r}')
+        check_choice('format', self.format, ('keep', 'jpg', 'png'))
         if not 1 <= self.quality <= 100:
             raise ValueError(f'quality must be from 1 to 100, got {self.quality}')
 
@@ -111,7 +110,8 @@ class ResizeReport:
         self.states[outcome.state] += 1
         if outcome.state == 'unreadable':
             self.unreadable[outcome.name] = outcome.reason
-        self.size = tuple(a + b for a, b in zip(self.size, outcome.size, strict=True))
+        before, after = outcome.size
+        self.size = (self.size[0] + before, self.size[1] + after)
 
 
 def resize_dataset(
@@ -162,7 +162,15 @@ def resize_dataset(
     _write_manifest(source, target, options, complete=False)
     for name in files.others:
         _copy(source / name, target / name)
-    report = _resize_all(source, target, files, options, workers, console)
+    report = ResizeReport(
+        renamed=_renamed(files, options),
+        other_files=len(files.others),
+        archives=files.archives,
+    )
+    resize = partial(_resize, source=source, target=target, options=options)
+    title, total = f'resizing to {options.short_side} pixels', len(files.images)
+    for outcome in track(resize, files.images, total, workers, title, console):
+        report.add(outcome)
     _write_manifest(
         source, target, options, complete=True, unreadable=report.unreadable
     )
@@ -244,7 +252,7 @@ def _check_earlier_run(
     """Refuses a target that was made otherwise, or not by this function."""
     manifest = target / MANIFEST
     if not manifest.is_file():
-        if target.is_dir() and _visible(target):
+        if target.is_dir() and any(p.name[0] != '.' for p in target.iterdir()):
             raise DatasetError(
                 f'{target}: there is something in it, but no {MANIFEST}: give a new or '
                 'an empty folder'
@@ -260,10 +268,6 @@ def _check_earlier_run(
         raise DatasetError(
             f'{target} was made in another way ({listed}): give another folder{remedy}'
         )
-
-
-def _visible(folder: Path) -> bool:
-    return any(not path.name.startswith('.') for path in folder.iterdir())
 
 
 def _describe(source: Path, options: ResizeOptions) -> dict[str, Any]:
@@ -289,27 +293,6 @@ def _write_manifest(
         raise DatasetError(f'{target}: cannot be written: {error.strerror}') from error
 
 
-def _resize_all(
-    source: Path,
-    target: Path,
-    files: _Files,
-    options: ResizeOptions,
-    workers: int,
-    console: Console | None,
-) -> ResizeReport:
-    report = ResizeReport(
-        renamed=_renamed(files, options),
-        other_files=len(files.others),
-        archives=files.archives,
-    )
-    resize = partial(_resize, source=source, target=target, options=options)
-    title = f'resizing to {options.short_side} pixels'
-    total = len(files.images)
-    for outcome in track(resize, files.images, total, workers, title, console):
-        report.add(outcome)
-    return report
-
-
 def _copy(source: Path, target: Path) -> None:
     try:
         file = open(source, 'rb')  # noqa: SIM115, closed below
@@ -328,7 +311,7 @@ def _resize(name: str, source: Path, target: Path, options: ResizeOptions) -> Ou
         content = path.read_bytes()
         image = decode(content, name, options.short_side)
     except OSError as error:
-        return Outcome(name, 'unreadable', error.strerror)
+        return Outcome(name, 'unreadable', error.strerror or str(error))
     except DatasetError as error:
         return Outcome(name, 'unreadable', str(error).removeprefix(f'{name}: '))
     if min(image.size) <= options.short_side and result.name == path.name:

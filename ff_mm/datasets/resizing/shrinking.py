@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.dicom import is_dicom, read_dicom
+from ff_mm.datasets.files.image_paths import first_line
 
 
 def decode(content: bytes, name: str, short_side: int) -> Image.Image:
@@ -36,13 +38,14 @@ def decode(content: bytes, name: str, short_side: int) -> Image.Image:
     except UnidentifiedImageError:
         reason = 'it is no image, or of an unknown kind'
     except Exception as error:
-        reason = str(error).split('\n', 1)[0] or repr(error)
+        reason = first_line(error)
     raise DatasetError(f'{name}: {reason}')
 
 
 def _decode(content: bytes, short_side: int) -> Image.Image:
-    image = Image.open(io.BytesIO(content))
-    image.draft(None, tuple(2 * side for side in _fit(image.size, short_side)))
+    image: Image.Image = Image.open(io.BytesIO(content))
+    width, height = _fit(image.size, short_side)
+    image.draft(None, (2 * width, 2 * height))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == 'F':
@@ -73,7 +76,7 @@ def shrink(image: Image.Image, short_side: int) -> Image.Image:
 
 def _fit(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     scale = min(1, short_side / min(size))
-    return tuple(round(side * scale) for side in size)
+    return round(size[0] * scale), round(size[1] * scale)
 
 
 def encode(image: Image.Image, extension: str, quality: int) -> bytes:
@@ -94,7 +97,7 @@ def encode(image: Image.Image, extension: str, quality: int) -> bytes:
         pixels = np.asarray(image).clip(0, 65535).astype(np.uint16)
         deep = kind in ('PNG', 'TIFF')
         image = Image.fromarray(pixels if deep else (pixels >> 8).astype(np.uint8))
-    settings = {
+    settings: dict[str, dict[str, Any]] = {
         # What was shrunk has its colours at full resolution.
         'JPEG': dict(quality=quality, subsampling=0),
         'WEBP': dict(quality=quality),

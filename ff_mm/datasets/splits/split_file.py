@@ -139,7 +139,7 @@ def _to_csv(datasets: Mapping[str, BaseDataset]) -> str:
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
             name = _name(info, index, dataset)
-            writer.writerow([name, split, _label(info), _group(info)])
+            writer.writerow([name, split, _label(info), info.get('group')])
     return text.getvalue()
 
 
@@ -179,7 +179,3 @@ def _label(info: dict) -> str:
     if 'gt_label' in info:
         return str(info['gt_label'])
     return ' '.join(f'{score:g}' for score in info.get('gt_score', ()))
-
-
-def _group(info: dict) -> str:
-    return '' if info.get('group') is None else str(info['group'])

@@ -9,6 +9,7 @@ from typing import Any
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_file import Row, is_number
 from ff_mm.errors import ConfigError
+from ff_mm.plain import first_few
 
 _KEYS = ('min', 'max', 'exclude')
 
@@ -90,7 +91,7 @@ def select_rows(
         problems.found(
             f'values of the filter that column {column!r} of {source} does not have',
             sorted(repr(value) for value in condition.named - present),
-            f'It has {_shown(cells)}.',
+            f'It has {first_few(map(repr, sorted(set(cells))), 10)}.',
         )
         if condition.is_range:
             problems.found(
@@ -135,9 +136,3 @@ def _value(cell: str) -> str:
     """Gives what to compare: text as it is, all spellings of a number as one."""
     cell = cell.strip()
     return f'{float(cell):.15g}' if is_number(cell) else cell
-
-
-def _shown(cells: Sequence[str], limit: int = 10) -> str:
-    values = sorted(set(cells))
-    more = ', ...' if len(values) > limit else ''
-    return ', '.join(repr(value) for value in values[:limit]) + more

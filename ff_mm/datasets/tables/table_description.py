@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ff_mm.datasets.errors import as_names
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.row_filter import Condition, read_filter
 from ff_mm.datasets.tables.table_file import plain, with_nearest
@@ -86,7 +87,7 @@ class TableDescription:
         return cls(**{key: v for key, v in table.items() if v is not None})
 
     def __post_init__(self) -> None:
-        self.labels, self.group = _names(self.labels), _names(self.group)
+        self.labels, self.group = as_names(self.labels), as_names(self.group)
         self._check_required()
         self._check_company()
         self.label_map = _read_map('label_map', self.label_map, self._meanings())
@@ -137,18 +138,13 @@ class TableDescription:
         return _SCORES if self.labels else None
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    # --cfg-options turns a single name into a string.
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
 def _read_map(
     key: str, given: Mapping[Any, Any], known: Iterable[str] | None
 ) -> dict[str, str | None]:
     """Reads what words mean; keys and values may be numbers in the config."""
     read = {plain(k): None if v is None else plain(v) for k, v in given.items()}
     wrong = [v for v in read.values() if v is not None and known and v not in known]
-    if wrong:
+    if known and wrong:
         raise ConfigError(
             f'table.{key}: {wrong[0]!r} is no meaning, expected one of {[*known]} or '
             'None'

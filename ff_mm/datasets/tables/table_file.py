@@ -297,7 +297,7 @@ def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
-def meaning(cell: str, meanings: dict[str, str | None]) -> str | None:
+def meaning(cell: str, meanings: Mapping[str, str | None]) -> str | None:
     """Gives what a cell, or the name of a folder, stands for.
 
     Args:

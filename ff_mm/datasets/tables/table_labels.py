@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
 from ff_mm.datasets.tables.table_file import Row, is_number, meaning, with_nearest
 from ff_mm.datasets.tables.uncertain_labels import read_scores
+from ff_mm.plain import first_few
 
 #: How spreadsheets and programs write yes and no.
 _TRUTH = {'true': '1', 'false': '0'}
@@ -42,13 +44,13 @@ def read_words(
 
 def read_label_columns(
     rows: Sequence[Row], table: TableDescription, problems: Problems
-) -> list[tuple[float | None, ...]]:
+) -> list[tuple[float, ...]]:
     """Reads the columns ``labels``.
 
     Args:
         rows: Of the table.
         table: With ``labels``.
-        problems: Takes a note of cells that mean nothing; their score is None.
+        problems: Takes a note of cells that mean nothing; their score is NaN.
 
     Returns:
         One score each label for every row: 1, 0, or -1 where it is missing.
@@ -66,7 +68,7 @@ def read_label_columns(
             f'{row.place}: {label}={row.cells[label]!r}'
             for row, found in zip(rows, scores, strict=True)
             for label, score in zip(table.labels, found, strict=True)
-            if score is None
+            if math.isnan(score)
         ],
         "Correct them, or say what they mean, such as table.label_map={'yes': 1, "
         "'no': 0, 'not done': None}.",
@@ -122,13 +124,13 @@ def settle_classes(
     problems.found(
         f'names in {source} that are no class',
         [f'{first[name]}: {with_nearest(name, named)}' for name in unknown],
-        f'The classes are {_shown(named)}. Correct one or the other, or say what is '
-        f'meant, such as label_map={{{example}}}, or None to leave it out.',
+        f'The classes are {first_few(named, _SHOWN)}. Correct one or the other, or say '
+        f'what is meant, such as label_map={{{example}}}, or None to leave it out.',
     )
     return list(named)
 
 
-def sort_names(names: Sequence[str]) -> list[str]:
+def sort_names(names: Collection[str]) -> list[str]:
     """Sorts names, by value if all of them are numbers."""
     if all(is_number(name) for name in names):
         return sorted(names, key=lambda name: (float(name), name))
@@ -153,8 +155,3 @@ def _check_found(classes: Sequence[str], source: str, problems: Problems) -> Non
             'Check that it is the right one, and what filters; or name all with '
             'classes=[...].'
         )
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = ', ...' if len(names) > _SHOWN else ''
-    return ', '.join(map(str, names[:_SHOWN])) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from ff_mm.datasets.errors import Problems
@@ -51,7 +52,7 @@ def read_scores(
     uncertain: Mapping[str, float],
     path: str,
     problems: Problems,
-) -> list[tuple[float | None, ...]]:
+) -> list[tuple[float, ...]]:
     """Reads the labels of all rows of a table.
 
     A cell is 1, 0, -1 (uncertain), or empty (missing; nan and NA, too).
@@ -61,7 +62,7 @@ def read_scores(
         labels: The columns to read, at least one.
         uncertain: Label -> score of an uncertain cell, see :func:`check_policy`.
         path: The table, for the message.
-        problems: Takes a note of cells that are none of these; their score is None.
+        problems: Takes a note of cells that are none of these; their score is NaN.
 
     Returns:
         One score each label for every row: 1, 0, or -1 where it is missing.
@@ -72,7 +73,7 @@ def read_scores(
         cells = [row[label] for row in rows]
         # Of 200,000 cells a handful differ.
         scores = {cell: _score(cell, uncertain[label]) for cell in set(cells)}
-        strange += sorted(f'{label}={c}' for c in scores if scores[c] is None)
+        strange += sorted(f'{label}={c}' for c in scores if math.isnan(scores[c]))
         columns.append([scores[cell] for cell in cells])
     problems.found(
         f'values of labels in {path!r} that are not 1, 0, -1 or empty',
@@ -82,8 +83,8 @@ def read_scores(
     return list(zip(*columns, strict=True))
 
 
-def _score(cell: str, uncertain: float) -> float | None:
-    """Gives the score of a cell, None if it cannot be one."""
+def _score(cell: str, uncertain: float) -> float:
+    """Gives the score of a cell, NaN if it cannot be one."""
     if is_empty(cell):
         return float(MISSING)
-    return {'1': 1.0, '0': 0.0, '-1': uncertain}.get(plain(cell))
+    return {'1': 1.0, '0': 0.0, '-1': uncertain}.get(plain(cell), math.nan)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
@@ -35,8 +33,10 @@ class ChannelsLastHook(Hook):
         for parameter in runner.model.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
-        for optimizer in _optimizers(runner):
-            for parameter, state in optimizer.state.items():
+        wrapper = runner.optim_wrapper
+        several = isinstance(wrapper, OptimWrapperDict)
+        for part in wrapper.values() if several else [wrapper]:
+            for parameter, state in part.optimizer.state.items():
                 for key, value in state.items():
                     if torch.is_tensor(value) and value.shape == parameter.shape:
                         like = torch.empty_like(parameter, dtype=value.dtype)
@@ -51,10 +51,3 @@ class ChannelsLastHook(Hook):
             checkpoint['optimizer'] = apply_to(
                 checkpoint['optimizer'], torch.is_tensor, in_default_layout
             )
-
-
-def _optimizers(runner: Runner) -> Iterator[torch.optim.Optimizer]:
-    wrapper = runner.optim_wrapper
-    several = isinstance(wrapper, OptimWrapperDict)
-    for part in wrapper.values() if several else [wrapper]:
-        yield part.optimizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,12 +56,13 @@ class SeededLoading:
     """
 
     def __init__(self, loader: DataLoader) -> None:
-        self.dataset = loader.dataset
-        self._load = getattr(loader.dataset, '__getitems__', None)
+        # As torch has no type for what it looks for in any data set.
+        self.dataset = cast(Any, loader.dataset)
+        self._load = getattr(self.dataset, '__getitems__', None)
         # Epoch and seed, as the main process says, and as this process is seeded.
         self._announced = torch.full((2,), -1, dtype=torch.int64).share_memory_()
         self._seeded: list[int] = []
-        loader.dataset.__getitems__ = self
+        self.dataset.__getitems__ = self
         # A worker that starts draws a seed in the main process: in a run's first epoch
         # and not in the next. It must not come from where dropout draws.
         loader.generator = torch.Generator()
@@ -76,11 +77,11 @@ class SeededLoading:
         self._announced.copy_(torch.tensor([epoch, seed]))
 
     def __call__(self, indices: Sequence[int]) -> list[Any]:
-        """Loads the cases of one batch, in a worker."""
-        announced = self._announced.tolist()
-        if announced != self._seeded:
+        """Loads the cases of one batch; the main process is seeded by the hook."""
+        announced, worker = self._announced.tolist(), get_worker_info()
+        if worker is not None and announced != self._seeded:
             self._seeded = announced
-            _seed_worker(announced[1], get_worker_info().id)
+            _seed_worker(announced[1], worker.id)
         if self._load is not None:
             return self._load(indices)
         return [self.dataset[index] for index in indices]

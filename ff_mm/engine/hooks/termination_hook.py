@@ -178,7 +178,7 @@ class TerminationHook(Hook):
     def _is_late(self, done: int, total: int, after: float = 0.0) -> bool:
         now = time.monotonic()
         left = (now - self._began) / done * (total - done)
-        return now + left + after > self._deadline
+        return self._deadline is not None and now + left + after > self._deadline
 
 
 def _passes_over(loop: BaseLoop | None, epoch: int) -> bool:

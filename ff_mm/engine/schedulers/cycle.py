@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ff_mm.errors import ConfigError
@@ -62,13 +63,9 @@ class Cycle:
         steps = []
         # i + phase·c = c/2 + k·c
         position = (0.5 - self.phase) * self.length
-        while (step := _ceil(position)) <= last:
+        # Rounded first, as fractions such as 0.25·c have an error.
+        while (step := math.ceil(round(position, 6))) <= last:
             if step > 0:
                 steps.append(step)
             position += self.length
         return steps
-
-
-def _ceil(x: float) -> int:
-    """Rounds up, forgiving the rounding error of fractions such as 0.25·c."""
-    return int(-(-round(x, 6) // 1))

@@ -100,14 +100,13 @@ class CyclicalParamScheduler(_ParamScheduler):
                 'convert_to_iter_based=True needs by_epoch=True and a train loop whose '
                 f'epochs have a length, got by_epoch={by_epoch} and {epoch_length}'
             )
-        return cls(
-            *args,
+        kwargs.update(
             cycle=cycle * epoch_length,
             begin=int(begin * epoch_length),
             end=end if end == INF else int(end * epoch_length),
             by_epoch=False,
-            **kwargs,
         )
+        return cls(*args, **kwargs)
 
     def value_at(self, step: int) -> float:
         """The scheduled value at a step counted from ``begin``."""

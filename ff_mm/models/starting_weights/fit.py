@@ -17,6 +17,7 @@ from ff_mm.models.starting_weights.layouts import (
     WRAPPERS,
     Layout,
 )
+from ff_mm.plain import first_few
 
 _NAMED_AT_MOST = 3
 _COUNTER = 'num_batches_tracked'  # of batch norm; old files lack it, none needs it
@@ -145,7 +146,9 @@ def _readings(checkpoint: Mapping[str, Any], prefix: str | None) -> list[_Readin
     """All ways to read a checkpoint, the preferred first."""
     entries = _entries(checkpoint)
     if not entries:
-        raise CheckpointError(f'holds no weights, only {_some(map(str, checkpoint))}')
+        raise CheckpointError(
+            f'holds no weights, only {first_few(checkpoint, _NAMED_AT_MOST)}'
+        )
     readings = [
         _read(entry, found, layout)
         for entry in entries
@@ -154,7 +157,8 @@ def _readings(checkpoint: Mapping[str, Any], prefix: str | None) -> list[_Readin
     ]
     if not readings:
         raise CheckpointError(
-            f'no key begins with prefix={prefix!r}: there are {_some(entries[0])}'
+            f'no key begins with prefix={prefix!r}: there are '
+            f'{first_few(entries[0], _NAMED_AT_MOST)}'
         )
     return readings
 
@@ -234,7 +238,7 @@ def _compared(weights: StateDict, target: Mapping[str, Tensor]) -> dict[str, Any
     return dict(weights=same, wanted=len(wanted), missing=missing, misfits=misfits)
 
 
-def _left_over(reading: _Reading, target: Mapping[str, Tensor]) -> dict[str, list[str]]:
+def _left_over(reading: _Reading, target: Mapping[str, Tensor]) -> dict[str, Any]:
     """What the file has that the module has not, sorted by what it is."""
     parts = {_part(name) for name in target}
     left: dict[str, list[str]] = dict(head=[], surplus=[], rest=[])
@@ -257,14 +261,7 @@ def _part(name: str) -> str:
 
 def _listed(found: Mapping[str, list[str]], at_most: int | None) -> list[str]:
     return [
-        f'{what} ({len(names)}): {_some(names, at_most)}'
+        f'{what} ({len(names)}): {first_few(names, at_most)}'
         for what, names in found.items()
         if names
     ]
-
-
-def _some(names: Iterable[str], at_most: int | None = _NAMED_AT_MOST) -> str:
-    """Names the first few, or all."""
-    names = list(names)
-    more = ', ...' if at_most is not None and len(names) > at_most else ''
-    return ', '.join(names[:at_most]) + more

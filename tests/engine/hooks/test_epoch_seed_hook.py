@@ -9,8 +9,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from ff_mm.engine.hooks.epoch_seed_hook import SeededLoading
 from ff_mm.engine.hooks.resume_state_hook import find_state
 
 
@@ -125,3 +126,15 @@ def test_another_seed_draws_something_else(toy_runner):
     one = record(toy_runner, 'one', 0)
     two = record(toy_runner, 'two', 0, randomness=dict(seed=1))
     assert not set(chain(*one.seen.values())) & set(chain(*two.seen.values()))
+
+
+def test_whoever_asks_in_the_main_process_gets_the_cases_and_no_seed():
+    class Cases(list):
+        """Takes attributes, as data sets do."""
+
+    loader = DataLoader(Cases([3, 1, 4]), num_workers=2)
+    SeededLoading(loader).announce(0, 7)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert loader.dataset.__getitems__([2, 0]) == [4, 3]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
-from mmengine.runner import load_checkpoint
+from mmengine.fileio import get_file_backend
+from mmengine.runner import load_checkpoint, save_checkpoint
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from ff_mm import files
 from ff_mm.engine import checkpoint_io
 from ff_mm.merging import CheckpointError
 
@@ -86,3 +90,29 @@ def test_downloads_are_read_without_running_code(monkeypatch, scheme):
     monkeypatch.setattr(checkpoint_io, 'load_state_dict_from_url', download)
     load_checkpoint(nn.Linear(1, 1), f'{scheme}://example.org/model.pth')
     assert calls == [(f'{scheme}://example.org/model.pth', True)]
+
+
+BACKEND = dict(backend='atomic')
+
+
+def fail(*_):
+    raise OSError('no space left on device')
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / 'state.pth'
+    save_checkpoint(dict(a=1), str(path), backend_args=BACKEND)
+    old = path.read_bytes()
+    monkeypatch.setattr(files.os, 'fsync', fail)
+    with pytest.raises(OSError, match='no space'):
+        save_checkpoint(dict(a=2), str(path), backend_args=BACKEND)
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == ['state.pth']
+
+
+def test_bytes_views_and_text_are_written(tmp_path):
+    backend = get_file_backend(backend_args=BACKEND)
+    backend.put(memoryview(b'abc'), tmp_path / 'new' / 'a')
+    backend.put_text('äöü', str(tmp_path / 'b'))
+    assert backend.get(tmp_path / 'new' / 'a') == b'abc'
+    assert backend.get_text(str(tmp_path / 'b')) == 'äöü'

@@ -1,0 +1,50 @@
+"""What the user's own data sets have in common: classes not known beforehand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.split_dataset import SplitDataset
+from ff_mm.datasets.tables.table_file import plain
+from ff_mm.datasets.tables.table_labels import settle_classes
+
+
+class OwnDataset(SplitDataset):
+    """Base of data sets whose classes are named in the config, or found in the data.
+
+    Args:
+        *args: Those of :class:`SplitDataset`.
+        classes: All classes in the order of their numbers, or the path of a text file
+            with one a line. None: those that are found.
+        **kwargs: Those of :class:`SplitDataset`.
+    """
+
+    def __init__(
+        self, *args: Any, classes: str | Sequence[str] | None = None, **kwargs: Any
+    ) -> None:
+        if classes is not None and not isinstance(classes, str):
+            classes = [plain(name) for name in classes]
+        super().__init__(*args, classes=classes, **kwargs)
+
+    @property
+    def origin(self) -> str:
+        """Where ids and groups are from: patient 1 of another folder is another."""
+        return os.path.abspath(self.data_root)
+
+    def number_classes(
+        self,
+        found: Sequence[str],
+        places: Sequence[str],
+        source: str,
+        problems: Problems,
+    ) -> dict[str, int]:
+        """Gives the number of each class; settles first which classes there are.
+
+        Arguments are those of :func:`settle_classes`.
+        """
+        classes = settle_classes(self.CLASSES, found, places, source, problems)
+        self._metainfo['classes'] = tuple(classes)
+        return {name: number for number, name in enumerate(classes)}
