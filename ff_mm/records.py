@@ -2,6 +2,10 @@
 
 A table says of each key what its value must be. What does not fit is one line that
 names the key, what was expected and what is there, be the file damaged or forged.
+
+Not by pydantic: its tables were as long, its lines name an ingredient by its number,
+and half characters, numbers beyond a float and names of files wanted checks all the
+same; it would take 0.2 s at each start.
 """
 
 from __future__ import annotations
