@@ -14,7 +14,7 @@ from ff_mm.config import ood_dataloaders, read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
 from ff_mm.evaluation.memo import MEMO
-from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
+from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.point_evaluator import PointEvaluator
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.session import Bench, FusionSession
@@ -93,20 +93,20 @@ class PoolAnalysis(FusionRunner):
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        known = self.bench.rehearsal
+        known = self.bench.dry_run
         if known is None or metric in known.perfect:
             return self.bench.rule(metric, self.cfg.selection)
-        others = self._rehearsal_of_test
+        others = self._dry_run_of_test
         return (others if others and metric in others.perfect else known).rule(metric)
 
     @cached_property
-    def _rehearsal_of_test(self) -> Rehearsal | None:
+    def _dry_run_of_test(self) -> DryRun | None:
         """What the metrics of other sets than validation give."""
         for name, others in self.bench.evaluator.sets.items():
             if name != 'val':
                 head = self.cfg.model.get('head') or {}
                 metrics = self.bench.evaluator.metrics(name)
-                return rehearse(metrics, others.dataset, head.get('num_classes'))
+                return dry_run(metrics, others.dataset, head.get('num_classes'))
         return None
 
     def metrics(self, asked: Sequence[str] | None) -> list[str]:

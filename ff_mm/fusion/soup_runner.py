@@ -99,9 +99,9 @@ class SoupRunner(FusionRunner):
         self.pool = pool = session.pool(self.cfg.ingredients)
         bench = session.bench(self.cfg, self.line)
         self.bench, self.evaluator = bench, bench.evaluator
-        if bench.rehearsal is not None:
+        if bench.dry_run is not None:
             rule = self.cfg.selection['rule']
-            bench.rehearsal.check(self.metric, rule, 'selection.metric')
+            bench.dry_run.check(self.metric, rule, 'selection.metric')
         memo = session.memo(self.work_dir / MEMO)
         self.candidates = CandidateEvaluator(
             self.evaluator,

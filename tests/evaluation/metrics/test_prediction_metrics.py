@@ -23,7 +23,7 @@ from ff_mm.evaluation.binary_scores import BINARY_SCORES
 from ff_mm.evaluation.metrics.multiclass import SCORES
 from ff_mm.evaluation.metrics.multilabel import ITEMS
 from ff_mm.evaluation.metrics.offline import data_sample, process, silence
-from ff_mm.evaluation.prediction_metrics import PredictionMetrics
+from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.weighted.repeated_cases import RepeatedCases
 
 RANKS_AND_COSTS = [
