@@ -23,8 +23,8 @@ from ff_mm.evaluation import (
     MultilabelMetric,
     ValidationLoss,
 )
-from ff_mm.evaluation.binary_scores import BINARY_SCORES
 from ff_mm.evaluation.metrics.attainable import AttainableScore
+from ff_mm.evaluation.metrics.base import RATES
 
 CLASS_SCORES = [
     'accuracy',
@@ -34,7 +34,7 @@ CLASS_SCORES = [
     'macro_f1',
 ]
 KAPPAS = ['kappa', 'linear_kappa', 'quadratic_kappa']
-LABEL_SCORES = ['accuracy', *(f'macro_{rate}' for rate in BINARY_SCORES)]
+LABEL_SCORES = ['accuracy', *(f'macro_{rate}' for rate in RATES)]
 # What bounds whose sums are their own are loosened by, and rounding.
 CLOSE = 1e-9
 
@@ -58,6 +58,9 @@ class Tried:
         metric.process(None, samples)
         return metric.compute_metrics(metric.results)[self.name]
 
+    def of(self, results: list) -> float:
+        return self.metric().compute_metrics(results)[self.name]
+
     def beats(self, value: float, other: float) -> bool:
         return value > other if self.rule == 'greater' else value < other
 
@@ -80,7 +83,7 @@ def _one_label(rate: str) -> Any:
 BY_CLASS = [Tried(_multiclass(name), name) for name in CLASS_SCORES]
 BY_KAPPA = [Tried(_multiclass(name), name) for name in KAPPAS]
 BY_LABEL = [Tried(_multilabel(name), name, several=True) for name in LABEL_SCORES] + [
-    Tried(_one_label(rate), f'{rate}/b', several=True) for rate in BINARY_SCORES
+    Tried(_one_label(rate), f'{rate}/b', several=True) for rate in RATES
 ]
 BY_RANK = [
     Tried(metric, name, several=several)
@@ -269,9 +272,7 @@ def test_best_of_all_predictions_of_the_rest(tried, data):
     # A quadratic kappa can be raised by predictions beyond all classes that occur.
     predictions = range(7 if tried.name == 'quadratic_kappa' else 5)
     values = [
-        tried.metric().value(
-            tried.name, list(zip(truth, [*guesses[:seen], *others], strict=True))
-        )
+        tried.of(list(zip(truth, [*guesses[:seen], *others], strict=True)))
         for others in itertools.product(predictions, repeat=cases - seen)
     ]
     best = max((v for v in values if not math.isnan(v)), default=-1)
@@ -300,7 +301,7 @@ def test_best_of_all_scores_of_the_rest(tried, data):
         scores[seen:] = np.reshape(others, (-1, 2))
         metric = tried.metric()
         metric.process(None, multi_label(truth, scores))
-        values.append(metric.value(tried.name, metric.results))
+        values.append(tried.of(metric.results))
     assert bound >= max(values)
     assert bound == pytest.approx(max(values), abs=CLOSE)
 
@@ -490,7 +491,7 @@ def test_errors_are_finite_for_a_model_that_has_diverged(tried):
 @each(ALL)
 def test_no_errors_of_no_case(tried):
     score, _ = found(tried, made_up_samples(tried))
-    assert score.errors().shape == score.errors([]).shape == (0,)
+    assert score.errors().shape == (0,)
 
 
 # --- scores that are not finite -------------------------------------------------------
