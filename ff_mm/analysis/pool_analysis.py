@@ -16,7 +16,7 @@ from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
-from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
+from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.session import Bench, FusionSession
 from ff_mm.merging import Ingredient
@@ -103,23 +103,23 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        known = self.bench.rehearsal
+        known = self.bench.dry_run
         if known is None or metric in known.perfect:
             rule = self.bench.rule(metric, self.cfg.selection)
         else:
-            others = self._rehearsal_of_test
+            others = self._dry_run_of_test
             told = others if others and metric in others.perfect else known
             rule = told.rule(metric)
         return 'less' if rule == 'less' else 'greater'
 
     @cached_property
-    def _rehearsal_of_test(self) -> Rehearsal | None:
+    def _dry_run_of_test(self) -> DryRun | None:
         """What the metrics of other sets than validation give."""
         for name, others in self.bench.evaluator.sets.items():
             if name != 'val':
                 head = self.cfg.model.get('head') or {}
                 metrics = self.bench.evaluator.metrics(name)
-                return rehearse(metrics, others.dataset, head.get('num_classes'))
+                return dry_run(metrics, others.dataset, head.get('num_classes'))
         return None
 
     def metrics(self, asked: Sequence[str] | None) -> list[str]:

@@ -21,8 +21,8 @@ from ff_mm.config import resolve
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.offline import build_metrics
+from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.evaluation.prediction_metrics import PredictionMetrics
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.merging.state_dict import read_state_dict

@@ -158,7 +158,10 @@ def make_model(
         return MethodModel(source, pool)
     cfg = selection_config(cfg, method, source, folder)
     evaluator = session.bench(cfg, notify).evaluator
-    key = _digest(cfg, sorted(session.digests(pool).items()), evaluator.keys['val'])
+    contents = sorted(session.digests(pool).items())
+    # The config says of the origin no more than its path, if so much.
+    contents += [(name, s.content) for name, s in session.supplies(pool).items()]
+    key = _digest(cfg, contents, evaluator.keys['val'])
     report = _made_before(folder, key)
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)

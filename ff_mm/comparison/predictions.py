@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.metrics.base import keep_case
-from ff_mm.evaluation.metrics.labels import stack
+from ff_mm.evaluation.metrics.base import keep_case, stack
 from ff_mm.files import PathLike, atomic_write
 from ff_mm.plain import MISSING
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ff_mm.evaluation.auroc import AUROC
-from ff_mm.evaluation.average_precision import MeanAveragePrecision
 from ff_mm.evaluation.metrics.calibration import CalibrationMetric
 from ff_mm.evaluation.metrics.multiclass import MulticlassMetric
 from ff_mm.evaluation.metrics.multilabel import MultilabelMetric
+from ff_mm.evaluation.metrics.ranking import AUROC, MeanAveragePrecision
 from ff_mm.evaluation.metrics.validation_loss import ValidationLoss
 
 __all__ = [

@@ -13,7 +13,7 @@ from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.metrics.rehearsal import rehearse
+from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
 
@@ -93,8 +93,8 @@ def check_metrics(cfg: Config, trials: Sequence[Trial], dataset: BaseDataset) ->
     """
     cfg = resolve(cfg)
     num_classes = (cfg.model.get('head') or {}).get('num_classes')
-    rehearsal = rehearse(cfg.val_evaluator, dataset, num_classes)
-    if rehearsal is None:
+    tried = dry_run(cfg.val_evaluator, dataset, num_classes)
+    if tried is None:
         return
     for trial in trials:
         if any(key.startswith('val_evaluator') for key in trial.overrides):
@@ -102,7 +102,7 @@ def check_metrics(cfg: Config, trials: Sequence[Trial], dataset: BaseDataset) ->
         for hook in trial.hooks:
             if 'monitor' in hook:
                 where = f'trial {trial.id!r}: monitor'
-                rehearsal.check(hook['monitor'], hook['rule'], where)
+                tried.check(hook['monitor'], hook['rule'], where)
     if selection := cfg.get('selection'):
         metric, rule = selection.get('metric'), selection.get('rule')
-        rehearsal.check(metric, rule, 'selection.metric')
+        tried.check(metric, rule, 'selection.metric')

@@ -26,7 +26,7 @@ from ff_mm.datasets.sharing import (
 )
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.memo import EvaluationMemo
-from ff_mm.evaluation.metrics.rehearsal import Rehearsal, rehearse
+from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
@@ -53,13 +53,13 @@ class Bench:
 
     Attributes:
         evaluator: The network and the sets.
-        rehearsal: What the validation metrics give, if that can be known beforehand.
+        dry_run: What the validation metrics give, if that can be known beforehand.
         team: The processes that share out candidates; this one alone where there are
             no others, or where passes are split over them.
     """
 
     evaluator: ModelEvaluator
-    rehearsal: Rehearsal | None
+    dry_run: DryRun | None
     team: Team
 
     def rule(self, metric: str, selection: Mapping[str, str]) -> str:
@@ -72,8 +72,8 @@ class Bench:
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        if self.rehearsal is not None:
-            return self.rehearsal.rule(metric)
+        if self.dry_run is not None:
+            return self.dry_run.rule(metric)
         if metric == selection['metric']:
             return selection['rule']
         return 'less' if 'loss' in metric else 'greater'
@@ -87,19 +87,19 @@ class Bench:
         Args:
             pool: The ingredients.
         """
-        if self.rehearsal is None or self.evaluator.options.dtype is not None:
+        if self.dry_run is None or self.evaluator.options.dtype is not None:
             return {}
         return {
             entry.name: entry.metrics
             for entry in pool.entries
             if entry.validation == self.evaluator.validation
-            and not set(self.rehearsal.perfect) - set(entry.metrics)
+            and not set(self.dry_run.perfect) - set(entry.metrics)
         }
 
     @property
     def has_loss(self) -> bool:
         """Whether validation gives a loss."""
-        return self.rehearsal is not None and 'loss' in self.rehearsal.perfect
+        return self.dry_run is not None and 'loss' in self.dry_run.perfect
 
 
 class FusionSession:
@@ -191,11 +191,11 @@ class FusionSession:
         key = json.dumps(tree, sort_keys=True, default=str)
         if self._bench is None or key != self._bench_of:
             self._clear()
-            rehearsal = self._check_data(cfg)
+            dry_run = self._check_data(cfg)
             team = self._sharing(cfg)
             if team.size > 1:
                 cfg = _of_one_process(cfg, team)
-            self._bench = Bench(ModelEvaluator(cfg, notify), rehearsal, team)
+            self._bench = Bench(ModelEvaluator(cfg, notify), dry_run, team)
             self._bench_of = key
             _require_equal_sets(self._bench)
             forget_datasets()  # the evaluator has its own hold of what it needs
@@ -207,8 +207,8 @@ class FusionSession:
         memo.open(path)
         return memo
 
-    def _check_data(self, cfg: Config) -> Rehearsal | None:
-        found: list[Rehearsal | None] = []
+    def _check_data(self, cfg: Config) -> DryRun | None:
+        found: list[DryRun | None] = []
 
         def check() -> None:
             if not found:
@@ -272,7 +272,7 @@ def _of_one_process(cfg: Config, team: Team) -> Config:
     return cfg
 
 
-def check_data(cfg: Config) -> Rehearsal | None:
+def check_data(cfg: Config) -> DryRun | None:
     """Checks all data sets of a fusion, and tries its metrics on the labels."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     loaders = {name: cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')}
@@ -288,7 +288,7 @@ def check_data(cfg: Config) -> Rehearsal | None:
             keep_dataset(configs[name], dataset)
     head = cfg.model.get('head') or {}
     check_head(head, datasets['val'])
-    return rehearse(cfg.val_evaluator, datasets['val'], head.get('num_classes'))
+    return dry_run(cfg.val_evaluator, datasets['val'], head.get('num_classes'))
 
 
 def _with_hint(error: DatasetError, ood: Mapping[str, Any]) -> DatasetError:

@@ -102,9 +102,9 @@ class SoupRunner(FusionRunner):
         self.pool = pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
         bench = session.bench(self.cfg, self.line)
         self.bench, self.evaluator = bench, bench.evaluator
-        if bench.rehearsal is not None:
+        if bench.dry_run is not None:
             rule = self.cfg.selection['rule']
-            bench.rehearsal.check(self.metric, rule, 'selection.metric')
+            bench.dry_run.check(self.metric, rule, 'selection.metric')
         self.candidates = CandidateEvaluator(
             self.evaluator,
             session.memo(self.work_dir / MEMO),

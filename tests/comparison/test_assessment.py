@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from ff_mm.comparison import Predictions, PredictionsError, assess
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.evaluation.prediction_metrics import PredictionMetrics
+from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 
 ACCURACY = PredictionMetrics(dict(type='MulticlassMetric', items=['accuracy']), None)
 SEVERAL = PredictionMetrics(

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from ff_mm.evaluation.bounds import Bound
-
-
-class Bounded(Protocol):
-    """A metric with bounds on its scores.
-
-    A class that derives from such a metric may compute something else, so it has
-    bounds only if it defines ``bound`` itself.
-    """
-
-    results: list[Any]
-
-    def bound(
-        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
-    ) -> Bound | None:
-        """Returns a bound on one score; None where no sound one is known.
-
-        Args:
-            name: Of the score, as ``compute_metrics`` names it.
-            rule: ``'greater'`` or ``'less'``: which value is the better one.
-            samples: Data samples of all cases as dicts, as ``process`` gets them; the
-                predictions are not used and need not be there.
-        """
-
-    def value(self, name: str, results: Sequence[Any]) -> float:
-        """Returns one score, exactly as ``compute_metrics`` has it among all."""
+from ff_mm.evaluation.metrics.base import (
+    Claim,
+    CountedMetric,
+    is_counted,
+    once,
+    stack,
+    truth_of_all,
+)
+from ff_mm.evaluation.metrics.offline import prefixed, silence
 
 
 class AttainableScore:
     """The best value that a metric can still reach once part of the cases is predicted.
 
-    The bound is sound in floating point, too: no predictions of the other cases give
-    the metric a better value than :meth:`best`. So a candidate whose best value does
-    not beat another's score would not beat it in the end, and need not be evaluated
-    any further. How each bound comes about stands in :mod:`ff_mm.evaluation.bounds`.
+    It is the metric's value over the cases seen and the others, predicted right. That
+    no other predictions are better is the metric's claim
+    (:meth:`ff_mm.evaluation.metrics.base.CountedMetric.claim`), with its reason. So a
+    candidate whose best value does not beat another's score would not beat it in the
+    end, and need not be evaluated any further.
 
     Args:
-        metric: A metric that processes the cases, one that has bounds.
+        metric: A metric that processes the cases.
         name: The name of the score, without the metric's prefix.
-        bound: The metric's bound on it, for the truth of all cases.
-        cases: How many cases there are.
+        claim: That right predictions are its best.
+        truth: Of all cases, as :func:`ff_mm.evaluation.metrics.base.stack` gives it.
+        classes: Of single-label data, how many the model is likely to have.
     """
 
-    def __init__(self, metric: Bounded, name: str, bound: Bound, cases: int) -> None:
+    def __init__(
+        self,
+        metric: CountedMetric,
+        name: str,
+        claim: Claim,
+        truth: np.ndarray,
+        classes: int,
+    ) -> None:
         self._metric = metric
         self._name = name
-        self._bound = bound
-        self._cases = cases
-        self._added = 0
-        self._last: Any = None
+        self._claim = claim
+        self._truth = truth
+        self._classes = classes
 
     @classmethod
     def find(
@@ -77,18 +69,26 @@ class AttainableScore:
                 or ``gt_score`` of shape (labels,).
 
         Returns:
-            None where no sound bound is known: none of ff_mm's own metrics, a score
-            without a bound, the rule for which the worst would be the best, or a score
-            that the truth leaves undefined.
+            None where nobody claims that right predictions are best: none of ff_mm's
+            own metrics, another score, the rule for which the worst would be the best,
+            or a score that the truth leaves undefined.
         """
+        truth = truth_of_all(samples)
+        if truth is None:
+            return None
         for metric in metrics:
-            prefix = f'{metric.prefix}/' if metric.prefix else ''
-            if 'bound' not in vars(type(metric)) or not name.startswith(prefix):
+            prefix = prefixed(metric, '')
+            # A class that derives from such a metric may compute something else.
+            claims = is_counted(metric) and 'claim' in vars(type(metric))
+            if not (claims and name.startswith(prefix)):
                 continue
-            own = name[len(prefix) :]
-            bound = metric.bound(own, rule, samples)
-            if bound is not None:
-                return cls(metric, own, bound, len(samples))
+            own = name.removeprefix(prefix)
+            claim = metric.claim(own)
+            if not claim or claim.rule != rule:
+                continue
+            classes = _number_of_classes(metric, truth)
+            if _is_defined(metric, own, truth, classes):
+                return cls(metric, own, claim, truth, classes)
         return None
 
     def best(self, rest: Sequence[int]) -> float:
@@ -107,38 +107,45 @@ class AttainableScore:
             ValueError: If the rest and the cases processed are not all cases.
         """
         results = self._metric.results
-        if len(results) + len(rest) != self._cases:
+        if len(results) + len(rest) != len(self._truth):
             raise ValueError(
                 f'{len(results)} cases processed and a rest of {len(rest)}: expected '
-                f'{self._cases} together, each case once'
+                f'{len(self._truth)} together, each case once'
             )
         if not len(rest):
-            return self._metric.value(self._name, results)
-        self._catch_up(results)
-        return self._bound.best()
+            return self._metric.compute_metrics(results)[self._name]
+        truth = self._truth[rest]
+        seen = stack(results) if results else None
+        classes = seen[1].shape[-1] if seen else self._classes
+        right = self._metric.perfect(truth, classes)
+        seen = seen or (truth[:0], right[:0])
+        best = self._metric.best(self._name, seen, (truth, right))
+        margin = self._claim.margin
+        return best + margin if self._claim.rule == 'greater' else best - margin
 
-    def errors(self, results: Sequence[Any] | None = None) -> np.ndarray:
-        """Returns how wrong each case is predicted, to see the hardest ones first.
+    def errors(self) -> np.ndarray:
+        """Returns how wrong each case processed is predicted, in their order.
 
-        Args:
-            results: What the metric keeps of some cases; None: of those processed.
-
-        Returns:
-            Finite, 0 or more, of shape (cases,), in the order of the results; 0 is
-            right. Of predicted classes 1 is wrong, or the weight of the disagreement
-            where the score is a kappa; of predicted labels the number of wrong ones; of
-            costs the cost in nats or squares; of rankings the distance of scores from
-            the truth, summed over labels. What is not finite counts as quite wrong.
+        See :meth:`ff_mm.evaluation.metrics.base.CountedMetric.errors`.
         """
-        return self._bound.errors(self._metric.results if results is None else results)
+        if not self._metric.results:
+            return np.zeros(0)
+        return self._metric.errors(self._name, *stack(self._metric.results))
 
-    def _catch_up(self, results: list[Any]) -> None:
-        """Adds to the bound what came since; anew if the metric was cleared."""
-        # The last one is held, so no new object can be taken for it.
-        added = self._added
-        if added and (len(results) < added or results[added - 1] is not self._last):
-            self._bound.clear()
-            self._added = added = 0
-        if len(results) > added:
-            self._bound.add(results[added:])
-            self._added, self._last = len(results), results[-1]
+
+def _is_defined(
+    metric: CountedMetric, name: str, truth: np.ndarray, classes: int
+) -> bool:
+    """Whether a score is a number if all cases are predicted right."""
+    right = metric.perfect(truth, classes)
+    if right is None:
+        return False
+    with silence():
+        found = once(metric.scores(truth, right), len(truth))
+    return not math.isnan(found.get(name, math.nan))
+
+
+def _number_of_classes(metric: CountedMetric, truth: np.ndarray) -> int:
+    """How many classes the model has, as far as that is known before a prediction."""
+    named = len((metric.dataset_meta or {}).get('classes') or ())
+    return max(named, int(truth.max()) + 1, 2)

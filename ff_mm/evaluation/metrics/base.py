@@ -1,10 +1,17 @@
-"""Base of the metrics of predicted scores, and what they keep of each case."""
+"""What a metric of ff_mm is: one definition, and what it keeps of each case.
+
+A metric is defined once, over the truth, the predictions and how often each case
+counts. If each counts once that is its value, and of a resample its value there; the
+best that can still be reached is its value with the cases to come predicted right.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,17 +26,43 @@ from ff_mm.plain import MISSING
 #: scores are float32 of shape (classes or labels,).
 Case = tuple[int | np.ndarray, np.ndarray]
 
+#: Truth and predictions of several cases, as :func:`stack` gives them.
+Cases = tuple[np.ndarray, np.ndarray]
+
+#: Function of how often each case counts, float64 of shape (resamples, cases), ->
+#: name of a score -> its value in each resample, of shape (resamples, ...).
+Scores = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+#: Scores of what is absent and of what is present, beyond all that a model gives.
+BEYOND = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
+
 
 class SampleError(FFMMError):
     """A data sample of which a metric cannot make sense."""
 
 
-class ScoreMetric(BaseMetric):
-    """Keeps truth and predicted scores of every case, for any number of ranks.
+class Claim(NamedTuple):
+    """That no predictions of cases to come are better than right ones.
 
-    Data samples with ``gt_score`` are multi-label, those with ``gt_label`` alone are
-    single-label. A subclass gives ``compute_metrics``, which gets the cases of all
-    ranks as a list of :data:`Case`.
+    Attributes:
+        rule: ``'greater'`` or ``'less'``: which value of the score is better.
+        margin: By how much a bound is loosened for rounding. Sums of a million terms
+            are off by less than the default. It is 0 where the bound is sound in
+            floating point, too, so that a tie is known before the end.
+    """
+
+    rule: str
+    margin: float = 1e-10
+
+
+class CountedMetric(BaseMetric):
+    """A metric that is defined by :meth:`scores` alone.
+
+    A subclass gives :meth:`scores` and ``process``. For passes that end early it gives
+    :meth:`claim` and :meth:`perfect` as well; no claim is inherited, since a subclass
+    may compute something else. One that has a ``compute_metrics`` of its own is treated
+    like a metric of others.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, where the results of the ranks meet.
@@ -41,6 +74,85 @@ class ScoreMetric(BaseMetric):
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+
+    @abstractmethod
+    def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
+        """Defines the metric: its scores by how often each case counts.
+
+        What does not depend on that is done once, before the function is returned.
+
+        Args:
+            truth: As :func:`stack` gives it.
+            predicted: Likewise.
+        """
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
+        """Computes the scores over all cases of all ranks.
+
+        Args:
+            results: What ``process`` kept of every case.
+
+        Returns:
+            Name of each score -> its value, as plain Python numbers or lists.
+        """
+        truth, predicted = stack(results)
+        return once(self.scores(truth, predicted), len(truth))
+
+    def claim(self, name: str) -> Claim | None:
+        """Says that right predictions are best for a score; None: nobody claims so."""
+        return None
+
+    def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
+        """Returns right predictions, as :func:`stack` has them.
+
+        Args:
+            truth: Of cases that have not been processed.
+            classes: Of single-label data, how many the model has.
+
+        Returns:
+            None if the metric is of data of another kind.
+        """
+        return None
+
+    def best(self, name: str, seen: Cases, rest: Cases) -> float:
+        """Returns what no predictions of the rest can beat, but for rounding.
+
+        Args:
+            name: A score with a claim.
+            seen: The cases that have been processed.
+            rest: The others, predicted right.
+        """
+        truth, predicted = map(np.concatenate, zip(seen, rest, strict=True))
+        return once(self.scores(truth, predicted), len(truth))[name]
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns how wrong each case is predicted, to see the hardest ones first.
+
+        Args:
+            name: The score that selects.
+            truth: As :func:`stack` gives it.
+            predicted: Likewise.
+
+        Returns:
+            Finite, 0 or more, of shape (cases,); 0 is right.
+        """
+        return np.zeros(len(truth))
+
+    def warn(self, text: str) -> None:
+        """Writes a warning of one line to the current log, named by the metric."""
+        line = f'{type(self).__name__}: {text}'
+        print_log(line, logger='current', level=logging.WARNING)
+
+
+class ScoreMetric(CountedMetric):
+    """Keeps truth and predicted scores of every case, for any number of ranks.
+
+    Data samples with ``gt_score`` are multi-label, those with ``gt_label`` alone are
+    single-label.
+    """
+
+    #: The right scores of what is absent and of what is present.
+    right_scores = (0.0, 1.0)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
         """Keeps a copy of the truth and the scores of every case of a batch.
@@ -57,10 +169,143 @@ class ScoreMetric(BaseMetric):
         """
         self.results.extend(keep_case(sample) for sample in data_samples)
 
-    def warn(self, text: str) -> None:
-        """Writes a warning of one line to the current log, named by the metric."""
-        line = f'{type(self).__name__}: {text}'
-        print_log(line, logger='current', level=logging.WARNING)
+    def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
+        """Returns the right scores."""
+        present = truth == 1 if truth.ndim == 2 else np.eye(classes, dtype=bool)[truth]
+        absent_score, present_score = self.right_scores
+        return np.where(present, present_score, absent_score)
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns how far scores are from the truth, summed over what is known."""
+        known = truth != MISSING if truth.ndim == 2 else np.ones((len(truth), 1), bool)
+        if truth.ndim == 1:
+            truth = np.eye(predicted.shape[1])[truth]
+        distance = np.abs(truth - predicted)
+        distance[~np.isfinite(distance)] = 1
+        return (distance * known).sum(axis=1)
+
+
+def require_probabilities(truth: np.ndarray, scores: np.ndarray) -> None:
+    """Refuses finite scores of something known that are less than 0 or more than 1.
+
+    Args:
+        truth: As :func:`stack` gives it.
+        scores: Likewise.
+
+    Raises:
+        SampleError: If there is one.
+    """
+    known = np.isfinite(scores) & (truth != MISSING).reshape(len(truth), -1)
+    wrong = scores[known & ((scores < 0) | (scores > 1))]
+    if len(wrong):
+        raise SampleError(
+            f'pred_score={wrong[0]:.4g}: expected probabilities, from 0 to 1; check '
+            'the head, or leave metrics of probabilities out of the evaluator'
+        )
+
+
+def is_counted(metric: BaseMetric) -> bool:
+    """Whether a metric is defined by :meth:`CountedMetric.scores`, and nothing else."""
+    own = getattr(type(metric), 'compute_metrics', None)
+    return own is CountedMetric.compute_metrics
+
+
+def once(scores: Scores, cases: int) -> dict[str, Any]:
+    """Returns scores if each case counts once, as plain Python numbers or lists."""
+    found = scores(np.ones((1, cases)))
+    return {name: values[0].tolist() for name, values in found.items()}
+
+
+def stack(results: Sequence[tuple[Any, Any]]) -> Cases:
+    """Returns truth and predictions of what metrics keep of some cases.
+
+    Returns:
+        The truth: class numbers of shape (cases,), or int8 of shape (cases, labels).
+        The predictions: class numbers of shape (cases,), or float64 scores of shape
+        (cases, classes or labels).
+    """
+    truth, predicted = zip(*results, strict=True)
+    found = np.array(predicted)
+    is_score = np.issubdtype(found.dtype, np.floating)
+    return np.array(truth), found.astype(np.float64) if is_score else found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many cases count for classes or labels; arrays whose shapes broadcast.
+
+    Attributes:
+        hits: Of how many it is true and predicted (TP).
+        true: Of how many it is true (TP + FN).
+        predicted: Of how many it is predicted (TP + FP).
+        cases: Of how many it is known.
+    """
+
+    hits: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    cases: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Of how many it is predicted rightly, be it true or not (TP + TN)."""
+        return self.cases - self.true - self.predicted + 2 * self.hits
+
+
+#: Name of a rate of classes or labels -> its value by the counts: recall TP / (TP +
+#: FN), precision TP / (TP + FP), F1 2 TP / (2 TP + FP + FN) and specificity TN / (TN +
+#: FP). A quotient 0 / 0 is 0.
+RATES: dict[str, Callable[[Counts], np.ndarray]] = {
+    'recall': lambda n: quotient(n.hits, n.true),
+    'precision': lambda n: quotient(n.hits, n.predicted),
+    'f1': lambda n: quotient(2 * n.hits, n.true + n.predicted),
+    'specificity': lambda n: quotient(
+        n.cases - n.true - n.predicted + n.hits, n.cases - n.true
+    ),
+}
+
+
+def quotient(above: np.ndarray, below: np.ndarray, empty: float = 0) -> np.ndarray:
+    """Divides; where both are 0 the result is ``empty``."""
+    above, below = np.broadcast_arrays(above, below)
+    result = np.full(below.shape, float(empty))
+    return np.divide(above, below, out=result, where=below != 0)
+
+
+def mean_over(values: np.ndarray, counting: np.ndarray) -> np.ndarray:
+    """Returns means over the classes or labels that count in each resample.
+
+    Args:
+        values: Of shape (resamples, classes or labels).
+        counting: Which ones count, of the same shape.
+
+    Returns:
+        Of shape (resamples,); NaN where none counts, or one that does is NaN.
+    """
+    # What counts nowhere is cut out, for zeros would change how a sum rounds.
+    some = counting.any(axis=0)
+    counted = np.compress(some, np.where(counting, values, 0), axis=1)
+    return quotient(counted.sum(axis=1), counting.sum(axis=1), np.nan)
+
+
+def choose(
+    argument: str, given: Sequence[str], known: Iterable[str], empty: bool = False
+) -> tuple[str, ...]:
+    """Returns the names of scores that a config gave, once it is sure that they exist.
+
+    Args:
+        argument: What the metric calls them; opens the error.
+        given: The names.
+        known: All names there are.
+        empty: Whether none may be given.
+
+    Raises:
+        ValueError: If a name is unknown, or none was given and one must be.
+    """
+    known = list(known)
+    if any(name not in known for name in given) or not (given or empty):
+        raise ValueError(f'{argument} must be some of {known}, got {given!r}')
+    return tuple(given)
 
 
 def keep_case(sample: Mapping[str, Any]) -> Case:

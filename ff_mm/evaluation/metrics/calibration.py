@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from mmpretrain.registry import METRICS
-from sklearn.metrics import brier_score_loss
 
-from ff_mm.evaluation.bounds import CostBound
-from ff_mm.evaluation.items import choose
-from ff_mm.evaluation.metrics.base import Case, ScoreMetric, truth_of_all
-from ff_mm.evaluation.metrics.labels import against_rest, known_elements
+from ff_mm.evaluation.metrics.base import (
+    Claim,
+    ScoreMetric,
+    Scores,
+    choose,
+    require_probabilities,
+)
+from ff_mm.evaluation.metrics.labels import against_rest, mean_over_known
 from ff_mm.plain import MISSING
 
 ITEMS = ('brier', 'ece')
@@ -22,7 +24,7 @@ ITEMS = ('brier', 'ece')
 class CalibrationMetric(ScoreMetric):
     """Brier score and expected calibration error; of both, less is better.
 
-    ``brier``, with scikit-learn's arithmetic, is
+    ``brier`` is
 
     - of three classes or more the mean over cases of the sum over classes of
       (p_c - y_c) squared, where y_c is 1 for the true class and else 0; from 0 to 2,
@@ -53,7 +55,8 @@ class CalibrationMetric(ScoreMetric):
 
     Raises:
         ValueError: If ``items`` is empty or names an unknown score, or if ``n_bins`` is
-            less than 1; at evaluation, for ``brier``, if a score is not from 0 to 1.
+            less than 1.
+        SampleError: At evaluation, for ``brier``, if a score is not from 0 to 1.
 
     References:
         Brier, "Verification of forecasts expressed in terms of probability", 1950; Guo,
@@ -73,94 +76,60 @@ class CalibrationMetric(ScoreMetric):
         self.items = choose('items', items, ITEMS)
         self.n_bins = n_bins
 
-    def compute_metrics(self, results: list[Case]) -> dict[str, float]:
-        """Computes the chosen scores over all cases of all ranks.
+    def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
+        """Defines the chosen scores.
 
         Args:
-            results: Truth and scores of every case.
+            truth: As :func:`ff_mm.evaluation.metrics.base.stack` gives it.
+            predicted: Probabilities, likewise.
 
-        Returns:
-            Name of each chosen score -> its value.
+        Raises:
+            SampleError: For ``brier``, if a score is not from 0 to 1.
         """
-        truth, scores = known_elements(results)
-        if not scores.size:
+        if not (truth != MISSING).any():
             self.warn('nothing is known of any case, so all scores are NaN')
-        if not scores.size or not np.isfinite(scores).all():
-            return dict.fromkeys(self.items, float('nan'))
-        metrics = {}
+        means = {}
         if 'brier' in self.items:
-            metrics['brier'] = brier_score(truth, scores)
+            parts = squared_errors(truth, predicted)[:, None]
+            means['brier'] = mean_over_known(truth, predicted, parts)
         if 'ece' in self.items:
-            right, confidence = _confidence(truth, scores)
-            metrics['ece'] = expected_calibration_error(right, confidence, self.n_bins)
-        return metrics
+            parts = _gaps(truth, predicted, self.n_bins)
+            means['ece'] = mean_over_known(truth, predicted, parts)
+        return lambda counts: {name: mean(counts) for name, mean in means.items()}
 
-    def value(self, name: str, results: list[Case]) -> float:
-        """Computes the Brier score alone, the one that has a bound."""
-        truth, scores = known_elements(results)
-        return brier_score(truth, scores) if np.isfinite(scores).all() else float('nan')
+    def claim(self, name: str) -> Claim | None:
+        """Says that right probabilities are best for the Brier score.
 
-    def bound(
-        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
-    ) -> CostBound | None:
-        """Returns a bound on the Brier score, if anything is known of any case.
-
-        The calibration error has none: further mistakes can make up for confidence that
-        is too high.
+        By how many it is divided is known from the truth, and no square is negative. Of
+        the calibration error nobody can say so: further mistakes can make up for
+        confidence that is too high.
         """
-        truth = truth_of_all(samples)
-        chosen = name == 'brier' and name in self.items and rule == 'less'
-        if not chosen or truth is None or not (truth != MISSING).any():
-            return None
-        return CostBound(truth, squared_errors, 1.0)
+        return Claim('less') if name == 'brier' else None
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns the squares of each case, 1 where they are not finite."""
+        squares = squared_errors(truth, np.clip(predicted, 0, 1))
+        return np.where(np.isfinite(squares), squares, 1)
 
 
 def squared_errors(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Returns the sum of (p - y) squared of each case, as the Brier score has it.
 
     Args:
-        truth: As :func:`ff_mm.evaluation.metrics.labels.stack` gives it.
+        truth: As :func:`ff_mm.evaluation.metrics.base.stack` gives it.
         scores: Likewise; probabilities.
 
     Returns:
-        Float64 of shape (cases,); NaN where a score of something known is none.
-    """
-    truth, scores = against_rest(truth, scores)
-    squares = np.square(scores - truth)
-    squares[~((scores >= 0) & (scores <= 1))] = np.nan
-    return np.where(truth == MISSING, 0, squares).sum(axis=1)
-
-
-def brier_score(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Returns the Brier score, as :class:`CalibrationMetric` defines it.
-
-    Args:
-        truth: As :func:`ff_mm.evaluation.metrics.labels.known_elements` gives it.
-        scores: Likewise; probabilities.
+        Float64 of shape (cases,); NaN where a score of something known is not finite.
 
     Raises:
-        ValueError: If a score is less than 0 or more than 1.
+        SampleError: If a score is not from 0 to 1.
     """
-    if scores.ndim == 1:
-        return float(brier_score_loss(truth, scores, pos_label=1))
     truth, scores = against_rest(truth, scores)
-    mean = brier_score_loss(truth.ravel(), scores.ravel(), pos_label=1)
-    return scores.shape[1] * float(mean)
-
-
-def expected_calibration_error(
-    right: np.ndarray, confidence: np.ndarray, n_bins: int
-) -> float:
-    """Returns the mean gap between rate and confidence, in bins of equal width.
-
-    Args:
-        right: What came true, 1 or 0, or True or False, of shape (predictions,).
-        confidence: Probability given to that, of shape (predictions,).
-        n_bins: Number of bins from 0 to 1, closed on the right.
-    """
-    bins = bin_numbers(confidence, n_bins)
-    # Of one bin: abs(sum of (right - confidence)) / n is its gap times its share.
-    return float(np.abs(np.bincount(bins, right - confidence)).sum() / len(bins))
+    require_probabilities(truth, scores)
+    with np.errstate(invalid='ignore'):
+        squares = np.square(scores - truth)
+    return np.where(truth == MISSING, 0, squares).sum(axis=1)
 
 
 def bin_numbers(confidence: np.ndarray, n_bins: int) -> np.ndarray:
@@ -175,8 +144,23 @@ def bin_numbers(confidence: np.ndarray, n_bins: int) -> np.ndarray:
     return np.digitize(confidence, edges[1:-1], right=True)
 
 
-def _confidence(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What came true of each prediction, and the probability that was given to it."""
-    if scores.ndim == 1:
-        return truth, scores
-    return scores.argmax(axis=1) == truth, scores.max(axis=1)
+def _gaps(truth: np.ndarray, scores: np.ndarray, n_bins: int) -> np.ndarray:
+    """What came true less its probability, by the bin of the probability.
+
+    Of one bin, the sum over n predictions, divided by n and without its sign, is the
+    gap of the bin times its share.
+
+    Returns:
+        Float64 of shape (cases, n_bins).
+    """
+    if truth.ndim == 1:
+        right = (scores.argmax(axis=1) == truth)[:, None]
+        confidence = scores.max(axis=1)[:, None]
+    else:
+        right, confidence = truth == 1, scores
+    bins = bin_numbers(confidence, n_bins)
+    known = (truth != MISSING).reshape(len(truth), -1)
+    cases, _ = np.nonzero(known)
+    gaps = np.zeros((len(truth), n_bins))
+    np.add.at(gaps, (cases, bins[known]), (right - confidence)[known])
+    return gaps

@@ -1,85 +1,108 @@
-"""Scores of single-label classification, with scikit-learn's arithmetic."""
+"""Scores of single-label classification, by the confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-    precision_score,
-    recall_score,
-)
 
-from ff_mm.evaluation.binary_scores import BINARY_SCORES
-from ff_mm.evaluation.bounds import (
-    CLASS_SCORES,
-    KAPPA_WEIGHTS,
-    Bound,
-    ClassBound,
-    KappaBound,
+from ff_mm.evaluation.metrics.base import (
+    RATES,
+    Cases,
+    Claim,
+    CountedMetric,
+    Counts,
+    SampleError,
+    Scores,
+    choose,
+    mean_over,
+    quotient,
 )
-from ff_mm.evaluation.items import choose
-from ff_mm.evaluation.metrics.base import SampleError, class_numbers
 from ff_mm.evaluation.metrics.labels import class_names
 
-
-def balanced_accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean recall of the classes that occur among the true ones.
-
-    The value of scikit-learn's ``balanced_accuracy_score``, which would warn of classes
-    that are predicted but never true.
-    """
-    return recall_score(true, predicted, labels=np.unique(true), average='macro')
+# Elements of confusion matrices that are held at a time.
+_MOST = 1 << 22
 
 
-def macro_specificity(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean specificity of the classes that occur, each against the rest."""
-    specificity = BINARY_SCORES['specificity']
-    classes = np.union1d(true, predicted)
-    return np.mean([specificity(true == c, predicted == c) for c in classes])
+def accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Returns the fraction of cases whose class is predicted."""
+    hits = np.trace(confusion, axis1=1, axis2=2)
+    return hits / confusion.sum(axis=(1, 2))
 
 
-def kappa(true: np.ndarray, predicted: np.ndarray, weights: str | None) -> float:
-    """Cohen's kappa; NaN where all of both are one and the same class (0 / 0).
+def macro(confusion: np.ndarray, rate: str) -> np.ndarray:
+    """Returns the mean of a rate over the classes that are true or predicted."""
+    counts = _against_rest(confusion)
+    return mean_over(RATES[rate](counts), counts.true + counts.predicted > 0)
+
+
+def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Returns the mean recall of the classes that are true of a case."""
+    counts = _against_rest(confusion)
+    return mean_over(RATES['recall'](counts), counts.true > 0)
+
+
+def kappa(
+    confusion: np.ndarray, weight: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Returns Cohen's kappa; NaN where all of both are one and the same class (0 / 0).
 
     Args:
-        true: True class numbers.
-        predicted: Predicted class numbers.
-        weights: Of a disagreement: None (1), ``'linear'`` (the distance of the class
-            numbers) or ``'quadratic'`` (its square).
+        confusion: See :data:`SCORES`.
+        weight: The weight of a disagreement, by the distance of the class numbers.
     """
-    classes = np.union1d(true, predicted)
-    if len(classes) == 1:
-        return float('nan')
-    # All numbers, for scikit-learn would close up the gap of a grade that is absent.
-    labels = range(classes.max() + 1)
-    return cohen_kappa_score(true, predicted, labels=labels, weights=weights)
+    classes = np.arange(confusion.shape[1], dtype=np.float64)
+    weights = weight(np.abs(classes[:, None] - classes))
+    counts = _against_rest(confusion)
+    margins = counts.predicted[:, :, None] * counts.true[:, None, :]
+    by_chance = margins / counts.cases[:, :, None]
+    observed, expected = (
+        (weights * matrix).reshape(len(confusion), -1).sum(axis=1)
+        for matrix in (confusion, by_chance)
+    )
+    return 1 - quotient(observed, expected, np.nan)
 
 
-#: Name of a score -> function of the true and the predicted class numbers.
-SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    'accuracy': accuracy_score,
-    'balanced_accuracy': balanced_accuracy,
-    'macro_recall': partial(recall_score, average='macro', zero_division=0),
-    'macro_precision': partial(precision_score, average='macro', zero_division=0),
-    'macro_f1': partial(f1_score, average='macro', zero_division=0),
-    'macro_specificity': macro_specificity,
-    'kappa': partial(kappa, weights=None),
-    'linear_kappa': partial(kappa, weights='linear'),
-    'quadratic_kappa': partial(kappa, weights='quadratic'),
+#: The weight of a disagreement of a kappa, by the distance of the class numbers.
+KAPPA_WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    'kappa': np.sign,
+    'linear_kappa': np.abs,
+    'quadratic_kappa': np.square,
 }
+
+#: Name of a score -> function of confusion matrices, float64 of shape (resamples,
+#: classes, classes), -> its values, of shape (resamples,). In row i and column j is how
+#: many cases of class i are predicted as j.
+SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    'accuracy': accuracy,
+    'balanced_accuracy': balanced_accuracy,
+    **{f'macro_{rate}': partial(macro, rate=rate) for rate in RATES},
+    **{name: partial(kappa, weight=weight) for name, weight in KAPPA_WEIGHTS.items()},
+}
+
+#: Scores for which right predictions of the cases to come are the best. With the truth
+#: fixed, no recall, precision or F1 rises with a further mistake (see
+#: :meth:`ff_mm.evaluation.MultilabelMetric.claim`), which besides may only add a class
+#: to the mean, one that is never true and has the rate 0. (That lowers the mean by far
+#: more than a sum in another order could be rounded up.) The macro specificity is not
+#: among them: the class that is added has a high one.
+RIGHT_IS_BEST = {
+    'accuracy',
+    'balanced_accuracy',
+    'macro_recall',
+    'macro_precision',
+    'macro_f1',
+}
+
+# The least bound on a kappa, whatever was seen.
+_LEAST_KAPPA = 0.1
 
 
 @METRICS.register_module()
-class MulticlassMetric(BaseMetric):
+class MulticlassMetric(CountedMetric):
     """Scores of the predicted classes of single-label classification.
 
     The scores are fractions, as scikit-learn and the FissionFusion paper give them;
@@ -134,9 +157,6 @@ class MulticlassMetric(BaseMetric):
         ...     per_class=['recall', 'specificity'])
     """
 
-    # MMEngine warns about None; an empty prefix is silent and adds nothing.
-    default_prefix = ''
-
     def __init__(
         self,
         items: Sequence[str] = ('accuracy', 'macro_recall', 'macro_f1'),
@@ -147,7 +167,7 @@ class MulticlassMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.items = choose('items', items, SCORES)
-        self.per_class = choose('per_class', per_class, BINARY_SCORES, empty=True)
+        self.per_class = choose('per_class', per_class, RATES, empty=True)
         self.confusion_matrix = confusion_matrix
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -173,53 +193,119 @@ class MulticlassMetric(BaseMetric):
                 predicted = sample['pred_score'].argmax()
             self.results.append((int(sample['gt_label']), int(predicted)))
 
-    def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, Any]:
-        """Computes what was chosen over all cases of all ranks.
+    def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
+        """Defines the scores, by the confusion matrix.
 
         Args:
-            results: The true and the predicted class number of every case.
-
-        Returns:
-            Name of each chosen score -> its value, a float; and, if wanted, the scores
-            by class and the confusion matrix.
+            truth: Class numbers of shape (cases,).
+            predicted: Likewise.
         """
-        true, predicted = np.array(results).T
-        metrics = {item: float(SCORES[item](true, predicted)) for item in self.items}
-        metrics.update(self._by_class(true, predicted))
-        if self.confusion_matrix:
-            labels = range(self._number_of_classes(true, predicted))
-            matrix = confusion_matrix(true, predicted, labels=labels)
-            metrics['confusion_matrix'] = matrix.tolist()
-        return metrics
+        number = self._number_of_classes(truth, predicted)
+        confusion = _confusion(truth, predicted, number)
+        step = max(1, _MOST // number**2)
 
-    def value(self, name: str, results: list[tuple[int, int]]) -> float:
-        """Computes one of ``items`` alone."""
-        true, predicted = np.array(results).T
-        return float(SCORES[name](true, predicted))
+        def values(counts: np.ndarray) -> dict[str, np.ndarray]:
+            parts = [
+                self._values(confusion(counts[start : start + step]))
+                for start in range(0, len(counts), step)
+            ]
+            return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-    def bound(
-        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
-    ) -> Bound | None:
-        """Returns a bound on one of ``items``, except the macro specificity."""
-        truth = class_numbers(samples)
-        if truth is None or name not in self.items or rule != 'greater':
+        return values
+
+    def claim(self, name: str) -> Claim | None:
+        """Says that right predictions are best for some of ``items``.
+
+        Of the kappas :meth:`best` sees to it that the claim is true.
+        """
+        if name not in self.items:
             return None
-        if name in CLASS_SCORES:
-            return ClassBound(truth, name)
-        return KappaBound(truth, name) if name in KAPPA_WEIGHTS else None
+        if name in KAPPA_WEIGHTS:
+            return Claim('greater')
+        return Claim('greater', margin=0) if name in RIGHT_IS_BEST else None
 
-    def _by_class(self, true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-        number = self._number_of_classes(true, predicted)
-        names = class_names(self.dataset_meta, number)
-        occurring = set(np.union1d(true, predicted))
-        return {
-            f'{score}/{name}': float(BINARY_SCORES[score](true == c, predicted == c))
-            if c in occurring
-            else float('nan')
-            for score in self.per_class
-            for c, name in enumerate(names)
-        }
+    def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
+        """Returns the true classes, of single-label data."""
+        return truth if truth.ndim == 1 else None
+
+    def best(self, name: str, seen: Cases, rest: Cases) -> float:
+        """Returns what no predictions of the rest can beat, but for rounding.
+
+        A kappa is 1 - D / E. D is the sum over all cases of the weight w(t, p) of their
+        true and predicted class, E that of e(p), the mean of w(i, p) over all true
+        classes i. A mistake raises D, but may raise E more.
+
+        - Unweighted and linear: w(i, p) - w(i, t) <= w(t, p), the triangle inequality,
+          so a mistake raises E by no more than D. If D / E <= 1, that cannot lower D /
+          E; if D / E > 1, it remains more than 1. So the best is the kappa with the
+          rest right, or else none above 0.
+        - Quadratic: D / E < q holds just if D - q E < 0, a sum in which each case has a
+          term of its own, (t - p)^2 - q e(p): a parabola, so that for a given q < 1 the
+          best p is known, any whole number from 0. q is the D / E of the last solution
+          until that falls no more (Dinkelbach, "On nonlinear fractional programming",
+          1967). A least value for the kappa saves the case of q near 1.
+        """
+        best = super().best(name, seen, rest)
+        if name not in KAPPA_WEIGHTS:
+            return best
+        best = max(best, _LEAST_KAPPA)
+        truth, _ = rest
+        mean = np.concatenate([seen[0], truth]).mean()
+        while name == 'quadratic_kappa':
+            bottom = np.rint((truth - (1 - best) * mean) / best).astype(np.int64)
+            better = super().best(name, seen, (truth, np.maximum(bottom, 0)))
+            if not better > best:
+                break
+            best = better
+        return best
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns 1 where the class is wrong, or the weight that a kappa gives it."""
+        distance = np.abs(truth - predicted).astype(np.float64)
+        return KAPPA_WEIGHTS.get(name, np.sign)(distance)
+
+    def _values(self, confusion: np.ndarray) -> dict[str, np.ndarray]:
+        values = {item: SCORES[item](confusion) for item in self.items}
+        counts = _against_rest(confusion)
+        occurs = counts.true + counts.predicted > 0
+        names = class_names(self.dataset_meta, confusion.shape[1])
+        for rate in self.per_class:
+            rates = np.where(occurs, RATES[rate](counts), np.nan)
+            values.update(
+                (f'{rate}/{name}', of_class)
+                for name, of_class in zip(names, rates.T, strict=True)
+            )
+        if self.confusion_matrix:
+            values['confusion_matrix'] = confusion.astype(np.int64)
+        return values
 
     def _number_of_classes(self, true: np.ndarray, predicted: np.ndarray) -> int:
         named = (self.dataset_meta or {}).get('classes') or ()
         return max(len(named), int(true.max()) + 1, int(predicted.max()) + 1)
+
+
+def _confusion(
+    truth: np.ndarray, predicted: np.ndarray, number: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Function of how often each case counts -> confusion matrices, see SCORES."""
+    pairs = truth * number + predicted
+    order = np.argsort(pairs, kind='stable')
+    occurring, starts = np.unique(pairs[order], return_index=True)
+
+    def confusion(counts: np.ndarray) -> np.ndarray:
+        found = np.zeros((len(counts), number**2))
+        in_order = np.take(counts, order, axis=1)
+        found[:, occurring] = np.add.reduceat(in_order, starts, axis=1)
+        return found.reshape(-1, number, number)
+
+    return confusion
+
+
+def _against_rest(confusion: np.ndarray) -> Counts:
+    """The counts of each class, of shape (resamples, classes)."""
+    return Counts(
+        hits=np.diagonal(confusion, axis1=1, axis2=2),
+        true=confusion.sum(axis=2),
+        predicted=confusion.sum(axis=1),
+        cases=confusion.sum(axis=(1, 2))[:, None],
+    )

@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 from mmpretrain.registry import METRICS
-from sklearn.metrics import accuracy_score
 
-from ff_mm.evaluation.binary_scores import BINARY_SCORES
-from ff_mm.evaluation.bounds import Bound, LabelBound
-from ff_mm.evaluation.items import choose
 from ff_mm.evaluation.metrics.base import (
-    Case,
+    BEYOND,
+    RATES,
+    Claim,
+    Counts,
     SampleError,
     ScoreMetric,
-    truth_of_all,
+    Scores,
+    choose,
+    mean_over,
+    quotient,
 )
-from ff_mm.evaluation.metrics.labels import Label, labels_of, mean, number_of
+from ff_mm.evaluation.metrics.labels import class_names
 from ff_mm.plain import MISSING
 
-ITEMS = ('accuracy', *(f'macro_{name}' for name in BINARY_SCORES))
+ITEMS = ('accuracy', *(f'macro_{name}' for name in RATES))
 
 
 @METRICS.register_module()
@@ -61,6 +63,8 @@ class MultilabelMetric(ScoreMetric):
             score.
     """
 
+    right_scores = BEYOND
+
     def __init__(
         self,
         items: Sequence[str] = ITEMS[1:],
@@ -71,7 +75,7 @@ class MultilabelMetric(ScoreMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.items = choose('items', items, ITEMS)
-        self.per_label = choose('per_label', per_label, BINARY_SCORES, empty=True)
+        self.per_label = choose('per_label', per_label, RATES, empty=True)
         # In the precision of the scores, so that a score of 0.7 reaches 0.7.
         self.threshold = np.float32(threshold)
 
@@ -88,68 +92,68 @@ class MultilabelMetric(ScoreMetric):
             )
         super().process(data_batch, data_samples)
 
-    def compute_metrics(self, results: list[Case]) -> dict[str, float]:
-        """Computes the chosen scores over the known elements of all ranks.
+    def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
+        """Defines the scores over the known elements.
 
         Args:
-            results: Truth and scores of every case.
-
-        Returns:
-            Name of each chosen score -> its value, a fraction from 0 to 1 or NaN.
+            truth: 1, 0 or -1 (missing), of shape (cases, labels).
+            predicted: Scores of the same shape.
         """
-        labels = labels_of(results, self.dataset_meta)
-        known = [label for label in labels if label.is_known]
-        if not known:
+        known, present = truth != MISSING, truth == 1
+        if not known.any():
             self.warn('no label is known in any case, so all scores are NaN')
-        metrics = {item: self._item(item, known) for item in self.items}
-        for name in self.per_label:
-            for label in labels:
-                metrics[f'{name}/{label.name}'] = self._score(name, label)
-        return metrics
+        found = known & (predicted >= self.threshold)
+        broken = (known & ~np.isfinite(predicted)).astype(np.float64)
+        # Hits, true, predicted and known, as sums over cases want them.
+        kinds = [k.astype(np.float64) for k in (present & found, present, found, known)]
+        names = class_names(self.dataset_meta, truth.shape[1])
 
-    def value(self, name: str, results: list[Case]) -> float:
-        """Computes one of ``items``, or of the scores of a label, alone."""
-        labels = labels_of(results, self.dataset_meta)
-        if name in self.items:
-            return self._item(name, [label for label in labels if label.is_known])
-        score, of_label = name.split('/', 1)
-        return next(self._score(score, x) for x in labels if x.name == of_label)
+        def values(counts: np.ndarray) -> dict[str, np.ndarray]:
+            sums = Counts(*(counts @ kind for kind in kinds))
+            is_broken = counts @ broken > 0
+            metrics = {item: self._item(item, sums, is_broken) for item in self.items}
+            for rate in self.per_label:
+                rates = _rates(rate, sums, is_broken)
+                rates[sums.cases == 0] = np.nan
+                columns = zip(names, rates.T, strict=True)
+                metrics.update(
+                    (f'{rate}/{name}', of_label) for name, of_label in columns
+                )
+            return metrics
 
-    def bound(
-        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
-    ) -> Bound | None:
-        """Returns a bound on one of ``items`` or on a score of a label."""
-        truth = truth_of_all(samples)
-        if truth is None or truth.ndim != 2 or rule != 'greater':
-            return None
-        known = (truth != MISSING).any(axis=0)
-        if name in self.items:
-            rate = None if name == 'accuracy' else name.removeprefix('macro_')
-            bound = LabelBound(truth, rate, None, self.threshold)
-            return bound if known.any() else None
-        score, _, of_label = name.partition('/')
-        label = number_of(of_label, self.dataset_meta, truth.shape[1])
-        if score not in self.per_label or label is None or not known[label]:
-            return None
-        return LabelBound(truth, score, label, self.threshold)
+        return values
 
-    def _item(self, item: str, known: Sequence[Label]) -> float:
+    def claim(self, name: str) -> Claim | None:
+        """Says that right labels are best for all scores.
+
+        The labels that count, those known in any case, do not depend on predictions.
+        With what is known and present fixed, no rate rises with a case that is missed
+        (FN) or false (FP): numerators lose, and denominators keep or gain. (Precision
+        and F1 are h / (h + f) and 2 h / (p + h + f) with h = TP, f = FP and p = TP +
+        FN, and rise with h.) In floating point, too: a division of whole numbers rounds
+        monotonically, and so does each sum of a mean.
+        """
+        return Claim('greater', margin=0)
+
+    def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
+        """Returns scores beyond any threshold, of multi-label data."""
+        return super().perfect(truth, classes) if truth.ndim == 2 else None
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns how many labels of each case are predicted wrongly."""
+        right = (predicted >= self.threshold) == (truth == 1)
+        wrong = (truth != MISSING) & ~(right & np.isfinite(predicted))
+        return wrong.sum(axis=1).astype(np.float64)
+
+    def _item(self, item: str, sums: Counts, is_broken: np.ndarray) -> np.ndarray:
         if item == 'accuracy':
-            return self._accuracy(known)
-        name = item.removeprefix('macro_')
-        return mean([self._score(name, label) for label in known])
+            right = sums.right.sum(axis=1)
+            accuracy = quotient(right, sums.cases.sum(axis=1), np.nan)
+            return np.where(is_broken.any(axis=1), np.nan, accuracy)
+        rates = _rates(item.removeprefix('macro_'), sums, is_broken)
+        return mean_over(rates, sums.cases > 0)
 
-    def _score(self, name: str, label: Label) -> float:
-        if not (label.is_known and label.is_finite):
-            return float('nan')
-        return float(BINARY_SCORES[name](label.truth, self._predicted(label)))
 
-    def _accuracy(self, known: Sequence[Label]) -> float:
-        if not known or not all(label.is_finite for label in known):
-            return float('nan')
-        truth = np.concatenate([label.truth for label in known])
-        predicted = np.concatenate([self._predicted(label) for label in known])
-        return float(accuracy_score(truth, predicted))
-
-    def _predicted(self, label: Label) -> np.ndarray:
-        return label.scores >= self.threshold
+def _rates(rate: str, sums: Counts, is_broken: np.ndarray) -> np.ndarray:
+    """A rate of each label, (resamples, labels); NaN where a score is not finite."""
+    return np.where(is_broken, np.nan, RATES[rate](sums))

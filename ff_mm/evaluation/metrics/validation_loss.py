@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 from mmpretrain.registry import METRICS
-from sklearn.metrics import log_loss
 
-from ff_mm.evaluation.bounds import CostBound
-from ff_mm.evaluation.metrics.base import Case, ScoreMetric, truth_of_all
-from ff_mm.evaluation.metrics.labels import known_elements
+from ff_mm.evaluation.metrics.base import (
+    Claim,
+    ScoreMetric,
+    Scores,
+    require_probabilities,
+)
+from ff_mm.evaluation.metrics.labels import mean_over_known
 from ff_mm.plain import MISSING
 
-#: scikit-learn clips probabilities at this and at 1 less this.
+# Probabilities are clipped at this and at 1 less this, as scikit-learn does.
 _LEAST = float(np.finfo(np.float64).eps)
 
 
@@ -34,9 +34,9 @@ class ValidationLoss(ScoreMetric):
 
     It is taken from the predicted probabilities, in nats. Label smoothing, weights of
     classes or labels, Mixup and whatever else the training loss holds do not enter. In
-    float64, scikit-learn clips a probability at 2.2e-16, so that no single case or
-    element costs more than 36.04. A model that has diverged and predicts NaN has the
-    loss NaN, which MMEngine's ``EarlyStoppingHook`` takes as a reason to stop.
+    float64, as in scikit-learn, a probability is clipped at 2.2e-16, so that no single
+    case or element costs more than 36.04. A model that has diverged and predicts NaN
+    has the loss NaN, which MMEngine's ``EarlyStoppingHook`` takes as a reason to stop.
 
     Hooks get the value itself. MMEngine's ``LogProcessor``, though, writes a mean over
     the last ten validations of whatever has "loss" in its name, unless its
@@ -47,56 +47,53 @@ class ValidationLoss(ScoreMetric):
         prefix: Put before the name as ``'prefix/loss'``. None by default.
     """
 
-    def compute_metrics(self, results: list[Case]) -> dict[str, float]:
-        """Computes the mean cross entropy over all that is known, of all ranks.
+    def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
+        """Defines the mean cross entropy over all that is known.
 
         Args:
-            results: Truth and probabilities of every case.
+            truth: As :func:`ff_mm.evaluation.metrics.base.stack` gives it.
+            predicted: Probabilities, likewise.
 
-        Returns:
-            ``{'loss': mean cross entropy in nats}``, NaN if a probability of something
-            known is NaN, or if nothing is known.
+        Raises:
+            SampleError: If a score is not from 0 to 1.
         """
-        truth, scores = known_elements(results)
-        if not scores.size:
+        if not (truth != MISSING).any():
             self.warn('nothing is known of any case, so the loss is NaN')
-        if not scores.size or not np.isfinite(scores).all():
-            return {'loss': float('nan')}
-        if scores.ndim == 1:
-            return {'loss': float(log_loss(truth, scores, labels=[0, 1]))}
-        # Rounding in half or single precision leaves sums next to 1.
-        scores /= scores.sum(axis=1, keepdims=True)
-        classes = range(scores.shape[1])
-        return {'loss': float(log_loss(truth, scores, labels=classes))}
+        costs = cross_entropy(truth, predicted)[:, None]
+        mean = mean_over_known(truth, predicted, costs)
+        return lambda counts: {'loss': mean(counts)}
 
-    def value(self, name: str, results: list[Case]) -> float:
-        """Computes the loss."""
-        return self.compute_metrics(results)[name]
+    def claim(self, name: str) -> Claim | None:
+        """Says that right probabilities are best.
 
-    def bound(
-        self, name: str, rule: str, samples: Sequence[Mapping[str, Any]]
-    ) -> CostBound | None:
-        """Returns a bound on the loss, if anything is known of any case."""
-        truth = truth_of_all(samples)
-        if truth is None or (name, rule) != ('loss', 'less'):
-            return None
-        known = (truth != MISSING).any()
-        return CostBound(truth, cross_entropy, -np.log(_LEAST)) if known else None
+        By how many it is divided is known from the truth, and none costs less than
+        nothing.
+        """
+        return Claim('less')
+
+    def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Returns what each case costs, the most possible where it is not finite."""
+        costs = cross_entropy(truth, np.clip(predicted, 0, 1))
+        return np.where(np.isfinite(costs), costs, -np.log(_LEAST))
 
 
 def cross_entropy(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Returns the cross entropy of each case, in nats.
 
     Args:
-        truth: As :func:`ff_mm.evaluation.metrics.labels.stack` gives it.
+        truth: As :func:`ff_mm.evaluation.metrics.base.stack` gives it.
         scores: Likewise; probabilities, or of classes anything in proportion to them.
 
     Returns:
         Float64 of shape (cases,), over the known labels the sum; NaN where a score of
-        something known is no probability.
+        something known is not finite.
+
+    Raises:
+        SampleError: If a probability is not from 0 to 1.
     """
     if truth.ndim == 1:
-        # A diverged model has sums of 0 or that are not finite: NaN, without a word.
+        # Rounding in half or single precision leaves sums next to 1. A diverged model
+        # has sums of 0 or that are not finite: NaN, without a word.
         with np.errstate(all='ignore'):
             scores = scores / scores.sum(axis=1, keepdims=True)
         right = scores[np.arange(len(truth)), truth][:, None]
@@ -104,6 +101,6 @@ def cross_entropy(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     else:
         right = np.where(truth == 1, scores, 1 - scores)
         known = truth != MISSING
+    require_probabilities(truth, scores)
     costs = -np.log(np.clip(right, _LEAST, 1 - _LEAST))
-    costs[~((right >= 0) & (right <= 1))] = np.nan
     return np.where(known, costs, 0).sum(axis=1)

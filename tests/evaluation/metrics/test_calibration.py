@@ -145,7 +145,9 @@ def test_masking_is_deleting_and_order_does_not_matter(truth, scores, order, mas
 
 
 def test_scores_that_are_no_probabilities():
-    with pytest.raises(ValueError, match='greater than 1'):
+    with pytest.raises(
+        ValueError, match='pred_score=3: expected probabilities, from 0'
+    ):
         calibration(multi_label([[1]], [[3.0]]))
 
 

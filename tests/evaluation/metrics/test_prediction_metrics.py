@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import METRICS
+from scikit_learn import of_classes, of_labels
 from scored_samples import (
     multi_label,
     random_classes,
@@ -19,12 +20,10 @@ from scored_samples import (
 )
 
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.evaluation.binary_scores import BINARY_SCORES
 from ff_mm.evaluation.metrics.multiclass import SCORES
 from ff_mm.evaluation.metrics.multilabel import ITEMS
-from ff_mm.evaluation.metrics.offline import data_sample, process, silence
-from ff_mm.evaluation.prediction_metrics import PredictionMetrics
-from ff_mm.evaluation.weighted.repeated_cases import RepeatedCases
+from ff_mm.evaluation.metrics.offline import silence
+from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 
 RANKS_AND_COSTS = [
     dict(type='AUROC'),
@@ -61,18 +60,17 @@ def draw_counts(cases, resamples, seed=0):
     return draw.multinomial(cases, [1 / cases] * cases, resamples).astype(float)
 
 
-def require_equal_to_repeated(evaluator, cases, counts, meta=None):
-    """Compares the fast ways with the metric itself on repeated results."""
-    metrics = PredictionMetrics(evaluator, meta)
-    fast = metrics.resampled(cases).values(counts)
-    samples = [data_sample(t, s) for t, s in zip(*vars(cases).values(), strict=True)]
-    for metric in metrics._metrics:
-        slow = RepeatedCases(metric, process(metric, samples)).values(counts)
-        for name in fast.keys() & slow.keys():
-            np.testing.assert_allclose(
-                fast[name], slow[name], rtol=0, atol=1e-12, err_msg=name
-            )
-    return fast
+def require_equal_to_repeated(evaluator, cases, counts):
+    """Compares resamples with scikit-learn's values of cases that are repeated."""
+    found = PredictionMetrics(evaluator, None).resampled(cases).values(counts)
+    oracle = of_labels if cases.truth.ndim == 2 else of_classes
+    for resample, times in enumerate(counts.astype(int)):
+        chosen = np.repeat(np.arange(len(times)), times)
+        expected = oracle(cases.truth[chosen], cases.scores[chosen])
+        for name, values in found.items():
+            assert values[resample] == pytest.approx(
+                expected[name], rel=0, abs=1e-12, nan_ok=True
+            ), name
 
 
 @pytest.mark.parametrize('classes', [2, 5])
@@ -180,17 +178,24 @@ def test_resamples_of_few_cases_of_labels(
 
 def test_a_subclass_is_computed_by_what_it_says_itself():
     cases = Scored(*random_classes(10, 3))
-    metrics = PredictionMetrics(
-        [dict(type='HalfLoss'), dict(type='ValidationLoss')], None
-    )
+    names = ('HalfLoss', 'ThirdLoss', 'ValidationLoss')
+    metrics = PredictionMetrics([dict(type=name) for name in names], None)
     found = metrics.resampled(cases).values(draw_counts(10, 4))
     assert found['half'] == pytest.approx(found['loss'] / 2)
+    assert found['third'] == pytest.approx(found['loss'] / 3)
 
 
 @METRICS.register_module()
 class HalfLoss(METRICS.get('ValidationLoss')):
     def compute_metrics(self, results):
         return {'half': super().compute_metrics(results)['loss'] / 2}
+
+
+@METRICS.register_module()
+class ThirdLoss(METRICS.get('ValidationLoss')):
+    def scores(self, truth, predicted):
+        scores = super().scores(truth, predicted)
+        return lambda counts: {'third': scores(counts)['loss'] / 3}
 
 
 def test_metrics_of_mmpretrain_with_their_prefixes():
@@ -277,8 +282,3 @@ def test_results_are_not_dumped_anew(tmp_path):
     metrics = PredictionMetrics([dump, dict(type='ValidationLoss')], None)
     assert list(metrics.evaluate(Scored(*random_classes(5, 2)))) == ['loss']
     assert not file.exists()
-
-
-def test_all_rates_have_a_fast_way():
-    # Else `rate` would take a new one for specificity.
-    assert set(BINARY_SCORES) == {'recall', 'precision', 'f1', 'specificity'}

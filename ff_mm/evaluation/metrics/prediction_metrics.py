@@ -8,6 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from ff_mm.display.numbers import overall
+from ff_mm.errors import FFMMError
+from ff_mm.evaluation.metrics.base import Scores, is_counted, stack
 from ff_mm.evaluation.metrics.offline import (
     build_metrics,
     compute,
@@ -16,7 +19,7 @@ from ff_mm.evaluation.metrics.offline import (
     process,
     silence,
 )
-from ff_mm.evaluation.weighted import overall_floats, weighted
+from ff_mm.plain import to_plain
 
 
 class Scored(Protocol):
@@ -90,9 +93,10 @@ class ResampledMetrics:
     is added, if it is a fraction or another float: not what belongs to single classes,
     no matrix and no count.
 
-    For ff_mm's own metrics sums over cases will do (:mod:`ff_mm.evaluation.weighted`),
-    thousands of resamples a second. Any other metric is computed resample by resample
-    from what it keeps of the chosen cases.
+    Of ff_mm's own metrics all resamples are computed at once, by what defines them
+    (:meth:`ff_mm.evaluation.metrics.base.CountedMetric.scores`), thousands a second.
+    Any other metric is computed resample by resample from what it keeps of the chosen
+    cases.
 
     Args:
         metrics: The metrics, with their meta information.
@@ -102,13 +106,13 @@ class ResampledMetrics:
     def __init__(
         self, metrics: Sequence[BaseMetric], samples: Sequence[Mapping[str, Any]]
     ) -> None:
-        self._parts = []
+        self._parts: list[tuple[BaseMetric, list[str], Scores]] = []
         for metric in metrics:
             results = process(metric, samples)
             with silence():
-                names = list(overall_floats(metric.compute_metrics(list(results))))
-            if names:
-                self._parts.append((metric, names, weighted(metric, results)))
+                names = list(_overall_floats(metric.compute_metrics(list(results))))
+                if names:
+                    self._parts.append((metric, names, _scores(metric, results)))
 
     @property
     def names(self) -> list[str]:
@@ -132,10 +136,55 @@ class ResampledMetrics:
             FFMMError: A metric of others that does not keep one thing a case.
         """
         found: dict[str, np.ndarray] = {}
-        for metric, names, part in self._parts:
-            values = part.values(counts)
+        for metric, names, scores in self._parts:
+            values = scores(counts)
             found.update((prefixed(metric, name), values[name]) for name in names)
         return found
+
+
+def _scores(metric: BaseMetric, results: Sequence[Any]) -> Scores:
+    """What computes a metric of resamples, from what it keeps of each case."""
+    if is_counted(metric):
+        return metric.scores(*stack(results))
+    return repeated(metric, results)
+
+
+def repeated(metric: BaseMetric, results: Sequence[Any]) -> Scores:
+    """Returns what computes any metric of resamples, one after the other.
+
+    The metric is shown what it keeps of each case as often as the case counts.
+
+    Args:
+        metric: Any metric of MMEngine's kind.
+        results: What it keeps of each case.
+    """
+
+    def of_resample(times: np.ndarray) -> dict[str, float]:
+        chosen = np.repeat(np.arange(len(times)), times)
+        return _overall_floats(metric.compute_metrics([results[i] for i in chosen]))
+
+    def values(counts: np.ndarray) -> dict[str, np.ndarray]:
+        if counts.shape[1] != len(results):
+            raise FFMMError(
+                f'{type(metric).__name__} keeps {len(results)} results of '
+                f'{counts.shape[1]} cases, so no case can be drawn twice: expected one '
+                'of each; take the metric out of the evaluator'
+            )
+        with silence():
+            rows = [of_resample(times) for times in counts.astype(np.int64)]
+        names = {name for row in rows for name in row}
+        return {
+            name: np.array([row.get(name, np.nan) for row in rows]) for name in names
+        }
+
+    return values
+
+
+def _overall_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that resamples are asked for: numbers, but no counts."""
+    plain = to_plain(dict(metrics))
+    chosen = {name: plain[name] for name in overall(plain)}
+    return {name: value for name, value in chosen.items() if isinstance(value, float)}
 
 
 def _samples(predictions: Scored) -> list[dict[str, Any]]:

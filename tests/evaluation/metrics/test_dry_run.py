@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
 
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.evaluation.metrics.rehearsal import CASES_AT_MOST, Rehearsal, rehearse
+from ff_mm.evaluation.metrics.dry_run import CASES_AT_MOST, DryRun, dry_run
 
 SINGLE = [
     dict(type='MulticlassMetric', confusion_matrix=True),
@@ -47,7 +47,7 @@ class NeedsMore(BaseMetric):
 
 
 def test_the_names_are_those_that_a_model_gets():
-    found = rehearse(SINGLE, Labels([0, 1, 2] * 10), 3)
+    found = dry_run(SINGLE, Labels([0, 1, 2] * 10), 3)
     assert set(found.perfect) == set(found.chance)
     assert set(found.perfect) == {
         *('accuracy', 'macro_recall', 'macro_f1', 'confusion_matrix'),
@@ -63,7 +63,7 @@ def test_prefixes_and_the_forms_of_an_evaluator():
     data = several([[1, 0], [0, 1], [-1, 1]])
     forms = [metric, [metric], dict(type='Evaluator', metrics=[metric])]
     for form in forms:
-        assert rehearse(form, data, 2).perfect['chest/auroc'] == 1
+        assert dry_run(form, data, 2).perfect['chest/auroc'] == 1
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_prefixes_and_the_forms_of_an_evaluator():
     ],
 )
 def test_the_rule_must_prefer_the_better(metric, rule):
-    found = rehearse(SINGLE, Labels([0, 1, 2] * 10), 3)
+    found = dry_run(SINGLE, Labels([0, 1, 2] * 10), 3)
     found.check(metric, rule, 'monitor')
     wrong = 'less' if rule == 'greater' else 'greater'
     with pytest.raises(ConfigError, match=f"worst for the best.*set rule='{rule}'"):
@@ -96,24 +96,24 @@ def test_the_rule_must_prefer_the_better(metric, rule):
 )
 def test_what_cannot_be_monitored(metric, rule, message):
     with pytest.raises(ConfigError, match=message):
-        rehearse(SINGLE, Labels([0, 1, 2]), 3).check(metric, rule, 'monitor')
+        dry_run(SINGLE, Labels([0, 1, 2]), 3).check(metric, rule, 'monitor')
 
 
 def test_a_metric_that_the_labels_leave_undefined():
-    found = rehearse([dict(type='AUROC')], several([[1, 0], [1, 0], [-1, 0]]), 2)
+    found = dry_run([dict(type='AUROC')], several([[1, 0], [1, 0], [-1, 0]]), 2)
     with pytest.raises(ConfigError, match='is NaN on the validation set'):
         found.check('auroc', 'greater', 'selection.metric')
 
 
 def test_a_tie_says_nothing():
-    Rehearsal(dict(x=0.5), dict(x=0.5)).check('x', 'less', 'monitor')
+    DryRun(dict(x=0.5), dict(x=0.5)).check('x', 'less', 'monitor')
 
 
 def test_of_many_cases_a_part_is_shown_and_nothing_is_called_undefined():
     # The only case with the label is one that is not shown.
     truths = [[0]] * (2 * CASES_AT_MOST)
     truths[1] = [1]
-    found = rehearse([dict(type='AUROC')], several(truths, ('a',)), 1)
+    found = dry_run([dict(type='AUROC')], several(truths, ('a',)), 1)
     assert not found.of_all
     found.check('auroc', 'greater', 'monitor')
 
@@ -121,7 +121,7 @@ def test_of_many_cases_a_part_is_shown_and_nothing_is_called_undefined():
 def test_nothing_is_said_about_made_up_predictions(caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
-    rehearse([dict(type='AUROC')], several([[1, 1], [1, 1]]), 2)
+    dry_run([dict(type='AUROC')], several([[1, 1], [1, 1]]), 2)
     assert not caplog.records
     logger.warning('and is heard again')
     logger.removeHandler(caplog.handler)
@@ -138,14 +138,14 @@ def test_nothing_is_said_about_made_up_predictions(caplog):
 )
 def test_a_metric_that_cannot_be_built(metric, message):
     with pytest.raises(ConfigError, match=message):
-        rehearse(metric, Labels([0, 1]), 3)
+        dry_run(metric, Labels([0, 1]), 3)
 
 
 def test_metrics_of_the_other_kind_of_labels():
     with pytest.raises(FFMMError, match='MultilabelMetric'):
-        rehearse(dict(type='MulticlassMetric'), several([[1, 0]]), 2)
+        dry_run(dict(type='MulticlassMetric'), several([[1, 0]]), 2)
     with pytest.raises(FFMMError, match='MulticlassMetric'):
-        rehearse(dict(type='MultilabelMetric'), Labels([0, 1]), 3)
+        dry_run(dict(type='MultilabelMetric'), Labels([0, 1]), 3)
 
 
 @pytest.mark.parametrize(
@@ -160,18 +160,18 @@ def test_metrics_of_the_other_kind_of_labels():
     ids=['metric', 'classes', 'lists', 'beyond', 'no labels'],
 )
 def test_what_only_a_model_can_tell_is_left_to_it(evaluator, data, number):
-    assert rehearse(evaluator, data, number) is None
+    assert dry_run(evaluator, data, number) is None
 
 
 def test_results_that_are_dumped_are_left_alone(tmp_path):
     file = tmp_path / 'results.pkl'
     dump = dict(type='mmengine.DumpResults', out_file_path=str(file))
-    assert rehearse([*SINGLE, dump], Labels([0, 1, 2]), 3).perfect['accuracy'] == 1
+    assert dry_run([*SINGLE, dump], Labels([0, 1, 2]), 3).perfect['accuracy'] == 1
     assert not file.exists()
 
 
 def test_which_values_of_a_metric_are_better():
-    found = Rehearsal(
+    found = DryRun(
         chance=dict(accuracy=0.1, loss=3.0, table=[1, 2]),
         perfect=dict(accuracy=1.0, loss=0.0, table=[2, 1]),
     )

@@ -1,4 +1,4 @@
-"""What the metrics of a config give, found out before any training.
+"""A dry run of a config's metrics: what they give, before any training.
 
 A misspelled metric, one that the labels of the validation set leave undefined, or one
 whose worst value would be taken for its best would else come out hours later. Metrics
@@ -33,7 +33,7 @@ CASES_AT_MOST = 3000
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """Names and values of all metrics, for two made-up models.
 
     Attributes:
@@ -103,9 +103,9 @@ def _check_rule(chosen: str, rule: str, chance: float, perfect: float) -> None:
         )
 
 
-def rehearse(
+def dry_run(
     evaluator: Any, dataset: BaseDataset, num_classes: int | None
-) -> Rehearsal | None:
+) -> DryRun | None:
     """Evaluates two made-up models on the labels of a data set.
 
     Args:
@@ -132,7 +132,7 @@ def rehearse(
         by_chance = [_guess(truth, number, random) for truth in truths]
         right = [_answer(truth, number) for truth in truths]
         with silence():
-            return Rehearsal(
+            return DryRun(
                 chance=_evaluate(evaluator, dataset, truths, by_chance),
                 perfect=_evaluate(evaluator, dataset, truths, right),
                 of_all=len(truths) == len(dataset),
