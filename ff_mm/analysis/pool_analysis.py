@@ -18,7 +18,7 @@ from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.fusion.fusion_runner import FusionRunner
-from ff_mm.fusion.session import Bench, FusionSession
+from ff_mm.fusion.session import EvaluationSetup, FusionSession
 from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
 from ff_mm.weight_space.connectivity import Rule
@@ -44,7 +44,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         name: The key of the options in the config, and the folder of the results.
         options_type: The dataclass of the options.
         pool: What is looked at; as all that follows, once :meth:`run` was called.
-        bench: The network and the sets.
+        setup: The network and the sets.
         points: Evaluates.
         ingredients: Those of the pool by name.
     """
@@ -103,9 +103,9 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
-        known = self.bench.dry_run
+        known = self.setup.dry_run
         if known is None or metric in known.perfect:
-            rule = self.bench.rule(metric, self.cfg.selection)
+            rule = self.setup.rule(metric, self.cfg.selection)
         else:
             others = self._dry_run_of_test
             told = others if others and metric in others.perfect else known
@@ -115,10 +115,10 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     @cached_property
     def _dry_run_of_test(self) -> DryRun | None:
         """What the metrics of other sets than validation give."""
-        for name, others in self.bench.evaluator.sets.items():
+        for name, others in self.setup.evaluator.sets.items():
             if name != 'val':
                 head = self.cfg.model.get('head') or {}
-                metrics = self.bench.evaluator.metrics(name)
+                metrics = self.setup.evaluator.metrics(name)
                 return dry_run(metrics, others.dataset, head.get('num_classes'))
         return None
 
@@ -131,15 +131,15 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             ConfigError: There is no such metric, or it is no number.
         """
         if asked is None:
-            asked = [self.metric, *(['loss'] if self.bench.has_loss else [])]
+            asked = [self.metric, *(['loss'] if self.setup.has_loss else [])]
         for metric in asked:
             self.rule(metric)
         return list(dict.fromkeys(asked))
 
     def _prepare(self, session: FusionSession) -> None:
         self.pool: Pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
-        self.bench: Bench = session.bench(self.cfg, self.line)
-        evaluator = self.bench.evaluator
+        self.setup: EvaluationSetup = session.setup(self.cfg, self.line)
+        evaluator = self.setup.evaluator
         validation = evaluator.validation
         self.ingredients: dict[str, Ingredient] = {
             entry.name: entry.ingredient(self.metric, validation)
@@ -152,12 +152,12 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             session.memo(self.work_dir / MEMO),
             session.digests(self.pool),
             Selection(self.metric, self.cfg.selection['rule']),
-            self.bench.team,
+            self.setup.team,
             bn_samples=self.bn_samples,
             reestimate_all=self.reestimate_all and bool(self.bn_samples),
             console=self.console,
         )
-        for name, metrics in self.bench.recorded(self.pool).items():
+        for name, metrics in self.setup.recorded(self.pool).items():
             self.points.take_over(name, metrics)
         self.line(f'{self.name}: {len(self.ingredients)} ingredients')
 

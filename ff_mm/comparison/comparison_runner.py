@@ -113,7 +113,7 @@ class ComparisonRunner:
                 # All of them, before the first soup is made.
                 session.pool(source, self.cfg.get('origin'))
             models = {m.name: self._models(session, m) for m in self.methods}
-            evaluator = session.bench(self.cfg, self._line).evaluator
+            evaluator = session.setup(self.cfg, self._line).evaluator
             store = PredictionStore(self.work_dir / 'predictions', evaluator)
             runs: dict[str, list[Run]] = {}
             for method in self.methods:

@@ -19,7 +19,7 @@ from ff_mm.files import sha256, write_json
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_runner import SOUP_FILE, SoupRunner
 from ff_mm.merging.pool import Pool
-from ff_mm.merging.recipe import by_content
+from ff_mm.merging.recipe import Part, by_content
 from ff_mm.records import (
     COUNT,
     NUMBER,
@@ -100,7 +100,9 @@ class MethodModel:
             as other things than ingredients are in it: a merging method, its options,
             training data for batch norm.
         """
-        weights = {n: weight for n, weight in self.recipe.items() if weight is not None}
+        weights: dict[Part, float] = {
+            n: weight for n, weight in self.recipe.items() if weight is not None
+        }
         assert self.report is not None and self.file is not None
         if self.report.get('bn_reestimation') or len(weights) < len(self.recipe):
             return {sha256(self.file): 1.0}
@@ -157,7 +159,7 @@ def make_model(
     if method.is_ensemble:
         return MethodModel(source, pool)
     cfg = selection_config(cfg, method, source, folder)
-    evaluator = session.bench(cfg, notify).evaluator
+    evaluator = session.setup(cfg, notify).evaluator
     contents = sorted(session.digests(pool).items())
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]

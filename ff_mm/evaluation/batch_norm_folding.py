@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,8 @@ class BatchNormFolding:
             return
         self._folded = True
         for pair in self._pairs:
-            conv, norm = pair.conv, pair.norm
+            # Any, as torch cannot know that the statistics are tracked.
+            conv, norm = pair.conv, cast(Any, pair.norm)
             weight, bias = fuse_conv_bn_weights(
                 conv.weight,
                 conv.bias,
@@ -124,7 +125,7 @@ def _find_pairs(model: nn.Module, run: Callable[[], Any]) -> list[_Pair]:
             handle.remove()
     names = {module: name for name, module in model.named_modules()}
     return [
-        _Pair(conv, norm, *_place(model, names[norm]), conv.bias)
+        _Pair(conv, norm, *_place(model, names[norm]), cast(Any, conv.bias))
         for conv, norm in found
         if calls[conv] == calls[norm] == 1
         and _what_remains(norm) is not None
@@ -142,7 +143,7 @@ def _what_remains(norm: nn.BatchNorm2d) -> nn.Module | None:
     if type(norm) is nn.BatchNorm2d:
         return nn.Identity()
     if type(norm).__name__ == 'BatchNormAct2d':  # timm's
-        return nn.Sequential(norm.drop, norm.act)
+        return nn.Sequential(cast(Any, norm).drop, cast(Any, norm).act)
     return None
 
 

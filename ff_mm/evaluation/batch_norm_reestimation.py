@@ -101,7 +101,8 @@ def reestimate_batch_norm(
             f'batch of {loader.batch_size} for each of {get_world_size()} processes'
         )
     model.eval()
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    # Any, as torch cannot know that their statistics are tracked.
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return 0
     statistics = [(layer.running_mean, layer.running_var) for layer in layers]

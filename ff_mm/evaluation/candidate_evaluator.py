@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_world_size
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from ff_mm.display.progress import CountProgress
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.early_exit import Selection
+from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.merging import Candidate, NoBetterThan
@@ -23,7 +22,6 @@ from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn, together
 from ff_mm.plain import plain_metrics
 
-CannotWin = Callable[[float], bool]
 Outcome = float | NoBetterThan
 
 # Candidates a process that are given out at a time. Passes that end early take
@@ -117,8 +115,13 @@ class CandidateEvaluator:
             self._note,
             lambda found: _wins(outcome(found), cannot_win),
         )
-        recalled = (self.recall(candidate.recipe) for candidate in candidates)
-        return list(takewhile(lambda known: known is not None, recalled))
+        outcomes: list[Outcome] = []
+        for candidate in candidates:
+            known = self.recall(candidate.recipe)
+            if known is None:
+                break
+            outcomes.append(known)
+        return outcomes
 
     def recall(self, recipe: Recipe) -> Outcome | None:
         """Returns what is known of a model on validation; None: nothing."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ff_mm.evaluation.metrics.attainable import AttainableScore
+
+CannotWin = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,13 @@ class Selection:
     Attributes:
         metric: The validation metric that selects.
         rule: ``'greater'`` or ``'less'``: which value is better.
-        hopeless: Says of the best score that a candidate can still reach whether that
+        cannot_win: Says of the best score that a candidate can still reach whether that
             is of no use; None: the pass is to be finished whatever comes.
     """
 
     metric: str
     rule: str
-    hopeless: Callable[[float], bool] | None = None
+    cannot_win: CannotWin | None = None
 
 
 class EarlyExit:
@@ -50,19 +52,15 @@ class EarlyExit:
         mean = self._errors / np.maximum(self._seen, 1)
         return np.argsort(-mean, kind='stable')
 
-    def lost(
-        self, rest: Sequence[int], hopeless: Callable[[float], bool]
-    ) -> float | None:
-        """Returns the best attainable score if that is of no use, else None.
+    def watch(self, cannot_win: CannotWin) -> Watch:
+        """Watches over one pass.
 
         Args:
-            rest: Numbers of the cases that are not predicted yet.
-            hopeless: See :class:`Selection`.
+            cannot_win: See :class:`Selection`.
         """
-        bound = self._attainable.best(rest)
-        return bound if not math.isnan(bound) and hopeless(bound) else None
+        return Watch(self._attainable, self.order(), cannot_win)
 
-    def learn(self, order: Sequence[int]) -> None:
+    def learn(self, order: np.ndarray) -> None:
         """Takes note of how wrong the cases were predicted that have been processed.
 
         Args:
@@ -70,3 +68,37 @@ class EarlyExit:
         """
         self._errors[order] += self._attainable.errors()
         self._seen[order] += 1
+
+
+class Watch:
+    """Looks, now and then, whether a pass can end.
+
+    Args:
+        attainable: The bound of the selecting metric.
+        order: Numbers of all cases, as they are processed.
+        cannot_win: See :class:`Selection`.
+
+    Attributes:
+        order: As given.
+    """
+
+    def __init__(
+        self, attainable: AttainableScore, order: np.ndarray, cannot_win: CannotWin
+    ) -> None:
+        self.order = order
+        self._attainable = attainable
+        self._cannot_win = cannot_win
+        self._due = 0
+
+    def lost(self, done: int) -> float | None:
+        """Returns the best attainable score if that is of no use, else None.
+
+        Args:
+            done: How many cases have been processed.
+        """
+        if not self._due <= done < len(self.order):
+            return None
+        # Each look takes all cases into account: rarer the more there are.
+        self._due = done + done // 8
+        bound = self._attainable.best(self.order[done:])
+        return bound if not math.isnan(bound) and self._cannot_win(bound) else None

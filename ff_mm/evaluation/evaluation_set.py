@@ -7,17 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.evaluator import Evaluator
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.early_exit import EarlyExit, Selection
+from ff_mm.evaluation.early_exit import CannotWin, EarlyExit, Selection
 from ff_mm.evaluation.kept_images import Cases, KeptCases, StreamedCases, keep
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
@@ -63,7 +62,7 @@ class EvaluationSet:
         notify: Callable[[str], None],
     ) -> None:
         self.name = name
-        self.dataset = loader.dataset
+        self.dataset: Any = loader.dataset
         self.evaluator = evaluator
         self.evaluator.dataset_meta = getattr(loader.dataset, 'metainfo', None)
         self.count = Count()
@@ -71,12 +70,20 @@ class EvaluationSet:
         self._options = options
         self._folder = folder
         self._notify = notify
-        self.cases: Cases = StreamedCases(loader, options.channels_last)
+        self.cases: Cases = StreamedCases(loader, bool(options.channels_last))
         self._tried_to_keep = False
         self._early: dict[tuple[str, str], EarlyExit | None] = {}
 
+    @overload
+    def evaluate(self, model: Any) -> dict[str, Any]: ...
+
+    @overload
     def evaluate(
-        self, model: nn.Module, selection: Selection | None = None
+        self, model: Any, selection: Selection
+    ) -> dict[str, Any] | NoBetterThan: ...
+
+    def evaluate(
+        self, model: Any, selection: Selection | None = None
     ) -> dict[str, Any] | NoBetterThan:
         """Makes one pass.
 
@@ -93,10 +100,10 @@ class EvaluationSet:
             self.keep()
         self.count.passes += 1
         early = self._early_exit(selection)
-        hopeless = selection.hopeless if early else None
+        cannot_win = selection.cannot_win if selection else None
         model.eval()
         with torch.inference_mode(), self._precision(model):
-            bound = self._pass(model, early, hopeless)
+            bound = self._pass(model, early, cannot_win)
         if bound is None:
             return dict(self.evaluator.evaluate(len(self.dataset)))
         self.count.stopped += 1
@@ -104,7 +111,7 @@ class EvaluationSet:
             metric.results.clear()
         return NoBetterThan(bound)
 
-    def predict(self, model: nn.Module) -> list[dict[str, Any]]:
+    def predict(self, model: Any) -> list[dict[str, Any]]:
         """Makes one pass, and returns what the network says of each case.
 
         Args:
@@ -133,7 +140,7 @@ class EvaluationSet:
         self.count.images += len(samples)
         return samples
 
-    def first_output(self, model: nn.Module) -> Any:
+    def first_output(self, model: Any) -> Any:
         """Returns the network's output for the first images, in evaluation mode."""
         model.eval()
         with torch.inference_mode(), self._precision(model):
@@ -142,23 +149,21 @@ class EvaluationSet:
 
     def _pass(
         self,
-        model: nn.Module,
+        model: Any,
         early: EarlyExit | None,
-        hopeless: Callable[[float], bool] | None,
+        cannot_win: CannotWin | None,
     ) -> float | None:
         """Lets the metrics see all cases; returns a bound if it stopped before."""
-        order = early.order() if hopeless else None
-        done, due, bound = 0, 0, None
+        watch = early.watch(cannot_win) if early and cannot_win else None
+        order = watch.order if watch else None
+        done, bound = 0, None
         for batch in self.cases.batches(self._options.batch_size, order):
             outputs = model.val_step(batch)
             self.evaluator.process(data_samples=outputs, data_batch=batch)
             done += len(outputs)
-            if hopeless and due <= done < len(order):
-                bound = early.lost(order[done:], hopeless)
-                # Each look takes all cases into account: rarer the more there are.
-                due = done + done // 8
-                if bound is not None:
-                    break
+            bound = watch.lost(done) if watch else None
+            if bound is not None:
+                break
         self.count.images += done
         if early:
             early.learn(np.arange(done) if order is None else order[:done])
@@ -173,7 +178,7 @@ class EvaluationSet:
             if len(metric.results) == len(order):
                 metric.results[:] = [metric.results[case] for case in by_case]
 
-    def _precision(self, model: nn.Module) -> AbstractContextManager:
+    def _precision(self, model: Any) -> AbstractContextManager:
         device = next(model.parameters()).device.type
         dtype = self._options.dtype
         return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
@@ -186,7 +191,10 @@ class EvaluationSet:
         start = time.perf_counter()
         options = self._options
         kept = keep(
-            self._loader, options.channels_last, options.cache_memory, self._folder
+            self._loader,
+            bool(options.channels_last),
+            options.cache_memory,
+            self._folder,
         )
         if kept is None:
             self._notify(
@@ -203,13 +211,16 @@ class EvaluationSet:
 
     def _early_exit(self, selection: Selection | None) -> EarlyExit | None:
         """What may end a pass for this selection; None where nothing may."""
-        possible = self._options.early_exit and isinstance(self.cases, KeptCases)
+        if selection is None or not self._options.early_exit:
+            return None
         # The ranks would each have to know what the others have seen.
-        if not (selection and possible) or get_world_size() > 1:
+        if not isinstance(self.cases, KeptCases) or get_world_size() > 1:
             return None
         key = selection.metric, selection.rule
         if key not in self._early:
             samples = [sample.to_dict() for sample in self.cases.samples]
             attainable = AttainableScore.find(self.evaluator.metrics, *key, samples)
-            self._early[key] = attainable and EarlyExit(attainable, len(samples))
+            self._early[key] = (
+                None if attainable is None else EarlyExit(attainable, len(samples))
+            )
         return self._early[key]

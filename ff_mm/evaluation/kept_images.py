@@ -18,11 +18,14 @@ from torch.utils.data import DataLoader
 Batch = dict[str, Any]
 
 
+Order = Sequence[int] | np.ndarray
+
+
 class Cases(ABC):
     """What a pass goes through: all cases that a data loader gives to this rank."""
 
     @abstractmethod
-    def batches(self, size: int, order: Sequence[int] | None = None) -> Iterator[Batch]:
+    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
         """Yields batches as the model's ``val_step`` takes them.
 
         Args:
@@ -49,7 +52,7 @@ class StreamedCases(Cases):
         self._loader = loader
         self._format = torch.channels_last if channels_last else torch.preserve_format
 
-    def batches(self, size: int, order: Sequence[int] | None = None) -> Iterator[Batch]:
+    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
         """Yields the loader's batches, cut to ``size``; ``order`` must be None."""
         assert order is None
         for batch in self._loader:
@@ -87,7 +90,7 @@ class KeptCases(Cases):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def batches(self, size: int, order: Sequence[int] | None = None) -> Iterator[Batch]:
+    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
         """Yields batches without decoding anything."""
         for start in range(0, len(self), size):
             if order is None:
@@ -117,8 +120,10 @@ def keep(
         The cases; None where they cannot be kept: images of different sizes, or no
         memory and no disk space for them.
     """
-    number = len(loader.sampler)
-    images, samples = None, []
+    sampler: Any = loader.sampler
+    number = len(sampler)
+    images: Tensor | None = None
+    samples: list[DataSample] = []
     for batch in loader:
         inputs = batch['inputs']
         if not _is_stack(inputs):

@@ -228,16 +228,16 @@ class ModelEvaluator:
         Returns:
             How many were used.
         """
-        batches = self._kept_batches.get(num_samples)
-        if batches is None:
-            # The same images and augmentations whatever was evaluated before.
-            set_random_seed(self.runner.seed)
-            loader = with_defaults(self.cfg.train_dataloader)
-            batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
-        if keep and num_samples not in self._kept_batches:
-            batches = KeptBatches(batches, num_samples)
-            self._kept_batches[num_samples] = batches
-        return reestimate_batch_norm(self.model, batches, num_samples)
+        kept = self._kept_batches.get(num_samples)
+        if kept is not None:
+            return reestimate_batch_norm(self.model, kept, num_samples)
+        # The same images and augmentations whatever was evaluated before.
+        set_random_seed(self.runner.seed)
+        loader = with_defaults(self.cfg.train_dataloader)
+        batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
+        if keep:
+            kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
+        return reestimate_batch_norm(self.model, kept or batches, num_samples)
 
     def close(self) -> None:
         """Releases the Runner's global instances."""

@@ -18,6 +18,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.paths import evaluate_paths
 from ff_mm.merging import Ingredient
+from ff_mm.merging.scorer import Rule
 from ff_mm.weight_space.connectivity import (
     LINKAGES,
     barrier,
@@ -120,7 +121,7 @@ def find_basins(
     ingredients: Sequence[Ingredient],
     options: BasinOptions,
     metric: str,
-    rule: str,
+    rule: Rule,
 ) -> Basins:
     """Measures the barriers between all pairs on validation, and groups by them.
 

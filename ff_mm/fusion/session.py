@@ -32,6 +32,7 @@ from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Pool, PoolEntry, read_pool
+from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
@@ -48,7 +49,7 @@ _OF_ONE_SOUP = (
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationSetup:
     """Where candidates are evaluated.
 
     Attributes:
@@ -62,7 +63,7 @@ class Bench:
     dry_run: DryRun | None
     team: Team
 
-    def rule(self, metric: str, selection: Mapping[str, str]) -> str:
+    def rule(self, metric: str, selection: Mapping[str, str]) -> Rule:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
 
         Args:
@@ -73,10 +74,12 @@ class Bench:
             ConfigError: There is no such metric, or it is no number.
         """
         if self.dry_run is not None:
-            return self.dry_run.rule(metric)
-        if metric == selection['metric']:
-            return selection['rule']
-        return 'less' if 'loss' in metric else 'greater'
+            rule = self.dry_run.rule(metric)
+        elif metric == selection['metric']:
+            rule = selection['rule']
+        else:
+            rule = 'less' if 'loss' in metric else 'greater'
+        return 'less' if rule == 'less' else 'greater'
 
     def recorded(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
         """Returns validation metrics of ingredients that need not be taken again.
@@ -116,8 +119,8 @@ class FusionSession:
     def __init__(self, team: Team | None = None) -> None:
         self.team = team or Team.alone()
         self._pools: dict[str, Pool] = {}
-        self._bench: Bench | None = None
-        self._bench_of = ''
+        self._setup: EvaluationSetup | None = None
+        self._setup_of = ''
         self._known: dict[str, Any] = {}
         self._digests: dict[Path, str] = {}
 
@@ -173,7 +176,7 @@ class FusionSession:
             self._digests[entry.file] = found
         return self._digests[entry.file]
 
-    def bench(self, cfg: Config, notify: Callable[[str], None]) -> Bench:
+    def setup(self, cfg: Config, notify: Callable[[str], None]) -> EvaluationSetup:
         """Checks the data of a config, and builds what evaluates.
 
         Args:
@@ -189,17 +192,17 @@ class FusionSession:
         """
         tree = {k: v for k, v in cfg.to_dict().items() if k not in _OF_ONE_SOUP}
         key = json.dumps(tree, sort_keys=True, default=str)
-        if self._bench is None or key != self._bench_of:
+        if self._setup is None or key != self._setup_of:
             self._clear()
             dry_run = self._check_data(cfg)
             team = self._sharing(cfg)
             if team.size > 1:
                 cfg = _of_one_process(cfg, team)
-            self._bench = Bench(ModelEvaluator(cfg, notify), dry_run, team)
-            self._bench_of = key
-            _require_equal_sets(self._bench)
+            self._setup = EvaluationSetup(ModelEvaluator(cfg, notify), dry_run, team)
+            self._setup_of = key
+            _require_equal_sets(self._setup)
             forget_datasets()  # the evaluator has its own hold of what it needs
-        return self._bench
+        return self._setup
 
     def memo(self, path: Path) -> EvaluationMemo:
         """Opens the memo of one soup; all know what each of them does."""
@@ -240,10 +243,10 @@ class FusionSession:
         return self.team if parallel == 'candidates' else Team.alone()
 
     def _clear(self) -> None:
-        if self._bench is not None:
-            self._bench.evaluator.close()
+        if self._setup is not None:
+            self._setup.evaluator.close()
         # Before the next is built: its images and network need the memory.
-        self._bench = None
+        self._setup = None
 
 
 def _kept_bytes(cfg: Config) -> int:
@@ -252,9 +255,9 @@ def _kept_bytes(cfg: Config) -> int:
     return len(dataset) * dataset[0]['inputs'].nbytes
 
 
-def _require_equal_sets(bench: Bench) -> None:
+def _require_equal_sets(setup: EvaluationSetup) -> None:
     """Refuses machines with other copies of the data, which would decide otherwise."""
-    first, *others = together(bench.team, 'sets', lambda: bench.evaluator.keys)
+    first, *others = together(setup.team, 'sets', lambda: setup.evaluator.keys)
     for rank, keys in enumerate(others, 1):
         if other := [name for name in first if keys.get(name) != first[name]]:
             raise ConfigError(

@@ -17,8 +17,8 @@ from mmengine.config import Config
 from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES, batch_norm_samples
-from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator, CannotWin
-from ff_mm.evaluation.early_exit import Selection
+from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
+from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.files import atomic_write, remove_unfinished
@@ -100,17 +100,17 @@ class SoupRunner(FusionRunner):
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
         self.pool = pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
-        bench = session.bench(self.cfg, self.line)
-        self.bench, self.evaluator = bench, bench.evaluator
-        if bench.dry_run is not None:
+        setup = session.setup(self.cfg, self.line)
+        self.setup, self.evaluator = setup, setup.evaluator
+        if setup.dry_run is not None:
             rule = self.cfg.selection['rule']
-            bench.dry_run.check(self.metric, rule, 'selection.metric')
+            setup.dry_run.check(self.metric, rule, 'selection.metric')
         self.candidates = CandidateEvaluator(
             self.evaluator,
             session.memo(self.work_dir / MEMO),
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
-            bench.team,
+            setup.team,
             bn_samples=self.bn_samples,
             console=self.console,
         )
@@ -146,7 +146,7 @@ class SoupRunner(FusionRunner):
     def _read_batch_norm(self) -> int | None:
         """On how many images batch norm is re-estimated, if it is."""
         option = self.options.get('bn_reestimation')
-        if not option and any(level.merge.method.batch_norm for level in self.levels):
+        if not option and any(level.how.method.batch_norm for level in self.levels):
             # The statistics of such merges mean nothing.
             option = dict(num_samples=DEFAULT_SAMPLES)
         return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
@@ -167,8 +167,8 @@ class SoupRunner(FusionRunner):
         options = self.basin_options
         if options is None:
             return None
-        metric = options.barrier_metric(self.metric, self.bench.has_loss)
-        rule = self.bench.rule(metric, self.cfg.selection)
+        metric = options.barrier_metric(self.metric, self.setup.has_loss)
+        rule = self.setup.rule(metric, self.cfg.selection)
         basins = find_basins(self.candidates, ingredients, options, metric, rule)
         for number, names in basins.members.items():
             self.line(f'basin {number}: {", ".join(names)}')
@@ -178,9 +178,10 @@ class SoupRunner(FusionRunner):
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        self.evaluator.check(ingredients[0].load(), ingredients[0].file)
+        first = ingredients[0]
+        self.evaluator.check(first.load(), first.file or first.name)
         self._check_classes(pool)
-        for name, metrics in self.bench.recorded(pool).items():
+        for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
         self.line(
@@ -205,7 +206,7 @@ class SoupRunner(FusionRunner):
             for entry in pool.entries
             if not check_class_numbering(entry.checkpoint, classes)
         ]
-        if other:
+        if other and classes:
             self.line(
                 f'note: {other[0]} (one of {len(other)}) was trained with classes of '
                 f'other names than {list(classes)}; make sure they mean the same'
@@ -286,7 +287,7 @@ class SoupRunner(FusionRunner):
             return dict(used=used, after=after)
 
         # It is one pass over training data, and few over the sets: the first does it.
-        done = first_alone(self.bench.team, 'batch norm', reestimate)
+        done = first_alone(self.setup.team, 'batch norm', reestimate)
         state_dict = {
             key: value.detach().cpu().clone()
             for key, value in self.evaluator.weights.items()
@@ -323,8 +324,8 @@ class SoupRunner(FusionRunner):
 
 def _describe(level: Level) -> dict[str, Any]:
     described: dict[str, Any] = dict(soup=level.soup, group_by=level.group_by)
-    if level.merge != MEAN:
-        described['merge'] = level.merge.describe()
+    if level.how != MEAN:
+        described['merge'] = level.how.describe()
     return described
 
 

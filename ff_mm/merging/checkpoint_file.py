@@ -47,7 +47,7 @@ class _Entry:
             return torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
         count = self.size // self.dtype.itemsize
         storage = torch.frombuffer(
-            mapped, dtype=self.dtype, count=count, offset=self.offset
+            mapped, dtype=self.dtype, count=count, offset=self.offset or 0
         )
         return storage.as_strided(self.shape, self.stride, self.first)
 
@@ -163,9 +163,9 @@ class CheckpointFile:
         contents = self._contents()
         if not contents.mappable:
             return None
-        entries = contents.entries.values()
-        first = min(entry.offset for entry in entries)
-        return first, max(entry.offset + entry.size for entry in entries) - first
+        parts = [(e.offset or 0, e.size) for e in contents.entries.values()]
+        first = min(offset for offset, _ in parts)
+        return first, max(offset + size for offset, size in parts) - first
 
     def prefetch(self) -> None:
         """Ask the system to read the weights into its cache, and do not wait for it.
@@ -234,7 +234,7 @@ def _entry(tensor: Tensor) -> _Entry:
         tensor.dtype,
         tensor.shape,
         tensor.stride(),
-        tensor.storage_offset(),
+        int(tensor.storage_offset()),
         getattr(storage, '_checkpoint_offset', None),
         storage.nbytes(),
     )

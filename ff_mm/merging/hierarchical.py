@@ -32,7 +32,7 @@ class Level:
             None puts all into one group.
         merge: How the members of a soup are combined: a key of
             :data:`ff_mm.merging.methods.METHODS`, or ``dict(type=key, ...)`` with its
-            options; becomes a :class:`~ff_mm.merging.merge.Merge`.
+            options.
 
     Raises:
         ConfigError: If there is no such soup, or no such way to combine.
@@ -43,9 +43,14 @@ class Level:
     merge: Merge | str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'merge', Merge.read(self.merge))
+        Merge.read(self.merge)
         if self.soup not in SOUPS:
             raise ConfigError(f'no soup {self.soup!r}; there are {", ".join(SOUPS)}')
+
+    @property
+    def how(self) -> Merge:
+        """How the members of a soup are combined."""
+        return Merge.read(self.merge)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -110,8 +115,7 @@ def hierarchical(
     """
     _check_levels(ingredients, levels, name)
     levels = [
-        replace(level, merge=Merge.read(level.merge).supplied(supplies or {}))
-        for level in levels
+        replace(level, merge=level.how.supplied(supplies or {})) for level in levels
     ]
     files = _files(store)
     current = list(ingredients)
@@ -119,14 +123,14 @@ def hierarchical(
         groups = _groups(current, level, number)
         if level.soup == 'uniform':  # of which the scores can be found at once
             scorer.score_all(
-                Soup(label, 'uniform', tuple(members), merge=level.merge)
+                Soup(label, 'uniform', tuple(members), merge=level.how)
                 for label, members in groups
             )
         current = [
-            SOUPS[level.soup](members, scorer, label, next(files), level.merge)
+            SOUPS[level.soup](members, scorer, label, next(files), level.how)
             for label, members in groups
         ]
-    return SOUPS[levels[-1].soup](current, scorer, name, None, levels[-1].merge)
+    return SOUPS[levels[-1].soup](current, scorer, name, None, levels[-1].how)
 
 
 def _files(store: PathLike | None) -> Iterator[Path | None]:

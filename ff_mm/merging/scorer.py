@@ -67,6 +67,9 @@ class Candidate:
 
 Outcome = float | NoBetterThan
 
+#: Which value of a metric is the better one.
+Rule = Literal['greater', 'less']
+
 
 class Memory(Protocol):
     """What is known of candidates by their recipes."""
@@ -127,7 +130,7 @@ class Scorer:
     def __init__(
         self,
         score: ScoreFunction,
-        rule: Literal['greater', 'less'] = 'greater',
+        rule: Rule = 'greater',
         accept_ties: bool = False,
         on_step: Callable[[Step], None] | None = None,
         score_many: ScoreManyFunction | None = None,
@@ -164,9 +167,11 @@ class Scorer:
         self._remember(ingredient)
         if ingredient.score is not None:
             return float(ingredient.score)
-        return self.evaluate(
+        score = self.evaluate(
             Candidate(ingredient.name, ingredient.recipe, ingredient.load)
         )
+        assert not isinstance(score, NoBetterThan)  # there was nothing to beat
+        return score
 
     def evaluate(self, candidate: Candidate, to_beat: float | None = None) -> Outcome:
         """Return the score of a candidate, evaluating it if it is not known.

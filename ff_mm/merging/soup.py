@@ -18,7 +18,7 @@ from torch import Tensor
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.ingredient import AnyIngredient, Ingredient, ahead, hashable
+from ff_mm.merging.ingredient import AnyIngredient, ahead, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Running
 from ff_mm.merging.recipe import Recipe
@@ -47,10 +47,10 @@ class Soup:
 
     name: str
     method: str
-    members: tuple[Ingredient | Soup, ...]
+    members: tuple[AnyIngredient, ...]
     score: float | None = None
     steps: tuple[Step, ...] = ()
-    rejected: tuple[Ingredient | Soup, ...] = ()
+    rejected: tuple[AnyIngredient, ...] = ()
     checkpoint: CheckpointFile | None = None
     merge: Merge = MEAN
     weights: tuple[float, ...] | None = None
@@ -353,7 +353,7 @@ def require_distinct_names(ingredients: Sequence[AnyIngredient], name: str) -> N
     """
     if not ingredients:
         raise FFMMError(f'soup {name!r}: there are no ingredients')
-    known: dict[str, Ingredient] = {}
+    known: dict[str, AnyIngredient] = {}
     for leaf in _leaves(ingredients):
         if known.setdefault(leaf.name, leaf) is not leaf:
             raise FFMMError(
@@ -362,7 +362,7 @@ def require_distinct_names(ingredients: Sequence[AnyIngredient], name: str) -> N
             )
 
 
-def _leaves(ingredients: Sequence[AnyIngredient]) -> Iterator[Ingredient]:
+def _leaves(ingredients: Sequence[AnyIngredient]) -> Iterator[AnyIngredient]:
     for ingredient in ingredients:
         if isinstance(ingredient, Soup):
             yield from _leaves(ingredient.members)

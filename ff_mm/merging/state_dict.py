@@ -61,7 +61,7 @@ class _StandIn:
 # What MMEngine's CheckpointHook pickles into 'message_hub': logged values and their
 # statistics. No soup needs them. `getattr` is among them, which is why these names
 # are never given their real meaning here.
-_STAND_INS = [
+_STAND_INS: list[Any] = [
     (_StandIn, name)
     for name in (
         'mmengine.logging.history_buffer.HistoryBuffer',

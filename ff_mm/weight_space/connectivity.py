@@ -8,16 +8,15 @@ neural networks", ICLR 2022; FissionFusion, appendix B1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from ff_mm.errors import ConfigError
+from ff_mm.merging.scorer import Rule
 
 LINKAGES = ('complete', 'average', 'single')
-Rule = Literal['greater', 'less']
 
 
 def lambdas(points: int) -> np.ndarray:

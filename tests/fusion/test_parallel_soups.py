@@ -258,8 +258,8 @@ def ways(cfg):
     """Which way the processes take, without making a soup."""
     cfg.launcher = 'pytorch'
     with FusionSession(Team.of_launcher('pytorch')) as session:
-        bench = session.bench(resolve(cfg), print)
-        return bench.team.size, dist.is_initialized(), len(bench.evaluator.val_dataset)
+        setup = session.setup(resolve(cfg), print)
+        return setup.team.size, dist.is_initialized(), len(setup.evaluator.val_dataset)
 
 
 @pytest.mark.parametrize(

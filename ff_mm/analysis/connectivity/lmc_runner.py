@@ -125,7 +125,7 @@ class LMCRunner(PoolAnalysis[LMCOptions]):
         basins = read_options(BasinOptions, given, 'soup.basins')
         if basins.linkage != self.options.linkage or self.options.split != 'val':
             return {}  # another tree than that which is cut
-        metric = basins.barrier_metric(self.metric, self.bench.has_loss)
+        metric = basins.barrier_metric(self.metric, self.setup.has_loss)
         return {} if basins.threshold is None else {metric: basins.threshold}
 
     def _title(self) -> str:

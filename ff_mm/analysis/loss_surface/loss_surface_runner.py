@@ -251,7 +251,7 @@ class LossSurfaceRunner(PoolAnalysis[LossSurfaceOptions]):
     def _around(self, name: str) -> _Grid:
         options = self.options
         centre = self.ingredients[name]
-        parameters = [key for key, _ in self.bench.evaluator.model.named_parameters()]
+        parameters = [key for key, _ in self.setup.evaluator.model.named_parameters()]
         directions = [
             FilterNormalizedDirection(centre, 2 * options.seed + i, parameters)
             for i in range(options.directions)

@@ -423,8 +423,10 @@ def _recipe(
     for member, share in zip(members, weights, strict=True):
         for name, weight in member.recipe.items():
             before = recipe.get(name, 0.0)
-            added = merge.method.is_mean and weight is not None and before is not None
-            recipe[name] = before + weight * share / sum(weights) if added else None
+            if weight is None or before is None or not merge.method.is_mean:
+                recipe[name] = None
+            else:
+                recipe[name] = before + weight * share / sum(weights)
     return recipe
 
 

@@ -174,14 +174,14 @@ class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
 
     def _predict_all(self) -> None:
         """Has each ingredient predict, unless it has; processes share them out."""
-        if self.bench.team.size < self.session.team.size:
+        if self.setup.team.size < self.session.team.size:
             raise ConfigError(
                 'trajectory: models predict in passes of one process each; give '
                 '--cfg-options evaluation.parallel=candidates, or start one process'
             )
         # What all processes do at the same time, and so not within a task of one.
         self._digests = self.session.digests(self.pool)
-        self._store = PredictionStore(self.folder / PREDICTIONS, self.bench.evaluator)
+        self._store = PredictionStore(self.folder / PREDICTIONS, self.setup.evaluator)
         number = len(self.ingredients)
 
         def predict(name: str) -> None:
@@ -189,7 +189,7 @@ class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
 
         with CountProgress('predictions', number, self.console, 'models') as progress:
             in_turn(
-                self.bench.team,
+                self.setup.team,
                 PREDICTIONS,
                 list(self.ingredients),
                 predict,
@@ -249,7 +249,7 @@ class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
 
     def _read_origin(self, file: Path) -> Mapping[str, Tensor]:
         checkpoint = CheckpointFile(file)
-        self.bench.evaluator.check(checkpoint.weights(), str(file))
+        self.setup.evaluator.check(checkpoint.weights(), str(file))
         return checkpoint.in_passing()
 
 

@@ -215,8 +215,8 @@ def test_a_session_is_shared_with_soups(analysis_config):
         lmc = RUNNERS.build(analysis_config('LMCRunner', lmc__points=3)).run(session)
         cfg = analysis_config('UniformSoupRunner', soup=dict())
         report = RUNNERS.build(cfg).run(session)
-        bench = session.bench(RUNNERS.build(cfg).cfg, print)
-        assert bench is session.bench(RUNNERS.build(cfg).cfg, print)
+        setup = session.setup(RUNNERS.build(cfg).cfg, print)
+        assert setup is session.setup(RUNNERS.build(cfg).cfg, print)
     assert len(lmc.paths) == 15
     assert report['pool_size'] == 6
 

@@ -61,7 +61,7 @@ def test_each_node_is_evaluated_on_each_set(tree_config, gou, small_pool):
     runner = RUNNERS.build(cfg)
     with FusionSession() as session:
         tree = runner.run(session)
-        evaluator = runner.bench.evaluator
+        evaluator = runner.setup.evaluator
         entries = read_json(f'{small_pool.work_dir}/ingredients.json')['ingredients']
         files = {e['name']: f'{small_pool.work_dir}/{e["file"]}' for e in entries}
         for name, node in by_name(tree).items():
