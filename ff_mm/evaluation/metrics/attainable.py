@@ -118,6 +118,7 @@ class AttainableScore:
         seen = stack(results) if results else None
         classes = seen[1].shape[-1] if seen else self._classes
         right = self._metric.perfect(truth, classes)
+        assert right is not None  # or `find` would have found nothing
         seen = seen or (truth[:0], right[:0])
         best = self._metric.best(self._name, seen, (truth, right))
         margin = self._claim.margin

@@ -160,7 +160,7 @@ def repeated(metric: BaseMetric, results: Sequence[Any]) -> Scores:
     """
 
     def of_resample(times: np.ndarray) -> dict[str, float]:
-        chosen = np.repeat(np.arange(len(times)), times)
+        chosen = np.repeat(np.arange(len(times)), times).tolist()
         return _overall_floats(metric.compute_metrics([results[i] for i in chosen]))
 
     def values(counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -63,7 +63,7 @@ class Ranking:
 
     def is_broken(self, counts: np.ndarray) -> np.ndarray:
         """Returns which resamples have a case whose score is not finite."""
-        return counts[:, self._broken].any(axis=1)
+        return counts[:, self._broken].sum(axis=1) > 0
 
 
 class MeanOverLabels(ScoreMetric):

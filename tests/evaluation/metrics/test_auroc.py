@@ -96,13 +96,6 @@ def test_multi_label_as_scikit_learn_on_the_known_part(metric):
     assert math.isnan(result[f'{metric.name}/4'])
 
 
-@BOTH
-def test_all_classes_as_scikit_learn(metric):
-    labels, scores = random_classes(200, 5)
-    expected = FUNCTIONS[metric](np.eye(5)[labels], scores, average='macro')
-    assert mean_of(metric, single_label(labels, scores)) == pytest.approx(expected)
-
-
 def test_one_against_the_rest_as_scikit_learn():
     labels, scores = random_classes(200, 5)
     scores = scores.astype(np.float64)
