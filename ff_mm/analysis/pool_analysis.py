@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mmengine.config import Config
 
@@ -23,7 +23,10 @@ from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
 from ff_mm.weight_space.connectivity import Rule
 
-Options = TypeVar('Options')
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar('Options', bound='DataclassInstance')
 
 
 class PoolAnalysis(FusionRunner, Generic[Options]):
@@ -105,12 +108,9 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         """
         known = self.setup.dry_run
         if known is None or metric in known.perfect:
-            rule = self.setup.rule(metric, self.cfg.selection)
-        else:
-            others = self._dry_run_of_test
-            told = others if others and metric in others.perfect else known
-            rule = told.rule(metric)
-        return 'less' if rule == 'less' else 'greater'
+            return self.setup.rule(metric, self.cfg.selection)
+        others = self._dry_run_of_test
+        return (others if others and metric in others.perfect else known).rule(metric)
 
     @cached_property
     def _dry_run_of_test(self) -> DryRun | None:

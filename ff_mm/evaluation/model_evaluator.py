@@ -237,7 +237,9 @@ class ModelEvaluator:
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
         if keep:
             kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
-        return reestimate_batch_norm(self.model, kept or batches, num_samples)
+        return reestimate_batch_norm(
+            self.model, batches if kept is None else kept, num_samples
+        )
 
     def close(self) -> None:
         """Releases the Runner's global instances."""

@@ -74,12 +74,10 @@ class EvaluationSetup:
             ConfigError: There is no such metric, or it is no number.
         """
         if self.dry_run is not None:
-            rule = self.dry_run.rule(metric)
-        elif metric == selection['metric']:
-            rule = selection['rule']
-        else:
-            rule = 'less' if 'loss' in metric else 'greater'
-        return 'less' if rule == 'less' else 'greater'
+            return self.dry_run.rule(metric)
+        if metric == selection['metric']:
+            return 'less' if selection['rule'] == 'less' else 'greater'
+        return 'less' if 'loss' in metric else 'greater'
 
     def recorded(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
         """Returns validation metrics of ingredients that need not be taken again.

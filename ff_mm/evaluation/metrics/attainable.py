@@ -91,7 +91,7 @@ class AttainableScore:
                 return cls(metric, own, claim, truth, classes)
         return None
 
-    def best(self, rest: Sequence[int]) -> float:
+    def best(self, rest: Sequence[int] | np.ndarray) -> float:
         """Returns the best value that the metric can reach.
 
         Args:

@@ -26,6 +26,7 @@ from ff_mm.evaluation.metrics.offline import (
     process,
     silence,
 )
+from ff_mm.merging.scorer import Rule
 from ff_mm.plain import MISSING
 
 # Of more, so many that lie evenly among them: it is to take less than a second.
@@ -75,17 +76,18 @@ class DryRun:
                 'as where a label is never present or never absent: choose another '
                 'metric, or a validation set that has both'
             )
-        _check_rule(chosen, rule, chance, perfect)
+        _check_rule(chosen, rule, float(chance), float(perfect))
 
-    def rule(self, metric: str) -> str:
+    def rule(self, metric: str) -> Rule:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
 
         Raises:
             ConfigError: There is no such metric, or it is no number.
         """
         chance, perfect = self.chance.get(metric), self.perfect.get(metric)
-        numbers = isinstance(chance, Real) and isinstance(perfect, Real)
-        rule = 'less' if numbers and perfect < chance else 'greater'
+        rule: Rule = 'greater'
+        if isinstance(chance, Real) and isinstance(perfect, Real):
+            rule = 'less' if float(perfect) < float(chance) else 'greater'
         self.check(metric, rule, 'metrics')
         return rule
 

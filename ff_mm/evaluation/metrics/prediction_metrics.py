@@ -32,8 +32,13 @@ class Scored(Protocol):
             ``pred_score``.
     """
 
-    truth: np.ndarray
-    scores: np.ndarray
+    @property
+    def truth(self) -> np.ndarray:
+        """What the cases are."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """What a model says of them."""
 
 
 class PredictionMetrics:
