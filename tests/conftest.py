@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+# Several tests run at once, each on one core, and sums of floats depend on the number
+# of threads. Before torch is imported; processes that are started inherit it.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import copy
 import functools
 import gc
-import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +20,7 @@ from typing import Any
 import mmengine.config.config
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
@@ -27,6 +33,12 @@ from ff_mm.config import load_config
 from ff_mm.engine import QuietRunner
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    'untimed', deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile('untimed')
 
 # The quickstart's config, cut down to seconds: a ResNet of two stages, four channels
 # wide, on 40 images a set, and a plan of five trials. Drop-path and augmentation draw

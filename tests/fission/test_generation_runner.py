@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from many_processes import PATIENCE
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import RUNNERS
 
@@ -266,7 +267,7 @@ def kill_when(path, command):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not path.exists() and time.monotonic() < deadline:
         assert process.poll() is None, 'ended before it could be killed'
         time.sleep(0.005)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_processes import PATIENCE, free_port
 
 from ff_mm.files import read_json
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120  # seconds for what takes a few, on a machine that does other things
 
 # In place of tools/train.py where only the script matters: says what it has been given,
 # and does what the first option says. Its config is the folder for its files.
@@ -37,7 +36,7 @@ file.with_suffix('.new').write_text(json.dumps(said))
 file.with_suffix('.new').rename(file.with_suffix('.json'))
 try:
     if 'wait' in sys.argv:
-        for _ in range(1200):
+        for _ in range(6000):
             time.sleep(0.1)
             if received:
                 time.sleep(0.5)
@@ -205,9 +204,7 @@ def test_what_is_no_number_of_processes_is_said(scripts, start, tmp_path, gpus):
 
 
 def test_processes_are_started_anew_if_asked_for(scripts, start, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     variables = dict(PORT=port, MAX_RESTARTS='1')
     code, output = end(
         start(scripts / 'dist_train.sh', tmp_path, 2, 'die', **variables)
