@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
+import runpy
 import socket
+import sys
+from contextlib import redirect_stdout
 from itertools import count
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from ff_mm.parallel.team import Team
+
+ROOT = Path(__file__).parents[1]
 
 #: Seconds for what takes a few, on cores on which other tests run at the same time.
 PATIENCE = 300
@@ -31,6 +38,20 @@ def free_port():
 def make(size, work, *args):
     """Runs ``work(*args)`` in processes as torchrun starts them; what each returned."""
     return _run(size, _launched, work, args)
+
+
+def tool_of_one(name, *arguments):
+    """One of the processes of a command: a file of tools/; what it has printed.
+
+    As torchrun would start it, but without importing anew what takes seconds.
+    """
+    sys.argv = [name, *map(str, arguments)]
+    with redirect_stdout(io.StringIO()) as out:
+        try:
+            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        except SystemExit as stop:
+            assert not stop.code, out.getvalue()
+    return out.getvalue()
 
 
 def in_team(size, work, *args):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from many_processes import make
+import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 from toys import toy_config
 
@@ -16,6 +18,7 @@ from ff_mm.engine import QuietRunner
 from ff_mm.engine.distributed import any_rank, is_time_to_agree
 from ff_mm.engine.hooks.resume_state_hook import find_state
 from ff_mm.errors import TrialDiverged
+from ff_mm.files import read_json, write_json
 from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
 
 
@@ -86,11 +89,15 @@ def spoil_buffer(runner):
     runner.model.module.norm.running_mean[0] = torch.nan
 
 
-def work(folder):
+def work(rank, port, folder):
     """All that two ranks are to show, one run after the other."""
-    dist.init_process_group('gloo')
-    rank = dist.get_rank()
-    return dict(
+    os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ['LOCAL_RANK'] = str(rank)
+    # Less than a test may take, so that ranks that part say so.
+    wait = timedelta(seconds=60)
+    dist.init_process_group('gloo', rank=rank, world_size=2, timeout=wait)
+    folder = Path(folder)
+    shown = dict(
         agreement=[any_rank(rank == 1), any_rank(rank == 0), any_rank(False)],
         due=[batch_idx for batch_idx in range(12) if is_time_to_agree(batch_idx, 4)],
         loss=run(folder, 'loss', 9, (2, 2), spoil_loss),
@@ -101,12 +108,19 @@ def work(folder):
         last=run(folder, 'last', 1e9, (4, 5), terminate),
         plain=run(folder, 'plain', 9, None, None),
     )
+    write_json(shown, folder / f'{rank}.json')
+    dist.destroy_process_group()
 
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
     """What the two ranks say."""
-    return make(2, work, tmp_path_factory.mktemp('ranks'))
+    folder = tmp_path_factory.mktemp('ranks')
+    store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    port = store.port
+    del store
+    mp.spawn(work, (port, str(folder)), nprocs=2)
+    return [read_json(folder / f'{rank}.json') for rank in (0, 1)]
 
 
 def test_what_one_rank_says_all_know(ranks):
@@ -117,7 +131,7 @@ def test_what_one_rank_says_all_know(ranks):
 
 def test_nothing_happens_without_a_reason(ranks):
     for rank in ranks:
-        assert rank['plain'] == dict(outcome='trained', last=(4, 15), state=None)
+        assert rank['plain'] == dict(outcome='trained', last=[4, 15], state=None)
 
 
 def test_both_ranks_stop_where_they_next_agree(ranks):
@@ -127,7 +141,7 @@ def test_both_ranks_stop_where_they_next_agree(ranks):
     assert second['loss']['outcome'] == f'diverged 2 4 {why}'
     assert first['loss']['outcome'] == 'diverged 2 4 another rank has found it'
     for rank in ranks:  # in iteration 8, before it is noted
-        assert rank['at_once'] == dict(outcome='terminated', last=(2, 7), state=None)
+        assert rank['at_once'] == dict(outcome='terminated', last=[2, 7], state=None)
 
 
 def test_both_ranks_stop_at_the_end_of_the_epoch(ranks):
@@ -139,7 +153,7 @@ def test_both_ranks_stop_at_the_end_of_the_epoch(ranks):
     assert second['buffer']['outcome'].endswith('norm.running_mean is not finite')
     assert first['buffer']['outcome'] == 'diverged 3 15 another rank has found it'
     for rank in ranks:
-        expected = dict(outcome='terminated', last=(2, 15), state='state_epoch_2.pth')
+        expected = dict(outcome='terminated', last=[2, 15], state='state_epoch_2.pth')
         assert rank['epoch'] == expected
         # Nothing is left to stop, but no rank goes on alone after the run.
-        assert rank['last'] == dict(outcome='terminated', last=(4, 15), state=None)
+        assert rank['last'] == dict(outcome='terminated', last=[4, 15], state=None)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from many_processes import PATIENCE, make
+from many_processes import PATIENCE, make, tool_of_one
 from mmengine.registry import RUNNERS
 
 from ff_mm.files import read_json, sha256
@@ -41,22 +39,11 @@ def arguments(config, work_dir):
     return [str(config), '--launcher', 'pytorch', '--work-dir', str(work_dir)]
 
 
-def command(config, work_dir, said):
-    """What one of many processes does, which has imported all that takes seconds."""
-    sys.argv = ['train.py', *arguments(config, work_dir)]
-    out = said / os.environ['RANK']
-    with out.open('w') as file, redirect_stdout(file):
-        runpy.run_path(str(ROOT / 'tools' / 'train.py'))['main']()
-    return out.read_text()
-
-
 @pytest.mark.parametrize('processes', [2, 4])
-def test_trial_parallel_gives_what_one_process_gives(
-    config, tmp_path, tmp_path_factory, processes
-):
+def test_trial_parallel_gives_what_one_process_gives(config, tmp_path, processes):
     file, expected = config
-    said = tmp_path_factory.mktemp('said')
-    out = ''.join(make(processes, command, file, tmp_path, said))
+    options = arguments(file, tmp_path)
+    out = ''.join(make(processes, tool_of_one, 'train.py', *options))
     assert digests(tmp_path) == expected
     assert f'trial parallel: {processes} processes' in out
     assert read_json(tmp_path / 'ingredients.json')['complete'] is True
