@@ -26,7 +26,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.visualization import Visualizer
 from small_pools import *  # noqa: F403
-from toys import toy_config
+from toys import Canary, toy_config
 
 from ff_mm.config import load_config
 from ff_mm.engine import QuietRunner
@@ -194,20 +194,10 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run
 
 
-class Malicious:
-    """Leaves a marker when it is unpickled."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.marker),)
-
-
 @pytest.fixture
 def malicious(tmp_path: Path) -> tuple[Path, Path]:
     """A checkpoint that makes a folder when it is unpickled, and that folder."""
     file, marker = tmp_path / 'evil.pth', tmp_path / 'it-ran'
-    content = dict(state_dict={'a': torch.ones(1)}, meta=dict(x=Malicious(marker)))
+    content = dict(state_dict={'a': torch.ones(1)}, meta=dict(x=Canary(marker)))
     torch.save(content, file)
     return file, marker
