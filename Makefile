@@ -1,26 +1,39 @@
-# make quickstart | test | lint | clean
+# make quickstart | test | test-onedl | lint | clean
 #
 # PYTHON  the interpreter that the virtual environment is made with
 # EXTRA   openmmlab (the stock packages) or onedl (the maintained forks)
 # VENV    the virtual environment; one for each of the two, as they share import names
+# TESTS   folders and files
+# JOBS    how many tests run at once, each on one core
 
 PYTHON ?= python3
 EXTRA ?= openmmlab
 VENV ?= .venv$(patsubst %,-%,$(filter-out openmmlab,$(EXTRA)))
+TESTS ?= tests
+JOBS ?= auto
 
 BIN = $(VENV)/bin
 READY = $(VENV)/.ff_mm-$(EXTRA)
 READY_FOR_TESTS = $(READY)-tests
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
 
-.PHONY: quickstart test lint clean
+# Where the forks can differ: what extends MMEngine and MMPretrain, configs, the tools,
+# and a plan and its soups, which stock MMPretrain loads.
+OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test_cli.py \
+	tests/fission/test_generation_runner.py tests/fusion/test_soup_runner.py \
+	tests/fusion/test_deployment.py
+
+.PHONY: quickstart test test-onedl lint clean
 
 quickstart: $(READY)
 	$(BIN)/python tools/train.py configs/fgg_digits_resnet18.py
 	$(BIN)/python tools/soup.py configs/gog_digits_resnet18.py --soup best uniform greedy gou gog
 
 test: $(READY_FOR_TESTS)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(TESTS)
+
+test-onedl:
+	$(MAKE) test EXTRA=onedl TESTS="$(OF_FORKS)"
 
 lint: $(READY_FOR_TESTS)
 	$(BIN)/ruff check .

@@ -43,6 +43,7 @@ EXTRAS = {
     'medmnist': ['medmnist>=3'],
     'tests': [
         'pytest>=8',
+        'pytest-xdist>=3.2',
         'hypothesis',
         # The oracle of bootstrap intervals, by its argument `rng`.
         'scipy>=1.15',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,39 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
+
+# Real networks for images of 16 x 16 pixels; features: 4 and 8.
+TINY_RESNET = dict(
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        num_stages=1,
+        strides=(1,),
+        dilations=(1,),
+        out_indices=(0,),
+        stem_channels=4,
+        base_channels=4,
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+)
+TINY_VIT = dict(
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
+        img_size=16,
+        patch_size=8,
+    )
+)
+
+
+class Canary:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path,)
 
 
 @DATASETS.register_module()

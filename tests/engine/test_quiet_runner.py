@@ -101,7 +101,8 @@ def test_the_text_of_the_config_is_laid_out_once_and_is_the_same(
         calls.append(text)
         return f'# laid out\n{text}', True
 
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lay_out, raising=False)
+    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
+        monkeypatch.setattr(f'{module}.FormatCode', lay_out, raising=False)
     hooks = [
         dict(type='BestCheckpointHook', monitor='score', rule='greater'),
         dict(type='SafeCheckpointHook'),

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import json
-import os
-import socket
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from many_processes import make
 from mmengine.evaluator import BaseMetric
 from scored_samples import multi_label, single_label
 
@@ -43,22 +38,13 @@ def run(metric: BaseMetric, samples: list[dict]) -> dict:
     return metric.evaluate(len(LABELS))
 
 
-def work(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    dist.init_process_group('gloo', rank=rank, world_size=2)
+def work() -> dict:
+    dist.init_process_group('gloo')
     # As DefaultSampler deals five cases to two ranks: the first is repeated.
-    results = evaluate([[0, 2, 4], [1, 3, 0]][rank])
-    Path(folder, f'{rank}.json').write_text(json.dumps(results))
-    dist.destroy_process_group()
+    return evaluate([[0, 2, 4], [1, 3, 0]][dist.get_rank()])
 
 
 def test_two_ranks_give_what_one_gives(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    mp.spawn(work, (port, str(tmp_path)), nprocs=2)
-    first, second = (
-        json.loads((tmp_path / f'{rank}.json').read_text()) for rank in (0, 1)
-    )
+    first, second = make(2, work)
     assert first == second == pytest.approx(evaluate([0, 1, 2, 3, 4]))

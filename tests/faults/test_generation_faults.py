@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,6 @@ def unbroken(tmp_path_factory, generation_config):
 @pytest.fixture
 def finished(tmp_path, generation_config, unbroken):
     """A copy of that, and the function that gives the same command again."""
-    import shutil
-
     shutil.copytree(unbroken, tmp_path / 'run')
 
     def again(**options):
@@ -94,14 +93,8 @@ def test_a_trial_that_diverges_is_left_out_and_the_plan_goes_on(
     assert 'base_lr0.01 has failed (diverged: diverged in epoch 2' in out
     assert 'base_lr0.01 is left out, diverged' in out
     assert manifest['complete'] is True
-    assert [failure['trial'] for failure in manifest['failed']] == [
-        'base_lr0.01',
-        'fission_lr0.01',
-    ]
-    assert [failure['kind'] for failure in manifest['failed']] == [
-        'diverged',
-        'parent failed',
-    ]
+    failed = {failure['trial']: failure['kind'] for failure in manifest['failed']}
+    assert failed == {'base_lr0.01': 'diverged', 'fission_lr0.01': 'parent failed'}
     # The other group is what it would have been.
     expected = {k: v for k, v in digests(unbroken).items() if 'lr0.001' in k}
     assert digests(tmp_path) == expected
@@ -165,13 +158,9 @@ def test_what_may_pass_fails_one_trial_and_is_an_error_in_the_end(
 def test_if_the_probe_diverges_there_is_nothing_and_that_is_an_error(
     tmp_path, generation_config
 ):
-    cfg = generation_config(
-        tmp_path, **SHORT | dict(plan__probe=dict(lr=1e30, epochs=2))
-    )
-    with pytest.raises(
-        TrialError, match='no trial has yielded an ingredient: diverged'
-    ):
-        train(cfg)
+    probe = dict(plan__probe=dict(lr=1e30, epochs=2))
+    with pytest.raises(TrialError, match=r'no trial has yielded .*: diverged'):
+        train(generation_config(tmp_path, **SHORT | probe))
     kinds = [f['kind'] for f in read_json(tmp_path / 'ingredients.json')['failed']]
     assert kinds == ['diverged'] + ['parent failed'] * 4
 
@@ -275,22 +264,27 @@ def test_a_plan_can_be_carried_out_trial_by_trial(
     assert not (tmp_path / 'claims').exists()
 
 
-def test_a_trial_whose_parent_is_missing_says_which(tmp_path, generation_config):
-    cfg = generation_config(tmp_path, **SHORT, trials=['fission_lr0.01'])
-    with pytest.raises(TrialError, match=r"'base_lr0\.01', which is not done.*--trial"):
-        train(cfg)
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (
+            dict(trials=['fission_lr0.01']),
+            TrialError,
+            r"'base_lr0\.01', which is not done.*--trial",
+        ),
+        *(
+            (dict(trials=[name]), ConfigError, f'--trial {name}: .*--list-trials')
+            for name in ('base_lr0.1', '5', '-1')
+        ),
+        (dict(parallel='trials'), ConfigError, "parallel='trials': expected 'trial'"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(
+    tmp_path, generation_config, options, error, message
+):
+    with pytest.raises(error, match=message):
+        train(generation_config(tmp_path, **SHORT, **options))
     assert not list(tmp_path.glob('trials/*/*.pth'))
-
-
-def test_a_trial_that_there_is_not_is_refused(tmp_path, generation_config):
-    for name in ('base_lr0.1', '5', '-1'):
-        with pytest.raises(ConfigError, match=f'--trial {name}: .*--list-trials'):
-            train(generation_config(tmp_path, **SHORT, trials=[name]))
-
-
-def test_a_mode_that_there_is_not_is_refused(tmp_path, generation_config):
-    with pytest.raises(ConfigError, match="parallel='trials': expected 'trial'"):
-        train(generation_config(tmp_path, **SHORT, parallel='trials'))
 
 
 def test_a_directory_that_cannot_be_written_is_found_before_training(

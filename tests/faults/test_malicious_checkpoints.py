@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from malicious_files import Canary, changed, pack, png, records, tar, weights
+from malicious_files import changed, pack, png, records, tar, weights
+from toys import Canary
 
 from ff_mm.merging import CheckpointError, check_ingredients, read_state_dict
 from ff_mm.merging.pool import read_pool

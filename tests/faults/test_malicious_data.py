@@ -11,8 +11,9 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from malicious_files import Canary, npy, png
+from malicious_files import npy, png
 from mmpretrain.registry import DATASETS
+from toys import Canary
 
 from ff_mm.datasets import DatasetError, check_datasets
 from ff_mm.datasets.errors import Problems

@@ -7,36 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
+from manifests import write_manifest
 
-from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.merging.pool import read_pool
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'gog_digits_resnet18.py'
-
-
-def write_manifest(folder):
-    """ingredients.json of two ingredients, and what it says."""
-    entries = [
-        write_ingredient(
-            folder / 'ingredients' / f'{name}.pth',
-            {'w': torch.full((2,), float(value))},
-            dict(name=name, stage='base', hyper=dict(lr=1e-3), cycle=None, parent=None),
-            dict(accuracy=0.5, recall=[0.5, None]),
-            {},
-        )
-        for value, name in enumerate('ab')
-    ]
-    content = dict(
-        format=1,
-        complete=True,
-        validation=dict(fingerprint='f00', size=2),
-        ingredients=[dict(e, file=f'ingredients/{e["file"]}') for e in entries],
-        cost=dict(trials=2, epochs=9, seconds=1.0),
-    )
-    path = folder / 'ingredients.json'
-    path.write_text(json.dumps(content))
-    return path, content
 
 
 def first(**changes):
@@ -149,7 +124,7 @@ def test_the_manifest_is_good_where_nothing_is_changed(tmp_path):
     pool = read_pool(str(path))
     pool.check_files()
     assert [entry.name for entry in pool.entries] == ['a', 'b']
-    assert pool.entries[0].metrics == dict(accuracy=0.5, recall=[0.5, None])
+    assert pool.entries[0].metrics == dict(accuracy=0.1, recall=[0.5, None])
 
 
 def test_a_metric_that_is_null_is_not_known(tmp_path):

@@ -9,8 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from malicious_files import Canary, npy
+from malicious_files import npy
 from mmpretrain.registry import MODELS
+from toys import Canary
 
 from ff_mm.comparison import Predictions, PredictionsError
 from ff_mm.datasets.errors import DatasetError

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
-import socket
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import mmengine.config.config
 import pytest
 import torch
-import torch.multiprocessing as mp
+from many_processes import make
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -188,26 +183,12 @@ def carry_out(folder: Path, plan_files: Mapping[str, str]) -> None:
         RUNNERS.build(cfg).train()
 
 
-def work(
-    rank: int, size: int, port: int, folder: Path, plan_files: Mapping[str, str]
-) -> None:
-    torch.set_num_threads(1)
-    # What the fixture cheap_runs leaves out in pytest's own process.
-    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
-    gc.freeze()
-    os.environ.update(RANK=f'{rank}', LOCAL_RANK=f'{rank}', WORLD_SIZE=f'{size}')
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=f'{port}')
+def work(size: int, folder: Path, plan_files: Mapping[str, str]) -> None:
     if size > 1:
         init_distributed(Config(dict(launcher='pytorch')))
     assert get_world_size() == size
     train(folder)
     carry_out(folder, plan_files)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope='module')
@@ -240,13 +221,10 @@ def small_transformer() -> dict[str, Any]:
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory, plan_files) -> dict[int, Path]:
     """Number of processes -> the folder with what they have done."""
-    # What takes seconds to import is imported once, by the server that forks.
-    multiprocessing.set_forkserver_preload(['mmpretrain.apis', 'ff_mm'])
     folders = {size: tmp_path_factory.mktemp(f'{size}_processes') for size in (1, 2, 4)}
     for size, folder in folders.items():
         plans = {n: f for n, f in plan_files.items() if n == 'plain' or size == 2}
-        arguments = (size, free_port(), folder, plans)
-        mp.start_processes(work, arguments, nprocs=size, start_method='forkserver')
+        make(size, work, size, folder, plans)
     return folders
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from many_processes import PATIENCE, make, tool_of_one
 from mmengine.registry import RUNNERS
 
 from ff_mm.files import read_json, sha256
@@ -34,29 +35,15 @@ def config(tmp_path_factory, generation_config):
     return folder / 'plan.py', digests(folder / 'one')
 
 
-def start(config, work_dir, processes, *options):
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-    launch += [f'--nproc_per_node={processes}', 'tools/train.py', str(config)]
-    launch += ['--launcher', 'pytorch', '--work-dir', str(work_dir), *options]
-    # As many threads as here: sums of floats depend on it.
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    environment.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
-    return subprocess.Popen(
-        launch,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def arguments(config, work_dir):
+    return [str(config), '--launcher', 'pytorch', '--work-dir', str(work_dir)]
 
 
 @pytest.mark.parametrize('processes', [2, 4])
 def test_trial_parallel_gives_what_one_process_gives(config, tmp_path, processes):
     file, expected = config
-    process = start(file, tmp_path, processes)
-    out, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, out
+    options = arguments(file, tmp_path)
+    out = ''.join(make(processes, tool_of_one, 'train.py', *options))
     assert digests(tmp_path) == expected
     assert f'trial parallel: {processes} processes' in out
     assert read_json(tmp_path / 'ingredients.json')['complete'] is True
@@ -64,6 +51,19 @@ def test_trial_parallel_gives_what_one_process_gives(config, tmp_path, processes
     assert out.count('train: 40 images') == 1 or out.count('train:') == 1
     assert out.count('ingredients.json') == 1
     assert not (tmp_path / 'claims').exists()
+
+
+def start(config, work_dir):
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    launch += ['--nproc_per_node=2', 'tools/train.py', *arguments(config, work_dir)]
+    return subprocess.Popen(
+        launch,
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def children(pid):
@@ -74,15 +74,15 @@ def children(pid):
 @pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc who the processes are')
 def test_one_of_two_is_killed_and_the_same_command_given_again(config, tmp_path):
     file, expected = config
-    process = start(file, tmp_path, 2)
-    deadline = time.monotonic() + 120
+    process = start(file, tmp_path)
+    deadline = time.monotonic() + PATIENCE
     while not list(tmp_path.glob('trials/base_*/best.pth')):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(children(process.pid)[1], signal.SIGKILL)
-    process.communicate(timeout=100)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
-    process = start(file, tmp_path, 2)
-    out, _ = process.communicate(timeout=200)
+    process = start(file, tmp_path)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
     assert digests(tmp_path) == expected

@@ -8,32 +8,15 @@ from mmengine.config import Config
 from mmpretrain.apis import init_model
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from toys import TINY_RESNET, TINY_VIT
 
 from ff_mm.fusion.deployment import deployment_config
 from ff_mm.merging import read_state_dict
 
-RESNET = dict(
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        num_stages=1,
-        strides=(1,),
-        dilations=(1,),
-        out_indices=(0,),
-        stem_channels=4,
-        base_channels=4,
-        init_cfg=dict(type='Pretrained', checkpoint='nowhere.pth'),
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-)
-VIT = dict(
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=4, num_layers=1, num_heads=2, feedforward_channels=8),
-        img_size=16,
-        patch_size=8,
-    ),
-)
+PRETRAINED = dict(type='Pretrained', checkpoint='nowhere.pth')
+RESNET = dict(TINY_RESNET, backbone=dict(TINY_RESNET['backbone'], init_cfg=PRETRAINED))
+ARCH = dict(embed_dims=4, num_layers=1, num_heads=2, feedforward_channels=8)
+VIT = dict(backbone=dict(TINY_VIT['backbone'], arch=ARCH))  # features: 4, too
 LOSS = dict(type='MaskedBCELoss', label_weight='rarity', pos_weight=[1, 2, 3])
 MASKED = dict(
     type='MaskedMultiLabelClsHead', num_classes=3, in_channels=4, thr=0.45, loss=LOSS

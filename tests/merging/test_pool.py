@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import torch
+from manifests import ingredient, write_manifest
 
-from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
 from ff_mm.merging.pool import read_pool
@@ -20,30 +20,10 @@ def weights(value):
     return dict(weight=torch.full((2,), float(value)))
 
 
-def ingredient(path, value=0, **description):
-    description = dict(stage='base', hyper=dict(lr=1e-3), cycle=None) | description
-    metrics = dict(accuracy=value / 10)
-    return write_ingredient(path, weights(value), description, metrics, {})
-
-
 @pytest.fixture
 def manifest(tmp_path):
     """ingredients.json of two ingredients, as fission leaves it."""
-    folder = tmp_path / 'run' / 'ingredients'
-    entries = [
-        ingredient(folder / 'a.pth', 1, name='a'),
-        ingredient(folder / 'b.pth', 2, name='b', stage='fission', cycle=3, parent='a'),
-    ]
-    content = dict(
-        format=1,
-        complete=True,
-        validation=dict(fingerprint='f00', size=2),
-        ingredients=[dict(e, file=f'ingredients/{e["file"]}') for e in entries],
-        cost=dict(trials=2, epochs=9, seconds=1.0),
-    )
-    path = tmp_path / 'run' / 'ingredients.json'
-    path.write_text(json.dumps(content))
-    return path
+    return write_manifest(tmp_path / 'run')[0]
 
 
 def rewrite(path, change):
@@ -223,13 +203,6 @@ def test_files_that_are_named_one_by_one_are_unpickled_once(checkpoints, monkeyp
         assert made.file == str(entry.file)
         assert entry.checkpoint.meta == {}
     assert sorted(read) == ['best.pth', 'last.pth', 'last.pth']
-
-
-@pytest.mark.parametrize('file', ['../x.pth', 'ingredients/../../x.pth'])
-def test_a_manifest_cannot_reach_outside_its_folder(manifest, file):
-    rewrite(manifest, lambda c: c['ingredients'][0].update(file=file))
-    with pytest.raises(CheckpointError, match=r"'a'.*leaves the manifest's folder"):
-        read_pool(str(manifest))
 
 
 @pytest.mark.parametrize(

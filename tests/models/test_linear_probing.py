@@ -8,32 +8,16 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from toys import TINY_RESNET, TINY_VIT
 
+DROPPING = dict(drop_path_rate=0.9)
 RESNET = dict(
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        num_stages=1,
-        strides=(1,),
-        dilations=(1,),
-        out_indices=(0,),
-        stem_channels=4,
-        base_channels=4,
-        drop_path_rate=0.9,
-        zero_init_residual=False,
-    ),
-    neck=dict(type='GlobalAveragePooling'),
+    TINY_RESNET,
+    backbone=dict(TINY_RESNET['backbone'], **DROPPING, zero_init_residual=False),
     head=dict(type='LinearClsHead', num_classes=3, in_channels=4, topk=(1,)),
 )
 VIT = dict(
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
-        img_size=16,
-        patch_size=8,
-        drop_rate=0.9,
-        drop_path_rate=0.9,
-    ),
+    backbone=dict(TINY_VIT['backbone'], **DROPPING, drop_rate=0.9),
     head=dict(type='VisionTransformerClsHead', num_classes=3, in_channels=8, topk=(1,)),
 )
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))

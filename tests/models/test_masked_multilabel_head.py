@@ -8,34 +8,14 @@ import torch
 from mmpretrain.datasets.transforms import PackInputs
 from mmpretrain.registry import MODELS
 from torch.nn import functional as F
+from toys import TINY_RESNET, TINY_VIT
 
 from ff_mm.datasets import DatasetError
 from ff_mm.errors import ConfigError
 
 HEAD = dict(type='MaskedMultiLabelClsHead', num_classes=3, in_channels=4)
-RESNET = dict(
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        num_stages=1,
-        strides=(1,),
-        dilations=(1,),
-        out_indices=(0,),
-        stem_channels=4,
-        base_channels=4,
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-    head=HEAD,
-)
-VIT = dict(
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
-        img_size=16,
-        patch_size=8,
-    ),
-    head=dict(HEAD, in_channels=8),
-)
+RESNET = dict(TINY_RESNET, head=HEAD)
+VIT = dict(TINY_VIT, head=dict(HEAD, in_channels=8))
 SCORES = np.array([[1, 0, -1], [-1, -1, -1], [0, 0.7, -1]], dtype=np.float32)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from many_processes import PATIENCE
 
 from ff_mm.parallel import claim as claim_module
 from ff_mm.parallel.claim import Claim, Holder, InUseError, only_one
@@ -39,19 +40,19 @@ def test_released_it_is_free(tmp_path):
 def hold(folder, taken):
     """Takes the claim and waits."""
     taken.put(Claim(folder, 'base').take())
-    time.sleep(60)
+    time.sleep(PATIENCE)
 
 
 def test_a_dead_process_holds_nothing(tmp_path):
     taken = FORK.Queue()
     process = FORK.Process(target=hold, args=(tmp_path, taken))
     process.start()
-    assert taken.get(timeout=20)
+    assert taken.get(timeout=PATIENCE)
     claim = Claim(tmp_path, 'base')
     assert not claim.take() and claim.holder.pid == process.pid
     os.kill(process.pid, signal.SIGKILL)
     # Also before anybody has waited for it, while it is a zombie.
-    for _ in range(200):
+    for _ in range(20 * PATIENCE):
         if claim.holder is None:
             break
         time.sleep(0.05)
@@ -96,7 +97,7 @@ def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
     claim = Claim(tmp_path, 'base')
     claim.take()
     os.utime(tmp_path / 'base.1', (0, 0))
-    for _ in range(500):
+    for _ in range(100 * PATIENCE):
         if (tmp_path / 'base.1').stat().st_mtime > 0:
             break
         time.sleep(0.01)
@@ -114,12 +115,12 @@ def test_a_file_without_sense_holds_until_it_is_old(tmp_path, content):
     assert Claim(tmp_path, 'base').take()
 
 
-def race(folder, start, wins):
-    """Takes the claim as soon as all may, and counts."""
+def race(folder, start, wins, end):
+    """Takes the claim as soon as all may, and lives until all have tried."""
     claim = Claim(folder, 'base')
     start.wait()
     wins.put(claim.take())
-    time.sleep(0.5)
+    end.wait(PATIENCE)
 
 
 @pytest.mark.parametrize('before', ['nothing', 'dead', 'released'])
@@ -131,12 +132,14 @@ def test_of_many_that_race_one_wins(tmp_path, before):
             claim.release()
         else:
             edit(tmp_path / 'base.1', started=1)
-    start, wins = FORK.Event(), FORK.Queue()
-    racers = [FORK.Process(target=race, args=(tmp_path, start, wins)) for _ in range(8)]
+    start, wins, end = FORK.Event(), FORK.Queue(), FORK.Event()
+    arguments = (tmp_path, start, wins, end)
+    racers = [FORK.Process(target=race, args=arguments) for _ in range(8)]
     for racer in racers:
         racer.start()
     start.set()
-    assert sum(wins.get(timeout=20) for _ in racers) == 1
+    assert sum(wins.get(timeout=PATIENCE) for _ in racers) == 1
+    end.set()
     for racer in racers:
         racer.join()
 
@@ -218,11 +221,16 @@ def test_a_job_that_died_elsewhere_is_outlived(elsewhere, monkeypatch):
 def test_a_job_that_lives_elsewhere_is_not(elsewhere, monkeypatch):
     monkeypatch.setattr(claim_module, '_LOOK_AGAIN', 0.01)
 
-    def live():
-        time.sleep(0.2)
-        os.utime(elsewhere / '.plan.1')
+    refused = threading.Event()
 
-    threading.Thread(target=live).start()
-    refused = pytest.raises(InUseError, match='on node7, since')
-    with refused, only_one(elsewhere, '.plan'):
+    def live():
+        while not refused.wait(0.2):
+            os.utime(elsewhere / '.plan.1')
+
+    threading.Thread(target=live, daemon=True).start()
+    with (
+        pytest.raises(InUseError, match='on node7, since'),
+        only_one(elsewhere, '.plan'),
+    ):
         pass
+    refused.set()

@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from many_processes import PATIENCE
 
 from ff_mm.fission import FGGPlan, Ledger
 from ff_mm.fission.ledger import comparable
@@ -136,8 +137,8 @@ def test_what_a_dead_process_has_left_others_take_over(tmp_path):
     while not (tmp_path / 'claims').exists():  # it has the probe
         time.sleep(0.01)
     second.start()
-    first.join(60)
-    second.join(60)
+    first.join(PATIENCE)
+    second.join(PATIENCE)
     assert (first.exitcode, second.exitcode) == (-9, 0)
     assert Ledger(tmp_path, {}, TRIALS).complete
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from many_processes import PATIENCE
 from torch.utils.data import DataLoader
 
 from ff_mm.engine.hooks.termination_hook import make_workers_endure
@@ -127,7 +128,7 @@ def test_deferred_alone_leaves_sigterm_to_its_owner(harmless):
 @pytest.mark.parametrize('within', [False, True])
 def test_forked_processes_die_of_it(harmless, within):
     context = multiprocessing.get_context('fork')
-    child = context.Process(target=time.sleep, args=(60,))
+    child = context.Process(target=time.sleep, args=(PATIENCE,))
     with termination_as_exception():
         if within:
             with deferred():
@@ -135,7 +136,7 @@ def test_forked_processes_die_of_it(harmless, within):
         else:
             child.start()
         terminate(child.pid)
-        child.join(30)
+        child.join(PATIENCE)
         assert child.exitcode == -signal.SIGTERM
 
 
@@ -217,6 +218,6 @@ def test_data_workers_are_ended_by_their_main_process_alone(harmless):
         processes = loader._iterator._workers
         for process in processes:
             process.terminate()
-            process.join(30)
+            process.join(PATIENCE)
         assert [process.exitcode for process in processes] == [0, 0]
     loader._iterator = None

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 import torch.distributed as dist
+from many_processes import PATIENCE
 
 from ff_mm.errors import ConfigError
 from ff_mm.parallel.team import Team
@@ -64,7 +65,7 @@ def test_who_is_free_takes_the_next():
 
     def work(task):
         if task == 0:
-            assert free.wait(30)
+            assert free.wait(PATIENCE)
         if task == 8:
             free.set()
         return task

@@ -23,3 +23,17 @@ def gog(tmp_path, generation_config) -> Path:
     cfg.ingredients = str(tmp_path / 'fgg' / 'ingredients.json')
     cfg.dump(tmp_path / 'gog.py')
     return tmp_path / 'gog.py'
+
+
+@pytest.fixture
+def plain(tmp_path, generation_config) -> Path:
+    """A file with an ordinary mmpretrain config, of a run of one epoch."""
+    cfg = generation_config(tmp_path / 'plain')
+    for key in ('plan', 'runner_type', 'selection', 'ood_dataloaders'):
+        cfg.pop(key)
+    cfg.train_cfg.max_epochs = 1
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    # Twice that of the config.
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=16)
+    cfg.dump(tmp_path / 'plain.py')
+    return tmp_path / 'plain.py'

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from many_processes import make, tool_of_one
 
 from ff_mm.analysis.connectivity.lmc_runner import LMCOptions
 from ff_mm.analysis.loss_surface.loss_surface_runner import LossSurfaceOptions
@@ -16,6 +14,7 @@ from ff_mm.analysis.trajectory.trajectory_runner import TrajectoryOptions
 from ff_mm.config import load_config
 
 ROOT = Path(__file__).parents[2]
+SOUP_TREE = 'analysis_tools/soup_tree.py'
 OPTIONS = dict(
     lmc=LMCOptions,
     loss_surface=LossSurfaceOptions,
@@ -110,27 +109,30 @@ def test_a_generation_config_is_refused(pool, tool, capsys, name):
     assert error.count('\n') == 1
 
 
+def test_a_soup_tree_needs_a_soup_and_no_ingredients(tool, fgg, gog, tmp_path, capsys):
+    assert tool(SOUP_TREE, gog) == 2
+    err = capsys.readouterr().err
+    assert 'report.json: no such file' in err and err.count('\n') == 1
+    assert f'python tools/soup.py {gog}' in err
+    assert tool('train.py', fgg) == 0
+    assert tool('soup.py', gog) == 0
+    capsys.readouterr()
+    (tmp_path / 'fgg').rename(tmp_path / 'elsewhere')
+    assert tool(SOUP_TREE, gog) == 0
+    assert '+ lr=0.01' in capsys.readouterr().out
+    assert (tmp_path / 'gog' / 'soup_tree' / 'soup_tree.png').is_file()
+    (tmp_path / 'elsewhere').rename(tmp_path / 'fgg')
+    assert tool(SOUP_TREE, gog, '--cfg-options', 'soup_tree.splits=[test]') == 0
+    assert (tmp_path / 'gog' / 'soup_tree' / 'soup_tree_test_loss.svg').is_file()
+
+
 def test_two_processes(config, tmp_path):
-    """Started as the docs say; each point is evaluated by one of them."""
-    command = [
-        str(ROOT / 'tools' / 'dist.sh'),
-        'analysis_tools/lmc.py',
-        '2',
-        str(config),
-        '--launcher',
-        'pytorch',
-        '--work-dir',
-        str(tmp_path / 'two'),
-        '--cfg-options',
-        'lmc.points=3',
-        'lmc.metrics=[loss]',
-    ]
-    environment = {**os.environ, 'PYTHON': sys.executable}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count('loss barriers on val') == 1
+    """Each point is evaluated by one of them."""
+    options = ['--work-dir', tmp_path / 'two', '--cfg-options']
+    options += ['lmc.points=3', 'lmc.metrics=[loss]']
+    name = 'analysis_tools/lmc.py'
+    said = make(2, tool_of_one, name, config, '--launcher', 'pytorch', *options)
+    assert ''.join(said).count('loss barriers on val') == 1
     assert (tmp_path / 'two' / 'lmc' / 'val' / 'pairs.csv').is_file()
     lines = (tmp_path / 'two' / 'evaluations.jsonl').read_text().split('\n')[1:]
     assert len(lines) == len(set(lines))

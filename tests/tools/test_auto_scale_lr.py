@@ -21,15 +21,7 @@ def test_a_plan_has_the_learning_rates_that_it_states(
     assert not (tmp_path / 'fgg').exists()
 
 
-def test_a_single_run_is_scaled_by_mmengine(tool, tmp_path, generation_config):
-    cfg = generation_config(tmp_path / 'plain')
-    for key in ('plan', 'runner_type', 'selection', 'ood_dataloaders'):
-        cfg.pop(key)
-    cfg.train_cfg.max_epochs = 1
-    cfg.optim_wrapper.optimizer.lr = 1e-3
-    # Twice that of the config.
-    cfg.auto_scale_lr = dict(enable=False, base_batch_size=16)
-    cfg.dump(tmp_path / 'plain.py')
-    assert tool('train.py', tmp_path / 'plain.py', '--auto-scale-lr') == 0
+def test_a_single_run_is_scaled_by_mmengine(tool, tmp_path, plain):
+    assert tool('train.py', plain, '--auto-scale-lr') == 0
     checkpoint = read_checkpoint(tmp_path / 'plain' / 'epoch_1.pth')
     assert checkpoint['optimizer']['param_groups'][0]['lr'] == pytest.approx(5e-4)

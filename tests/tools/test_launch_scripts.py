@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_processes import PATIENCE, free_port
 
 from ff_mm.files import read_json
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120  # seconds for what takes a few, on a machine that does other things
 
 # In place of tools/train.py where only the script matters: says what it has been given,
 # and does what the first option says. Its config is the folder for its files.
@@ -37,7 +36,7 @@ file.with_suffix('.new').write_text(json.dumps(said))
 file.with_suffix('.new').rename(file.with_suffix('.json'))
 try:
     if 'wait' in sys.argv:
-        for _ in range(1200):
+        for _ in range(6000):
             time.sleep(0.1)
             if received:
                 time.sleep(0.5)
@@ -205,13 +204,10 @@ def test_what_is_no_number_of_processes_is_said(scripts, start, tmp_path, gpus):
 
 
 def test_processes_are_started_anew_if_asked_for(scripts, start, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     variables = dict(PORT=port, MAX_RESTARTS='1')
-    code, output = end(
-        start(scripts / 'dist_train.sh', tmp_path, 2, 'die', **variables)
-    )
+    script = scripts / 'dist_train.sh'
+    code, output = end(start(script, tmp_path, 2, 'die', **variables))
     assert code == 0, output
     again = said(tmp_path)[1]['environment']
     assert again['TORCHELASTIC_RESTART_COUNT'] == '1'
@@ -225,16 +221,9 @@ def test_a_script_without_arguments_says_how_it_is_used(name, start):
     assert output.startswith('usage: ') and 'CONFIG' in output
 
 
-def test_two_tasks_of_slurm_train_together(start, slurm, tmp_path, generation_config):
-    cfg = generation_config(tmp_path / 'plain')
-    for key in ('plan', 'runner_type', 'selection', 'ood_dataloaders'):
-        cfg.pop(key)
-    cfg.train_cfg.max_epochs = 1
-    cfg.optim_wrapper.optimizer.lr = 1e-3
-    cfg.dump(tmp_path / 'plain.py')
-    code, output = end(
-        start(ROOT / 'tools' / 'slurm_train.sh', 'gpu', 'job', 'plain.py', **slurm)
-    )
+def test_two_tasks_of_slurm_train_together(start, slurm, tmp_path, plain):
+    script = ROOT / 'tools' / 'slurm_train.sh'
+    code, output = end(start(script, 'gpu', 'job', plain.name, **slurm))
     assert code == 0, output
     assert output.count('data parallel: 2 processes x batch_size 8 = 16 images') == 1
     assert (tmp_path / 'plain' / 'epoch_1.pth').is_file()
@@ -250,13 +239,8 @@ def test_srun_is_asked_for_what_is_wanted(scripts, start, slurm, tmp_path):
     wanted += ['--gres=gpu:2', '--cpus-per-task=3', '--kill-on-bad-exit=1']
     assert options[: options.index('-u') - 1] == [*wanted, '--time=1', '--mem=2G']
     for rank in said(tmp_path):
-        assert rank['arguments'] == [
-            str(tmp_path),
-            '--launcher',
-            'slurm',
-            '--amp',
-            'a b',
-        ]
+        launcher = ['--launcher', 'slurm']
+        assert rank['arguments'] == [str(tmp_path), *launcher, '--amp', 'a b']
         assert rank['environment']['PYTHONPATH'] == str(scripts.parent)
 
 

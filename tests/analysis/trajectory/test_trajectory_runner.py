@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import copy
 import io
-import multiprocessing
-import os
 import shutil
 from contextlib import redirect_stdout
 from itertools import combinations
@@ -12,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from analyses import pool_folder, rows, run
+from many_processes import make
 from mmengine.registry import RUNNERS
 
 from ff_mm.analysis import results
@@ -23,7 +21,6 @@ from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.files import read_json
 from ff_mm.merging import CheckpointError, read_state_dict
-from ff_mm.parallel.team import Team
 
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
 RUNNER = 'TrajectoryRunner'
@@ -320,18 +317,8 @@ def test_unknown_options_and_sets_are_refused(analysis_config):
         RUNNERS.build(analysis_config(RUNNER, trajectory__split='nowhere'))
 
 
-def member(port, rank, cfg):
+def member(cfg):
     """What one of two processes does; how many models predicted there."""
-    torch.set_num_threads(1)  # threads do not outlive a fork
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE='2',
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-        TORCHELASTIC_USE_AGENT_STORE='True',
-        TORCHELASTIC_RESTART_COUNT='0',
-    )
     predict, number = EvaluationSet.predict, [0]
 
     def counted(self, model):
@@ -343,17 +330,12 @@ def member(port, rank, cfg):
         run(cfg)
     except ConfigError as error:
         return str(error)
-    finally:
-        Team.of_launcher('pytorch').leave()
     return number[0]
 
 
 def in_two_processes(cfg):
     cfg.launcher = 'pytorch'
-    server = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
-    with multiprocessing.get_context('fork').Pool(2) as pool:
-        jobs = [pool.apply_async(member, (server.port, rank, cfg)) for rank in (0, 1)]
-        return [job.get(100) for job in jobs]
+    return make(2, member, cfg)
 
 
 def test_two_processes_share_out_the_predictions(analysis_config, folder, analysed):

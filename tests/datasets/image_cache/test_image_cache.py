@@ -25,6 +25,7 @@ from cached_data import (
     write_images,
 )
 from ham_files import write_image
+from many_processes import PATIENCE
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmpretrain.registry import TRANSFORMS
@@ -227,7 +228,7 @@ class TestAnotherRun:
         )
         process.start()
         folder = tmp_path / 'image_cache'
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (list(folder.glob('.*.part'))) and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
@@ -245,7 +246,7 @@ def die_while_caching(cfg: Config, work_dir: Path) -> None:
 
     def load_slowly(self, results):
         if list((work_dir / 'image_cache').glob('.*.part')):
-            time.sleep(60)
+            time.sleep(PATIENCE)
         return load(self, results)
 
     LoadImageFromFile.transform = load_slowly

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from many_processes import PATIENCE
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.image_cache import store
@@ -105,7 +106,7 @@ def test_other_processes_read_it(tmp_path, method):
     here, there = context.Pipe()
     process = context.Process(target=read_in_another_process, args=(file, there))
     process.start()
-    assert here.poll(60) and here.recv() == 7
+    assert here.poll(PATIENCE) and here.recv() == 7
     process.join()
 
 

@@ -8,6 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+from toys import TINY_RESNET
 
 from ff_mm.datasets import DatasetError
 from ff_mm.engine.hooks.resume_state_hook import find_state
@@ -70,17 +71,7 @@ class Watch(Hook):
 
 MODEL = dict(
     type='mmpretrain.ImageClassifier',
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        num_stages=1,
-        strides=(1,),
-        dilations=(1,),
-        out_indices=(0,),
-        stem_channels=4,
-        base_channels=4,
-    ),
-    neck=dict(type='GlobalAveragePooling'),
+    **TINY_RESNET,
     head=dict(
         type='MaskedMultiLabelClsHead',
         num_classes=3,

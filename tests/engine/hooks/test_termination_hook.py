@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from many_processes import PATIENCE
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
@@ -168,7 +169,7 @@ def test_a_signal_to_all_processes_does_not_take_the_data_workers(
     assert len(processes) == 4
     runner.release()
     for process in processes:
-        process.join(30)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * 4
 
 
