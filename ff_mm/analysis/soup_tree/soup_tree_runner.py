@@ -11,15 +11,14 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.analysis.pool_analysis import PoolAnalysis
-from ff_mm.analysis.soup_tree.tree import (
-    SoupTree,
-    TreeNode,
+from ff_mm.analysis.soup_tree.tree import SoupTree, TreeNode
+from ff_mm.analysis.soup_tree.tree_plot import tree_plot
+from ff_mm.analysis.soup_tree.tree_reading import read_soup_tree
+from ff_mm.analysis.soup_tree.tree_text import (
     print_soup_tree,
-    read_soup_tree,
     write_nodes,
     write_soup_tree,
 )
-from ff_mm.analysis.soup_tree.tree_plot import tree_plot
 from ff_mm.config import check_names
 from ff_mm.display.figures import save_figure
 from ff_mm.errors import ConfigError

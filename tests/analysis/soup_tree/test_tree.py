@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ff_mm.analysis.soup_tree.tree import (
+from ff_mm.analysis.soup_tree.tree_reading import read_soup_tree, soup_tree
+from ff_mm.analysis.soup_tree.tree_text import (
     print_soup_tree,
-    read_soup_tree,
-    soup_tree,
     write_nodes,
     write_soup_tree,
 )
@@ -313,19 +312,31 @@ def with_value(value, *path):
 
 
 DAMAGES = {
-    'format': (with_value(2, 'format'), 'its format is 2, expected 1'),
-    'no format': (without('format'), "no 'format'"),
+    'format': (with_value(2, 'format'), 'format 2, expected 1'),
+    'no format': (without('format'), "'format' is missing"),
     'no tree': (without('tree'), "'tree' is missing"),
-    'no dict': (with_value([1], 'tree'), "'tree' is '[1]', expected a dict"),
+    'no dict': (with_value([1], 'tree'), 'tree: expected names and values, got [1]'),
     'no metric': (without('metric'), "'metric' is missing"),
-    'rule': (with_value('max', 'rule'), "rule is 'max'"),
+    'rule': (
+        with_value('max', 'rule'),
+        "rule: expected 'greater' or 'less', got 'max'",
+    ),
     'no name': (without('tree', 'members', 0, 'name'), "'name' is missing"),
-    'a member': (with_value(3, 'tree', 'members', 0), "expected a dict with 'name'"),
+    'a member': (
+        with_value(3, 'tree', 'members', 0),
+        'members: 1: expected names and values, got 3',
+    ),
     'no member': (with_value([], 'tree', 'members'), "'soup' has no members"),
     'weight': (with_value(0.3, 'tree', 'members', 0, 'weight'), 'is 0.3, not 1.0'),
-    'text': (with_value('x', 'tree', 'score'), "'score' is 'x', expected a number"),
+    'text': (
+        with_value('x', 'tree', 'score'),
+        "tree: score: expected a number, got 'x'",
+    ),
     'truth': (with_value(True, 'tree', 'score'), 'expected a number'),
-    'step': (with_value(None, 'tree', 'steps', 0), 'expected a dict'),
+    'step': (
+        with_value(None, 'tree', 'steps', 0),
+        'steps: 1: expected names and values',
+    ),
     'levels': (with_value([], 'levels'), 'its tree has 2 levels, not 0'),
     'a level': (with_value(7, 'tree', 'members', 0, 'level'), 'not one level above'),
 }

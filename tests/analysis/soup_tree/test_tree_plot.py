@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import rgb_to_hsv, to_rgb
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
-from ff_mm.analysis.soup_tree.tree import soup_tree
 from ff_mm.analysis.soup_tree.tree_plot import tree_plot
+from ff_mm.analysis.soup_tree.tree_reading import soup_tree
 from ff_mm.display.figures import INK, PAGE, rendered
 
 GOG = [('greedy', 'lr'), ('greedy', None)]
