@@ -75,7 +75,7 @@ class DryRun:
                 'as where a label is never present or never absent: choose another '
                 'metric, or a validation set that has both'
             )
-        _check_rule(chosen, rule, chance, perfect)
+        _check_rule(chosen, rule, float(chance), float(perfect))
 
     def rule(self, metric: str) -> str:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
@@ -84,8 +84,9 @@ class DryRun:
             ConfigError: There is no such metric, or it is no number.
         """
         chance, perfect = self.chance.get(metric), self.perfect.get(metric)
-        numbers = isinstance(chance, Real) and isinstance(perfect, Real)
-        rule = 'less' if numbers and perfect < chance else 'greater'
+        rule = 'greater'
+        if isinstance(chance, Real) and isinstance(perfect, Real):
+            rule = 'less' if float(perfect) < float(chance) else 'greater'
         self.check(metric, rule, 'metrics')
         return rule
 
