@@ -83,18 +83,22 @@ SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     **{name: partial(kappa, weight=weight) for name, weight in KAPPA_WEIGHTS.items()},
 }
 
-#: Scores for which right predictions of the cases to come are the best. With the truth
-#: fixed, no recall, precision or F1 rises with a further mistake (see
-#: :meth:`ff_mm.evaluation.MultilabelMetric.claim`), which besides may only add a class
-#: to the mean, one that is never true and has the rate 0. (That lowers the mean by far
-#: more than a sum in another order could be rounded up.) The macro specificity is not
-#: among them: the class that is added has a high one.
-RIGHT_IS_BEST = {
-    'accuracy',
-    'balanced_accuracy',
-    'macro_recall',
-    'macro_precision',
-    'macro_f1',
+_EXACT = Claim('greater', margin=0)
+
+#: Name of a score -> the claim that right predictions of the cases to come are best for
+#: it. With the truth fixed, no recall, precision or F1 rises with a further mistake
+#: (see :meth:`ff_mm.evaluation.MultilabelMetric.claim`), which besides may only add a
+#: class to the mean, one that is never true and has the rate 0. (That lowers the mean
+#: by far more than a sum in another order could be rounded up.) Of the kappas
+#: :meth:`MulticlassMetric.best` sees to it. The macro specificity is not among them:
+#: the class that is added has a high one.
+CLAIMS = {
+    'accuracy': _EXACT,
+    'balanced_accuracy': _EXACT,
+    'macro_recall': _EXACT,
+    'macro_precision': _EXACT,
+    'macro_f1': _EXACT,
+    **dict.fromkeys(KAPPA_WEIGHTS, Claim('greater')),
 }
 
 # The least bound on a kappa, whatever was seen.
@@ -214,15 +218,8 @@ class MulticlassMetric(CountedMetric):
         return values
 
     def claim(self, name: str) -> Claim | None:
-        """Says that right predictions are best for some of ``items``.
-
-        Of the kappas :meth:`best` sees to it that the claim is true.
-        """
-        if name not in self.items:
-            return None
-        if name in KAPPA_WEIGHTS:
-            return Claim('greater')
-        return Claim('greater', margin=0) if name in RIGHT_IS_BEST else None
+        """Says that right predictions are best for some of ``items``."""
+        return CLAIMS.get(name) if name in self.items else None
 
     def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
         """Returns the true classes, of single-label data."""

@@ -10,6 +10,7 @@ from sklearn.metrics import matthews_corrcoef
 from ff_mm.evaluation import MulticlassMetric
 from ff_mm.evaluation.metrics import multiclass
 from ff_mm.evaluation.metrics.attainable import AttainableScore
+from ff_mm.evaluation.metrics.base import Claim
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 
 
@@ -55,8 +56,8 @@ def test_no_pass_ends_early_for_it_until_its_author_says_so(monkeypatch):
     assert find([metric], 'accuracy', 'greater', samples)
     assert not find([metric], 'mcc', 'greater', samples)
     assert not find([metric], 'mcc', 'less', samples)
-    monkeypatch.setattr(multiclass, 'RIGHT_IS_BEST', {*multiclass.RIGHT_IS_BEST, 'mcc'})
+    monkeypatch.setitem(multiclass.CLAIMS, 'mcc', Claim('greater'))
     score = find([metric], 'mcc', 'greater', samples)
-    assert score.best(range(60)) == 1
+    assert score.best(range(60)) == pytest.approx(1)
     metric.process(None, samples)
     assert score.best([]) == pytest.approx(expected(np.ones(60, int)))
