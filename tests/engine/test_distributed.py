@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from many_processes import make
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
@@ -26,7 +24,6 @@ from ff_mm.engine.distributed import (
 )
 from ff_mm.engine.hooks.resume_state_hook import find_state
 from ff_mm.errors import ConfigError, TrialDiverged
-from ff_mm.files import read_json, write_json
 from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
 
 
@@ -162,15 +159,11 @@ def spoil_buffer(runner):
     runner.model.module.norm.running_mean[0] = torch.nan
 
 
-def work(rank, port, folder):
+def work(folder):
     """All that two ranks are to show, one run after the other."""
-    os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    os.environ['LOCAL_RANK'] = str(rank)
-    # Less than a test may take, so that ranks that part say so.
-    wait = timedelta(seconds=60)
-    dist.init_process_group('gloo', rank=rank, world_size=2, timeout=wait)
-    folder = Path(folder)
-    shown = dict(
+    dist.init_process_group('gloo')
+    rank = dist.get_rank()
+    return dict(
         agreement=[any_rank(rank == 1), any_rank(rank == 0), any_rank(False)],
         due=[batch_idx for batch_idx in range(12) if is_time_to_agree(batch_idx, 4)],
         loss=run(folder, 'loss', 9, (2, 2), spoil_loss),
@@ -181,19 +174,12 @@ def work(rank, port, folder):
         last=run(folder, 'last', 1e9, (4, 5), terminate),
         plain=run(folder, 'plain', 9, None, None),
     )
-    write_json(shown, folder / f'{rank}.json')
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
     """What the two ranks say."""
-    folder = tmp_path_factory.mktemp('ranks')
-    store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
-    port = store.port
-    del store
-    mp.spawn(work, (port, str(folder)), nprocs=2)
-    return [read_json(folder / f'{rank}.json') for rank in (0, 1)]
+    return make(2, work, tmp_path_factory.mktemp('ranks'))
 
 
 def test_what_one_rank_says_all_know(ranks):
@@ -204,7 +190,7 @@ def test_what_one_rank_says_all_know(ranks):
 
 def test_nothing_happens_without_a_reason(ranks):
     for rank in ranks:
-        assert rank['plain'] == dict(outcome='trained', last=[4, 15], state=None)
+        assert rank['plain'] == dict(outcome='trained', last=(4, 15), state=None)
 
 
 def test_both_ranks_stop_where_they_next_agree(ranks):
@@ -214,7 +200,7 @@ def test_both_ranks_stop_where_they_next_agree(ranks):
     assert second['loss']['outcome'] == f'diverged 2 4 {why}'
     assert first['loss']['outcome'] == 'diverged 2 4 another rank has found it'
     for rank in ranks:  # in iteration 8, before it is noted
-        assert rank['at_once'] == dict(outcome='terminated', last=[2, 7], state=None)
+        assert rank['at_once'] == dict(outcome='terminated', last=(2, 7), state=None)
 
 
 def test_both_ranks_stop_at_the_end_of_the_epoch(ranks):
@@ -226,7 +212,7 @@ def test_both_ranks_stop_at_the_end_of_the_epoch(ranks):
     assert second['buffer']['outcome'].endswith('norm.running_mean is not finite')
     assert first['buffer']['outcome'] == 'diverged 3 15 another rank has found it'
     for rank in ranks:
-        expected = dict(outcome='terminated', last=[2, 15], state='state_epoch_2.pth')
+        expected = dict(outcome='terminated', last=(2, 15), state='state_epoch_2.pth')
         assert rank['epoch'] == expected
         # Nothing is left to stop, but no rank goes on alone after the run.
-        assert rank['last'] == dict(outcome='terminated', last=[4, 15], state=None)
+        assert rank['last'] == dict(outcome='terminated', last=(4, 15), state=None)
