@@ -19,7 +19,7 @@ from ff_mm.comparison.predictions import Predictions
 from ff_mm.comparison.resampling import Resampling
 from ff_mm.datasets import Case, SplitDataset
 from ff_mm.evaluation.metrics import multiclass
-from ff_mm.evaluation.metrics.base import quotient
+from ff_mm.evaluation.metrics.base import Claim, quotient
 from ff_mm.files import read_json
 from ff_mm.fission import Plan, Trial
 from ff_mm.fission.plans.plan import common_overrides
@@ -227,8 +227,7 @@ def test_passes_end_early_where_right_is_claimed_to_be_best(
 ):
     full = RUNNERS.build(fusion(fission, tmp_path / 'full', **GREEDY)).run()
     # With two classes each further mistake lowers MCC, the truth being fixed.
-    claimed = {*multiclass.RIGHT_IS_BEST, 'mcc'}
-    monkeypatch.setattr(multiclass, 'RIGHT_IS_BEST', claimed)
+    monkeypatch.setitem(multiclass.CLAIMS, 'mcc', Claim('greater'))
     early = RUNNERS.build(fusion(fission, tmp_path / 'early', **GREEDY)).run()
     passes = [report['evaluations'] for report in (full, early)]
     assert [p['selection'] for p in passes] == [5, 5]

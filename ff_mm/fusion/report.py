@@ -16,7 +16,8 @@ def write_report(report: Mapping[str, Any], work_dir: str | Path) -> None:
     """Writes the report of one soup, for programs and for people.
 
     Args:
-        report: What :meth:`ff_mm.fusion.soup_runner.SoupRunner.run` returns. Metrics are fractions.
+        report: What :meth:`ff_mm.fusion.soup_runner.SoupRunner.run` returns. Metrics
+            are fractions.
         work_dir: The folder to write to.
     """
     write_json(dict(format=FORMAT, **report), Path(work_dir) / 'report.json')
