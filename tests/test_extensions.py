@@ -242,9 +242,10 @@ def test_passes_end_early_where_right_is_claimed_to_be_best(
 
 
 def test_a_comparison_gives_the_score_and_its_interval(fission, tmp_path):
+    best = dict(runner_type='BestIngredientRunner')
     methods = {
-        name: dict(title=name, pool='own', runner_type=f'{runner}Runner')
-        for name, runner in (('best', 'BestIngredient'), ('uniform', 'UniformSoup'))
+        name: dict(title=name, pool='own', **soup)
+        for name, soup in (('best', best), ('soup', HIERARCHICAL))
     }
     cfg = fusion(fission, tmp_path, runner_type='ComparisonRunner', baseline='best')
     cfg.update(pools=dict(own=cfg.pop('ingredients')), methods=methods)

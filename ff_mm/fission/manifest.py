@@ -14,8 +14,8 @@ from ff_mm.parallel.dispatch import write_until_current
 
 MANIFEST = 'ingredients.json'
 INGREDIENTS_DIR = 'ingredients'
-# Below: who names all of ingredients/*.pth means ingredients.
-ORIGIN_DIR = f'{INGREDIENTS_DIR}/origin'
+# Apart: what lies in the folder of ingredients is one.
+ORIGIN_DIR = 'origin'
 FORMAT = 1
 # Hashing leaves Python's lock, and disks like more than one reader.
 _READERS = 4

@@ -147,9 +147,16 @@ class FusionSession:
         key = json.dumps([source, origin], default=str)
         if key in self._pools:
             return self._pools[key]
-        self._pools[key] = pool = read_pool(source, origin)
-        first_alone(self.team, 'pool', pool.check)
-        return pool
+
+        def check() -> None:
+            pool = read_pool(source, origin)
+            pool.check()
+            self._pools[key] = pool
+
+        first_alone(self.team, 'pool', check)
+        if key not in self._pools:
+            self._pools[key] = read_pool(source, origin)
+        return self._pools[key]
 
     def digests(self, pool: Pool) -> dict[str, str]:
         """SHA-256 of the files of a pool by the names of its entries."""

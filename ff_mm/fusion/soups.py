@@ -113,6 +113,8 @@ class BestIngredientRunner(SoupRunner):
 
     method = 'best'
     title = 'best single'
+    # There is nothing to merge; it may be said for several soups of one command.
+    soup_keys = ('merge',)
 
     def build_levels(self) -> list[Level]:
         """Returns a level that takes the best."""

@@ -26,16 +26,16 @@ def early_exit(truth, metric='accuracy'):
 def walk(evaluator, early, truth, predicted, to_beat, batch=1):
     """One pass: the score, or the bound at which it stopped; and how far it came."""
     evaluator.results.clear()
-    order = early.order()
+    watch = early.watch(lambda value: not value > to_beat)
+    order = watch.order
     for start in range(0, len(truth), batch):
         chosen = order[start : start + batch]
         evaluator.process(None, [sample(truth[i], predicted[i]) for i in chosen])
         done = start + len(chosen)
-        if done < len(truth):
-            bound = early.lost(order[done:], lambda value: not value > to_beat)
-            if bound is not None:
-                early.learn(order[:done])
-                return 'stopped', bound, done
+        bound = watch.lost(done)
+        if bound is not None:
+            early.learn(order[:done])
+            return 'stopped', bound, done
     early.learn(order)
     results = evaluator.results
     return 'finished', evaluator.compute_metrics(results)[early_metric(evaluator)], done

@@ -79,7 +79,7 @@ def test_where_all_ingredients_have_begun_is_kept_beside_them(unbroken):
     manifest = read_json(unbroken / 'ingredients.json')
     origin = manifest['origin']
     assert (origin['name'], origin['stage'], origin['epoch']) == ('probe', 'probe', 1)
-    assert origin['file'] == 'ingredients/origin/probe.pth'
+    assert origin['file'] == 'origin/probe.pth'
     assert sha256(unbroken / origin['file']) == origin['sha256']
     kept = torch.load(unbroken / origin['file'], weights_only=True)
     assert set(kept) == {'meta', 'state_dict'}
@@ -173,7 +173,7 @@ def test_a_finished_plan_is_not_run_again(tmp_path, generation_config, unbroken)
 
 def without_origin(work_dir):
     """A finished plan as an earlier version has left it."""
-    shutil.rmtree(work_dir / 'ingredients' / 'origin')
+    shutil.rmtree(work_dir / 'origin')
     for name in ('ledger.json', 'ingredients.json', 'trials/probe/record.json'):
         content = read_json(work_dir / name)
         content.pop('origin', None)
@@ -197,7 +197,7 @@ def test_a_plan_of_an_earlier_version_is_not_run_again(
 
 def test_an_origin_that_was_lost_is_made_again(tmp_path, generation_config, unbroken):
     again = shutil.copytree(unbroken, tmp_path / 'again')
-    (again / 'ingredients' / 'origin' / 'probe.pth').unlink()
+    (again / 'origin' / 'probe.pth').unlink()
     manifest = train(generation_config(again, **SHORT))
     assert digests(again) == digests(unbroken)
     assert manifest['origin'] == read_json(unbroken / 'ingredients.json')['origin']
@@ -217,7 +217,7 @@ def test_without_a_probe_the_origin_is_what_all_bases_have_started_from(
     manifest = train(plan)
     origin = manifest['origin']
     file = tmp_path / 'one' / origin['file']
-    assert [file] == list((tmp_path / 'one' / 'ingredients' / 'origin').iterdir())
+    assert [file] == list((tmp_path / 'one' / 'origin').iterdir())
     assert sha256(file) == origin['sha256']
     start = torch.load(file, weights_only=True)['state_dict']
     assert any(value.is_floating_point() for value in start.values())
@@ -227,7 +227,7 @@ def test_without_a_probe_the_origin_is_what_all_bases_have_started_from(
     plan.work_dir = str(tmp_path / 'two')
     manifest = train(plan)
     assert manifest['origin'] is None and len(manifest['ingredients']) == 2
-    assert not (tmp_path / 'two' / 'ingredients' / 'origin').exists()
+    assert not (tmp_path / 'two' / 'origin').exists()
 
 
 def test_the_same_plan_elsewhere_gives_the_same_bytes(

@@ -47,9 +47,9 @@ def test_a_manifest_is_read_from_wherever_its_folder_lies(manifest, tmp_path):
 @pytest.fixture
 def with_origin(manifest):
     """The manifest, of which both ingredients come from one probe."""
-    file = manifest.parent / 'ingredients' / 'origin' / 'probe.pth'
+    file = manifest.parent / 'origin' / 'probe.pth'
     entry = ingredient(file, 9, name='probe', stage='probe')
-    entry['file'] = f'ingredients/origin/{entry["file"]}'
+    entry['file'] = f'origin/{entry["file"]}'
     rewrite(manifest, lambda c: c.update(origin=entry))
     return manifest
 

@@ -223,7 +223,7 @@ def ingredients_table(comparison: Comparison) -> Table:
         for number, run in enumerate(method['runs']):
             items = run['ingredients']
             used = f'{len(items)} of {run["pool_size"]}'
-            contents = ', '.join(f'{i["name"]} ({i["weight"]:.4g})' for i in items)
+            contents = ', '.join(map(_ingredient, items))
             row = (method['title'], str(number), run['file'] or '-', used, contents)
             rows.append([Cell(text) for text in row])
     return Table(
@@ -233,6 +233,12 @@ def ingredients_table(comparison: Comparison) -> Table:
         rows=rows,
         names=5,
     )
+
+
+def _ingredient(item: Mapping[str, Any]) -> str:
+    # What was merged, and not added, has no weight.
+    weight = item['weight']
+    return item['name'] if weight is None else f'{item["name"]} ({weight:.4g})'
 
 
 def _result_cells(comparison: Comparison, set_name: str) -> list[Cell]:

@@ -121,9 +121,7 @@ class FineTuningPlan(Plan):
         stage, trial_id = self.base, f'base_{self.suffix(point)}'
         # Of other seeds their heads begin with other weights.
         begin_alike = self.probe is None and len(self.seeds) == 1
-        start = dict(
-            type='StartHook', out_dir='../../ingredients/origin', name=trial_id
-        )
+        start = dict(type='StartHook', out_dir='../../origin', name=trial_id)
         return Trial(
             id=trial_id,
             stage='base',
