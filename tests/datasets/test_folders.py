@@ -232,3 +232,52 @@ class TestBadInput:
     def test_pattern_that_is_none(self, classes_only):
         with pytest.raises(ConfigError, match=r"group_pattern='\(p': missing"):
             build(classes_only, group_pattern='(p')
+
+
+class TestSplitsUnderOtherNames:
+    @pytest.mark.parametrize(
+        ('train', 'test'),
+        [
+            ('training_set', 'test_set'),
+            ('Train_data', 'Test_data'),
+            ('TrainSet', 'TestSet'),
+            ('seg_train', 'seg_test'),
+            ('train images', 'validation-images'),
+        ],
+    )
+    def test_are_splits(self, with_splits, train, test):
+        shutil.rmtree(with_splits / 'Valid')
+        (with_splits / 'training').rename(with_splits / train)
+        (with_splits / 'TEST').rename(with_splits / test)
+        dataset = build(with_splits)
+        assert dataset.CLASSES == ('keratosis', 'melanoma', 'nevus')
+        held_out = 'val' if test.startswith('val') else 'test'
+        assert len(build(with_splits, held_out)) == 10
+
+    @pytest.mark.parametrize('name', ['fold{}', 'hospital {}', '202{}'])
+    def test_numbered_folders_are_no_classes(self, with_splits, name):
+        for number, folder in enumerate(('training', 'Valid', 'TEST')):
+            (with_splits / folder).rename(with_splits / name.format(number))
+        assert 'have the same folders in them' in problem_of(with_splits)
+        meant = [name.format(number) for number in range(3)]
+        assert counts(build(with_splits, classes=meant))[meant[0]] == 40
+
+    def test_folds_are_no_classes_whatever_the_groups(self, with_splits):
+        for number, folder in enumerate(('training', 'Valid', 'TEST')):
+            (with_splits / folder).rename(with_splits / f'fold_{number}')
+        assert 'fold_0' in problem_of(with_splits, group_pattern=r'p\d+')
+
+    def test_splits_below_the_classes(self, classes_only):
+        for image in list(classes_only.glob('*/*.jpg')):
+            folder = image.parent / ('train' if image.name < 'p20' else 'test')
+            folder.mkdir(exist_ok=True)
+            image.rename(folder / image.name)
+        assert 'must stand above the classes' in problem_of(classes_only)
+
+    def test_a_split_inside_of_itself(self, with_splits):
+        shutil.rmtree(with_splits / 'Valid')
+        for folder in ('training', 'TEST'):
+            (with_splits / folder).rename(with_splits / 'x')
+            (with_splits / folder).mkdir()
+            (with_splits / 'x').rename(with_splits / folder / folder)
+        assert 'called like a split: 2 (TEST/TEST' in problem_of(with_splits)
