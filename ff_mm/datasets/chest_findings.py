@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ff_mm.datasets.errors import Problems, as_names, check_choice
-from ff_mm.datasets.files.finding import walk
+from ff_mm.datasets.files.finding import Tables, walk
 from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
@@ -108,7 +108,7 @@ class ChestFindings(SplitDataset):
         )
 
 
-def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[str]]:
+def scan_above(root: str, inner: re.Pattern[str]) -> tuple[Tables, list[str]]:
     """Finds files and folders without a look into the folders of some name.
 
     Tens of thousands of patients have folders of studies, but the tables name these.
@@ -118,15 +118,18 @@ def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[
         inner: The names of the folders.
 
     Returns:
-        The files by name, and the paths of the folders.
+        The files by name, those with gzip also by that without it, and the paths of
+        the folders.
     """
-    tables: dict[str, str] = {}
+    tables = Tables()
     found = []
     for folder, subfolders, names in walk(root):
         found += [os.path.join(folder, n) for n in subfolders if inner.fullmatch(n)]
         subfolders[:] = [name for name in subfolders if not inner.fullmatch(name)]
         for name in names:
-            tables.setdefault(name, os.path.join(folder, name))
+            tables.add(name, os.path.join(folder, name))
+            if name.endswith('.gz'):
+                tables.add(name.removesuffix('.gz'), os.path.join(folder, name))
     return tables, found
 
 

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from filecmp import cmp
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -189,11 +190,14 @@ class SplitDataset(BaseDataset, ABC):
         """Gives the table of a name: a path from ``data_root`` on, or one found below.
 
         Args:
-            name: A path, relative to ``data_root`` or absolute, or the name of a file.
+            name: The name of a file anywhere below ``data_root``, or a path, absolute
+                or relative to ``data_root``.
             found: Name -> path of the files below ``data_root``.
         """
+        if name in found:  # maybe more than once
+            return found.get(name)
         path = os.path.join(self.data_root, os.path.expanduser(name))
-        return path if os.path.isfile(path) else found.get(name)
+        return path if os.path.isfile(path) else None
 
     @cached_property
     def files(self) -> Files:
@@ -381,11 +385,11 @@ class SplitDataset(BaseDataset, ABC):
         # Kaggle's archive of HAM10000 holds every image twice, in folders that differ
         # in case only: that is harmless as long as the copies are the same.
         problems.found(
-            'images with several files of different size',
+            'images with several files of different content',
             [
                 case.image_id
                 for case, paths in zip(cases, found, strict=True)
-                if len(paths) > 1 and len({os.path.getsize(path) for path in paths}) > 1
+                if any(not cmp(paths[0], path, shallow=False) for path in paths[1:])
             ],
             'Leave one version of the images below data_root.',
         )
