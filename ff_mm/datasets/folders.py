@@ -214,7 +214,9 @@ class FolderDataset(OwnDataset):
             f'{self.group_pattern.pattern!r} must match the path below the folder of '
             'the class.',
         )
-        return [match and ('/'.join(match.groups('')) or match[0]) for match in found]
+        groups = [match and ('/'.join(match.groups('')) or match[0]) for match in found]
+        self.check_groups(groups, f'the paths of {self.folder!r}', problems)
+        return groups
 
 
 def _split_folders(root: str, problems: Problems) -> dict[str, str]:

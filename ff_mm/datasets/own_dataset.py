@@ -9,7 +9,12 @@ from typing import Any
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.table_file import plain
-from ff_mm.datasets.tables.table_labels import settle_classes
+from ff_mm.datasets.tables.table_labels import (
+    how_alike,
+    join_alike,
+    settle_classes,
+    spelled_alike,
+)
 
 
 class OwnDataset(SplitDataset):
@@ -33,6 +38,24 @@ class OwnDataset(SplitDataset):
     def origin(self) -> str:
         """Where ids and groups are from: patient 1 of another folder is another."""
         return os.path.abspath(self.data_root)
+
+    def check_groups(
+        self, groups: Sequence[str | None], source: str, problems: Problems
+    ) -> None:
+        """Notes groups that a split would cut apart since they are spelled twice.
+
+        Args:
+            groups: Of all cases.
+            source: Where they are from, for the message.
+            problems: Takes the note.
+        """
+        same = spelled_alike(sorted({group for group in groups if group is not None}))
+        problems.found(
+            f'groups in {source} that differ only in {how_alike(same)}',
+            [join_alike(names) for names in same],
+            'Write each in one way; where they are not the same patient or lesion, '
+            'rename one.',
+        )
 
     def number_classes(
         self,

@@ -192,7 +192,9 @@ class TableDataset(OwnDataset):
             'Fill it in; an image that belongs to no other gets a name of its own.',
         )
         names = ('/'.join(plain(row.cells[c]) for c in columns) for row in rows)
-        return [name or None for name in names]
+        groups = [name or None for name in names]
+        self.check_groups(groups, self._name(*columns), problems)
+        return groups
 
     def _official_splits(
         self, rows: Sequence[Row], problems: Problems

@@ -234,6 +234,13 @@ class TestBadInput:
             build(classes_only, group_pattern='(p')
 
 
+def test_a_patient_in_two_spellings(classes_only):
+    image = classes_only / 'nevus' / 'p00_b.jpg'
+    image.rename(image.with_name('P00_b.jpg'))
+    text = problem_of(classes_only, group_pattern=r'(?i)p\d+')
+    assert 'differ only in upper and lower case: 1 (P00 and p00)' in text
+
+
 class TestSplitsUnderOtherNames:
     @pytest.mark.parametrize(
         ('train', 'test'),

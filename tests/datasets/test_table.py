@@ -305,6 +305,26 @@ class TestClasses:
             "meant, such as label_map={'melanom': 'nevus'}, or None to leave it out."
         )
 
+    def test_unicode_forms_of_one_class(self, clinic):
+        change(clinic, 'diagnosis', {4: 'n\u00e6vus \u00e9', 6: 'n\u00e6vus e\u0301'})
+        text = problem_of(clinic)
+        assert 'spaces or Unicode form: 1' in text
+        assert r"'n\xe6vus e\u0301' and 'n\xe6vus \xe9'" in text
+
+    @pytest.mark.parametrize(
+        ('other', 'named'),
+        [
+            ('p03', 'upper and lower case: 1 (P03 and p03)'),
+            ('P\uff103', "Unicode form: 1 ('P03' and 'P\\uff103')"),
+        ],
+    )
+    def test_spellings_of_one_patient(self, clinic, other, named):
+        assert read_table(clinic / 'cases.csv')[7][2] == 'P03'
+        change(clinic, 'patient', {8: other})
+        text = problem_of(clinic)
+        assert text.startswith("groups in column 'patient' of 'cases.csv' that differ")
+        assert named in text
+
     def test_spellings_of_one_class(self, clinic):
         change(clinic, 'diagnosis', {4: 'Melanoma'})
         text = problem_of(clinic)

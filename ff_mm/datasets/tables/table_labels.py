@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
@@ -137,15 +138,38 @@ def sort_names(names: Collection[str]) -> list[str]:
     return sorted(names)
 
 
-def _check_found(classes: Sequence[str], source: str, problems: Problems) -> None:
+def spelled_alike(names: Iterable[str]) -> list[list[str]]:
+    """Gives names that look the same but for case, spaces and Unicode form, together.
+
+    An e with an accent may be one character or two; a space may be one that does not
+    break.
+    """
     spellings = defaultdict(list)
-    for name in classes:
-        spellings[name.casefold()].append(name)
-    same = [names for names in spellings.values() if len(names) > 1]
+    for name in dict.fromkeys(names):
+        folded = unicodedata.normalize('NFKC', name).casefold()
+        spellings[' '.join(folded.split())].append(name)
+    return [names for names in spellings.values() if len(names) > 1]
+
+
+def how_alike(found: Sequence[Sequence[str]]) -> str:
+    """Says in what the names differ that :func:`spelled_alike` found."""
+    if all(len({n.casefold() for n in names}) == 1 for names in found):
+        return 'upper and lower case'
+    return 'upper and lower case, spaces or Unicode form'
+
+
+def join_alike(names: Sequence[str]) -> str:
+    """Names them in one word, what cannot be seen by its code."""
+    visible = len({name.casefold() for name in names}) == 1
+    return ' and '.join(names if visible else map(ascii, names))
+
+
+def _check_found(classes: Sequence[str], source: str, problems: Problems) -> None:
+    same = spelled_alike(classes)
     example = f'{same[0][0]!r}: {same[0][1]!r}' if same else ''
     problems.found(
-        f'classes in {source} that differ only in upper and lower case',
-        [' and '.join(names) for names in same],
+        f'classes in {source} that differ only in {how_alike(same)}',
+        [join_alike(names) for names in same],
         f'Make them one, such as label_map={{{example}}}; or if they are different, '
         'name all with classes=[...].',
     )
