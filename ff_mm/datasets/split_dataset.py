@@ -15,7 +15,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
-from ff_mm.datasets.files.dicom import is_dicom
+from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
 from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.files.text import read_lines
@@ -83,6 +83,10 @@ class SplitDataset(BaseDataset, ABC):
             absolute. Words after the first are ignored.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``, as ``pipeline``.
 
+    Attributes:
+        notes: What was odd about the files, in sentences, but may be meant; said before
+            training and by ``check_dataset``.
+
     Raises:
         ValueError: An argument is none of the values above.
         DatasetError: The files cannot be used; names every problem that was found.
@@ -109,6 +113,7 @@ class SplitDataset(BaseDataset, ABC):
         self.seed = seed
         self.split_file = split_file
         self.image_list = image_list
+        self.notes: list[str] = []
         kwargs.setdefault('ann_file', '')
         _check_classes(kwargs.get('classes'))
         super().__init__(data_root=os.path.expanduser(data_root), **kwargs)
@@ -263,6 +268,8 @@ class SplitDataset(BaseDataset, ABC):
             if isinstance(error, FFMMError) or self._is_readable(idx):
                 raise
             path = self.get_data_info(idx).get('img_path')
+            if path and needs_load_dicom(path):
+                raise DatasetError(f'{path}: {USE_LOAD_DICOM}') from error
             raise DatasetError(
                 f'{path}: cannot be read as an image ({error}); {_FINDS_ALL}'
             ) from error
