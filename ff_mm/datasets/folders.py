@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
-from ff_mm.datasets.files.image_paths import images_below, relative_name
+from ff_mm.datasets.files.image_paths import files_below, relative_name
+from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, split_of_folder
@@ -57,8 +58,10 @@ class FolderDataset(OwnDataset):
     or test. Folders of other names that all have the same folders in them (fold1 and
     fold2, two hospitals) are an error unless ``classes`` or ``label_map`` names them.
 
-    Images may lie at any depth below the folder of their class. Hidden files, other
-    files than images, and what macOS and a NAS leave behind are ignored.
+    Images may lie at any depth below the folder of their class; they are known by their
+    extension, or else by their first bytes. Hidden files and what macOS, Windows and a
+    NAS leave behind are ignored. Other files than images are counted in a note, and so
+    are images that look like masks of others.
 
     The classes are those of ``classes``, in that order; else the folders of all
     splits, sorted, numbers by value.
@@ -114,7 +117,10 @@ class FolderDataset(OwnDataset):
             problems.add(f'There is no folder {root!r}. Check data_prefix.')
             return []
         split_folders = _split_folders(root, problems)
-        images = _parse(images_below(root), split_folders, problems)
+        below = files_below(root, self.exclude)
+        self.check_exclude(below.excluded, problems)
+        images = _parse(below.images, split_folders, problems)
+        self.notes += note_masks(below.images) + _note_not_read(below.others)
         _check_empty(root, split_folders, images, self.label_map, problems)
         if split_folders:
             _check_split_classes(images, problems)
@@ -233,6 +239,19 @@ def _split_folders(root: str, problems: Problems) -> dict[str, str]:
         'Put them together.',
     )
     return found
+
+
+def _note_not_read(paths: Sequence[str]) -> list[str]:
+    """Says which files in folders of classes are no images."""
+    inner = [path for path in paths if '/' in path]
+    if not inner:
+        return []
+    kinds = Counter(os.path.splitext(path)[1] or 'no extension' for path in inner)
+    counts = ', '.join(f'{kind} {count}' for kind, count in kinds.most_common(5))
+    return [
+        f'{len(inner)} files in folders of classes are no images and are not read '
+        f'({counts}: {first_few(inner, 5)}).'
+    ]
 
 
 def _check_split_classes(images: Sequence[Image], problems: Problems) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.image_paths import locate_images, relative_name
+from ff_mm.datasets.files.image_paths import (
+    files_below,
+    is_excluded,
+    locate_images,
+    relative_name,
+)
+from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
@@ -144,12 +150,15 @@ class TableDataset(OwnDataset):
     def _by_image(self, rows: Sequence[Row], problems: Problems) -> dict[str, Row]:
         column = self.table.image
         by_image: dict[str, Row] = {}
-        unnamed, again = [], []
+        unnamed, again, excluded = [], [], []
         for row in rows:
             if is_empty(row.cells[column]):
                 unnamed.append(row.place)
                 continue
             image_id = self.image_key(row.cells[column])
+            if is_excluded(image_id, self.exclude):
+                excluded.append(image_id)
+                continue
             first = by_image.setdefault(image_id, row)
             if first is not row:
                 again.append(f'{row.place}: {image_id} (as {first.place})')
@@ -164,7 +173,16 @@ class TableDataset(OwnDataset):
             'Leave one row for each image. Several labels stand in several columns '
             '(table.labels) or in one cell (table.label_separator).',
         )
+        self._check_files(excluded, problems)
+        self.notes += note_masks([*by_image])
         return by_image
+
+    def _check_files(self, excluded: list[str], problems: Problems) -> None:
+        """Checks ``exclude``, which may mean files that no row names."""
+        if not all(any(is_excluded(x, [p]) for x in excluded) for p in self.exclude):
+            root = os.path.normpath(self.img_prefix)
+            excluded += files_below(root, self.exclude).excluded
+            self.check_exclude(excluded, problems)
 
     def _labels(
         self, rows: Sequence[Row], problems: Problems
@@ -222,4 +240,6 @@ class TableDataset(OwnDataset):
     ) -> Sequence[str | None]:
         """Finds each image where the table says, or by the end of its path."""
         names = [case.image_id for case in cases]
-        return locate_images(names, os.path.normpath(self.img_prefix), problems)
+        return locate_images(
+            names, os.path.normpath(self.img_prefix), problems, self.exclude
+        )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ham_files import write_image
 from mmpretrain.registry import DATASETS
-from own_files import clinic_rows
+from own_files import DIAGNOSES, clinic_rows
+from PIL import Image
 from reading import values
 
 from ff_mm.datasets import DatasetError, check_datasets
@@ -239,6 +240,47 @@ def test_a_patient_in_two_spellings(classes_only):
     image.rename(image.with_name('P00_b.jpg'))
     text = problem_of(classes_only, group_pattern=r'(?i)p\d+')
     assert 'differ only in upper and lower case: 1 (P00 and p00)' in text
+
+
+class TestWhatIsNoImage:
+    def test_masks_are_noted_and_can_be_left_out(self, classes_only):
+        write_image(classes_only / 'nevus' / 'p00_a_mask.jpg')
+        write_image(classes_only / 'nevus' / 'p00_a_mask_1.jpg')
+        (note,) = build(classes_only).notes
+        assert note.startswith('2 of 62 images look like masks of others')
+        assert "exclude=['*_mask*']" in note
+        for exclude in ('*_mask*', ['*_MASK.jpg', 'nevus/*_mask_1.jpg']):
+            dataset = build(classes_only, exclude=exclude)
+            assert (len(dataset), dataset.notes) == (60, [])
+        assert 'match nothing: 1 (masks)' in problem_of(classes_only, exclude='masks')
+
+    def test_masks_in_a_folder_below_the_class(self, classes_only):
+        for image in list(classes_only.glob('*/*.jpg')):
+            for folder in ('images', 'masks'):
+                write_image(image.parent / folder / image.name)
+            image.unlink()
+        (note,) = build(classes_only, classes=DIAGNOSES).notes
+        assert '60 of 120 images' in note and "exclude=['masks']" in note
+        assert len(build(classes_only, exclude='masks')) == 60
+
+    def test_images_by_their_first_bytes(self, classes_only):
+        image = classes_only / 'nevus' / 'p00_a.jpg'
+        image.rename(image.with_suffix(''))
+        (classes_only / 'nevus' / 'p00_b.jpg').rename(image.with_suffix('.jfif'))
+        (classes_only / 'nevus' / 'p03_a.jpg').rename(image.with_name('p03_a.img'))
+        Image.new('RGB', (8, 8)).save(classes_only / 'nevus' / 'p03_b.GIF')
+        (classes_only / 'nevus' / 'p03_b.jpg').unlink()
+        dataset = build(classes_only)
+        assert (len(dataset), dataset.notes) == (60, [])
+
+    def test_others_are_counted_and_named(self, classes_only):
+        for name in ('a.txt', 'b.txt', 'c'):
+            (classes_only / 'nevus' / name).write_text('BM, no picture')
+        (note,) = build(classes_only).notes
+        assert note == (
+            '3 files in folders of classes are no images and are not read '
+            '(.txt 2, no extension 1: nevus/a.txt, nevus/b.txt, nevus/c).'
+        )
 
 
 class TestSplitsUnderOtherNames:

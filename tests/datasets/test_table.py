@@ -30,7 +30,8 @@ def clinic(tmp_path: Path) -> Path:
 
 def build(root: Path, which: str = 'all', **changes: Any) -> TableDataset:
     """Builds a split; arguments that are none of the data set's go into its table."""
-    names = ('classes', 'shares', 'seed', 'split_file', 'image_list', 'data_prefix')
+    names = ('classes', 'shares', 'seed', 'split_file', 'image_list')
+    names += ('data_prefix', 'exclude')
     arguments = {name: changes.pop(name) for name in names if name in changes}
     return TableDataset(str(root), {**TABLE, **changes}, split=which, **arguments)
 
@@ -68,6 +69,19 @@ def add_column(root: Path, name: str, cells: list[str]) -> None:
     for row, cell in zip(rows, [name, *cells], strict=True):
         row.append(cell)
     write_table(root / 'cases.csv', rows)
+
+
+class TestExclude:
+    def test_rows_and_files(self, clinic):
+        change(clinic, 'file', {2: 'p00_a.png', 3: 'p00_a_mask.png'})
+        for name in ('images/p00_a.png', 'masks/p00_a.png', 'images/p00_a_mask.png'):
+            write_image(clinic / name, len(name))
+        assert 'for which there are several files: 1' in problem_of(clinic)
+        dataset = build(clinic, exclude='masks')
+        assert '1 of 60 images look like masks' in dataset.notes[0]
+        assert len(build(clinic, exclude=['masks', '*_mask.png'])) == 59
+        text = problem_of(clinic, exclude=['masks', 'mask'])
+        assert 'match nothing: 1 (mask)' in text
 
 
 class TestCases:

@@ -21,6 +21,7 @@ DICOM_EXTENSIONS = ('.dcm', '.dicom')
 #: Extensions of images, in lower case.
 IMAGE_EXTENSIONS = (
     *('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp', '.ppm', '.pgm'),
+    *('.jfif', '.jpe', '.gif', '.jp2'),
     *DICOM_EXTENSIONS,
 )
 
