@@ -71,6 +71,33 @@ def add_column(root: Path, name: str, cells: list[str]) -> None:
     write_table(root / 'cases.csv', rows)
 
 
+class TestListsInCells:
+    @pytest.mark.parametrize(
+        'cell',
+        [
+            "['nevus', ' melanoma']",
+            '["nevus", "melanoma"]',
+            '[nevus, melanoma]',
+            "{'nevus', 'melanoma'}",
+            "['nevus' 'melanoma']",
+            "('nevus', 'melanoma',)",
+        ],
+    )
+    def test_several_labels(self, clinic, cell):
+        change(clinic, 'diagnosis', {2: cell, 3: "['keratosis']"})
+        dataset = build(clinic, label_separator=',')
+        assert dataset.CLASSES == ('keratosis', 'melanoma', 'nevus')
+        assert scores(dataset)[:3] == [[0, 1, 1], [1, 0, 0], [0, 1, 0]]
+        text = problem_of(clinic)
+        assert 'that look like a list: 1 (row 2: ' in text and 'label_separator' in text
+
+    def test_one_label(self, clinic):
+        change(clinic, 'diagnosis', {2: "['nevus']", 3: "['it\\'s', 3]"})
+        assert 'that look like a list: 1 (row 3: ' in problems_of(clinic)[0]
+        change(clinic, 'diagnosis', {3: 'nevus (Spitz)'})
+        assert counts(build(clinic))['nevus'] == 19
+
+
 class TestExclude:
     def test_rows_and_files(self, clinic):
         change(clinic, 'file', {2: 'p00_a.png', 3: 'p00_a_mask.png'})

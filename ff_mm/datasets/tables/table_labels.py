@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
-from ff_mm.datasets.tables.table_file import Row, is_number, meaning, with_nearest
+from ff_mm.datasets.tables.table_file import (
+    Row,
+    is_number,
+    meaning,
+    plain,
+    with_nearest,
+)
 from ff_mm.datasets.tables.uncertain_labels import read_scores
 from ff_mm.plain import first_few
 
 #: How spreadsheets and programs write yes and no.
 _TRUTH = {'true': '1', 'false': '0'}
+
+_LIST = re.compile(r'\[(.*)\]|(?:\(|\{)(.*)(?:\)|\})', re.DOTALL)
+# A word in quotes of one kind or the other, where a quote of the same kind is escaped.
+_WORD = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_QUOTED = re.compile(r"""(')((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_QUOTED_LIST = re.compile(rf'\s*(?:{_WORD}[\s,]*)*')
 
 
 def read_words(
@@ -32,6 +45,17 @@ def read_words(
         The classes of each row: one, or with ``label_separator`` any number.
     """
     words = [_words(row.cells[table.label], table) for row in rows]
+    cells = [row.cells[table.label] for row in rows]
+    problems.found(
+        f'cells in {source} that look like a list',
+        [
+            f'{row.place}: {cell}'
+            for row, cell in zip(rows, cells, strict=True)
+            if _is_unread_list(cell, table)
+        ],
+        "Several labels an image need table.label_separator, such as ','; a list then "
+        'stands in brackets with quotes around each, or none.',
+    )
     otherwise = (
         'say that none is meant' if table.label_separator else 'leave the rows out'
     )
@@ -78,11 +102,44 @@ def read_label_columns(
 
 
 def _words(cell: str, table: TableDescription) -> list[str]:
-    parts = [cell]
-    if table.label_separator:
+    parts, listed = [cell], as_list(cell)
+    if listed is not None and (table.label_separator or len(listed) == 1):
+        parts = [part for part in listed if part.strip()]
+    elif table.label_separator:
         parts = [part for part in cell.split(table.label_separator) if part.strip()]
     words = [meaning(part, table.label_map) for part in parts or ['']]
     return [word for word in words if word is not None]
+
+
+def _is_unread_list(cell: str, table: TableDescription) -> bool:
+    """Whether brackets and quotes would become a part of a class."""
+    if plain(cell) in table.label_map:
+        return False
+    listed = as_list(cell)
+    if listed is not None:
+        return not table.label_separator and len(listed) != 1
+    text = cell.strip()
+    return text[:1] == '[' and text[-1:] == ']'
+
+
+def as_list(cell: str) -> list[str] | None:
+    """Gives what a cell lists as Python, NumPy or JSON print a list, else None.
+
+    ``"['a', 'b']"``, ``'["a", "b"]'``, ``"['a' 'b']"``, ``"{'a'}"``, ``"('a',)"``; of
+    words without quotes only ``'[a, b]'``.
+    """
+    inner = _LIST.fullmatch(cell.strip())
+    if inner is None:
+        return None
+    text = inner[1] if inner[1] is not None else inner[2]
+    if _QUOTED_LIST.fullmatch(text):
+        return [
+            (single if quote else double).strip()
+            for quote, single, double in _QUOTED.findall(text)
+        ]
+    if inner[1] is None or any(quote in text for quote in '\'"[]'):
+        return None
+    return [part.strip() for part in text.split(',')]
 
 
 def _score(cell: str, table: TableDescription) -> str:
