@@ -35,8 +35,8 @@ _SPLIT_MAP = (
 class TableDataset(OwnDataset):
     """Images, and a table with one row for each.
 
-    The table is a csv with commas, semicolons or tabs, gzipped or not, or a parquet
-    file (which needs ``pip install pyarrow``)::
+    The table is a csv with commas, semicolons, tabs or ``|``, gzipped or not, or a
+    parquet file (which needs ``pip install pyarrow``)::
 
         dict(
             type='TableDataset',
@@ -204,13 +204,21 @@ class TableDataset(OwnDataset):
 
     def _groups(self, rows: Sequence[Row], problems: Problems) -> Sequence[str | None]:
         columns = self.table.group
+        lacking = [any(is_empty(row.cells[c]) for c in columns) for row in rows]
+        alone = self.table.group_missing == 'alone'
         problems.found(
             f'rows without a group in {self._name(*columns)}',
-            [row.place for row in rows if any(is_empty(row.cells[c]) for c in columns)],
-            'Fill it in; an image that belongs to no other gets a name of its own.',
+            []
+            if alone
+            else [r.place for r, no in zip(rows, lacking, strict=True) if no],
+            'Fill it in; if such images belong to no other: '
+            "table.group_missing='alone'.",
         )
         names = ('/'.join(plain(row.cells[c]) for c in columns) for row in rows)
-        groups = [name or None for name in names]
+        groups = [
+            None if missing else name or None
+            for name, missing in zip(names, lacking, strict=True)
+        ]
         self.check_groups(groups, self._name(*columns), problems)
         return groups
 

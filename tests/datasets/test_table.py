@@ -98,6 +98,15 @@ class TestListsInCells:
         assert counts(build(clinic))['nevus'] == 19
 
 
+def test_rows_without_a_group_may_be_alone(clinic):
+    change(clinic, 'patient', {3: '', 5: 'nan'})
+    assert "table.group_missing='alone'" in problem_of(clinic)
+    dataset = build(clinic, group_missing='alone')
+    assert values(dataset, 'group')[:4] == ['P00', None, 'P01', None]
+    with pytest.raises(ConfigError, match='group_missing'):
+        build(clinic, group_missing='own')
+
+
 class TestExclude:
     def test_rows_and_files(self, clinic):
         change(clinic, 'file', {2: 'p00_a.png', 3: 'p00_a_mask.png'})
