@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ff_mm.datasets.errors import Problems, as_names, check_choice
-from ff_mm.datasets.files.finding import walk
+from ff_mm.datasets.files.finding import Tables, walk
 from ff_mm.datasets.split_dataset import SplitDataset
+from ff_mm.datasets.tables.table_file import plain
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
 
@@ -42,7 +43,9 @@ class ChestFindings(SplitDataset):
     tables 1 is positive, 0 negative, -1 uncertain, and empty what the report does not
     mention. Here ``gt_score`` is 1, 0, or -1 where a label is missing: uncertain ones
     by ``uncertain``, those not mentioned always, with one exception: where "No
-    Finding" is 1, all labels but Support Devices are 0.
+    Finding" is 1, all labels but Support Devices are 0. Beside a finding that is 1,
+    which the published tables do not have, it rules out nothing; a note counts such
+    rows.
 
     Args:
         labels: Which of the 13 findings and "No Finding", in this order.
@@ -92,14 +95,28 @@ class ChestFindings(SplitDataset):
         ruled_out = read_scores(
             rows, [NO_FINDING], {NO_FINDING: MISSING}, path, problems
         )
+        found = [self._names_finding(row) for row in rows]
+        ruled = [everything == (1,) for everything in ruled_out]
+        beside = sum(map(all, zip(found, ruled, strict=True)))
+        if beside:
+            self.notes.append(
+                f'{beside} rows of {path!r} have {NO_FINDING} and a finding, both 1. '
+                f'The findings stay as they are, {NO_FINDING} rules out nothing there.'
+            )
         return [
-            self._rule_out(score) if everything == (1,) else score
-            for score, everything in zip(scores, ruled_out, strict=True)
+            self._rule_out(score) if everything and not finding else score
+            for score, everything, finding in zip(scores, ruled, found, strict=True)
         ]
 
     def extra_repr(self) -> list[str]:
         """Says which images these are, for ``repr``."""
         return [*super().extra_repr(), f'Views: \t{self.views}']
+
+    def _names_finding(self, row: Mapping[str, str]) -> bool:
+        """Whether a finding of those that were chosen is positive for certain."""
+        return any(
+            label not in APART and plain(row[label]) == '1' for label in self.labels
+        )
 
     def _rule_out(self, scores: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(
@@ -108,7 +125,7 @@ class ChestFindings(SplitDataset):
         )
 
 
-def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[str]]:
+def scan_above(root: str, inner: re.Pattern[str]) -> tuple[Tables, list[str]]:
     """Finds files and folders without a look into the folders of some name.
 
     Tens of thousands of patients have folders of studies, but the tables name these.
@@ -118,15 +135,18 @@ def scan_above(root: str, inner: re.Pattern[str]) -> tuple[dict[str, str], list[
         inner: The names of the folders.
 
     Returns:
-        The files by name, and the paths of the folders.
+        The files by name, those with gzip also by that without it, and the paths of
+        the folders.
     """
-    tables: dict[str, str] = {}
+    tables = Tables()
     found = []
     for folder, subfolders, names in walk(root):
         found += [os.path.join(folder, n) for n in subfolders if inner.fullmatch(n)]
         subfolders[:] = [name for name in subfolders if not inner.fullmatch(name)]
         for name in names:
-            tables.setdefault(name, os.path.join(folder, name))
+            tables.add(name, os.path.join(folder, name))
+            if name.endswith('.gz'):
+                tables.add(name.removesuffix('.gz'), os.path.join(folder, name))
     return tables, found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmpretrain.datasets.custom import find_folders
@@ -12,12 +13,17 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
-from ff_mm.datasets.files.image_paths import images_below, relative_name
+from ff_mm.datasets.files.image_paths import files_below, relative_name
+from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
 from ff_mm.datasets.split_dataset import Case
-from ff_mm.datasets.splits.split_file import mark_trainval, split_of
+from ff_mm.datasets.splits.split_file import mark_trainval, split_of_folder
 from ff_mm.datasets.tables.table_file import meaning, plain
 from ff_mm.errors import ConfigError
+from ff_mm.plain import first_few
+
+# Folders that nobody's classes are called.
+_NUMBERED = re.compile(r'(?i)(fold|split|part|set|cv|batch|k)[\W_]*\d+')
 
 
 class Image(NamedTuple):
@@ -46,12 +52,16 @@ class FolderDataset(OwnDataset):
         data/moles/malignant/p02_a.jpg      data/moles/test/malignant/p02_a.jpg
 
     On the left a split is made here. On the right it is that of the folders, which may
-    be called train, val (valid, validation, dev) and test in any case; without val,
-    val is cut off train by ``shares``. They are taken for splits if there are no other
-    folders, or if one is train and another val or test.
+    be called train, val (valid, validation, dev) and test in any case, also test_set,
+    TrainData and the like; without val, val is cut off train by ``shares``. They are
+    taken for splits if there are no other folders, or if one is train and another val
+    or test. Folders of other names that all have the same folders in them (fold1 and
+    fold2, two hospitals) are an error unless ``classes`` or ``label_map`` names them.
 
-    Images may lie at any depth below the folder of their class. Hidden files, other
-    files than images, and what macOS and a NAS leave behind are ignored.
+    Images may lie at any depth below the folder of their class; they are known by their
+    extension, or else by their first bytes. Hidden files and what macOS, Windows and a
+    NAS leave behind are ignored. Other files than images are counted in a note, and so
+    are images that look like masks of others.
 
     The classes are those of ``classes``, in that order; else the folders of all
     splits, sorted, numbers by value.
@@ -107,8 +117,15 @@ class FolderDataset(OwnDataset):
             problems.add(f'There is no folder {root!r}. Check data_prefix.')
             return []
         split_folders = _split_folders(root, problems)
-        images = _parse(images_below(root), split_folders, problems)
+        below = files_below(root, self.exclude)
+        self.check_exclude(below.excluded, problems)
+        images = _parse(below.images, split_folders, problems)
+        self.notes += note_masks(below.images) + _note_not_read(below.others)
         _check_empty(root, split_folders, images, self.label_map, problems)
+        if split_folders:
+            _check_split_classes(images, problems)
+        elif not self._are_classes({image.folder for image in images}):
+            self._check_levels(images, problems)
         classes = [meaning(image.folder, self.label_map) for image in images]
         kept = [
             (image, name)
@@ -125,6 +142,46 @@ class FolderDataset(OwnDataset):
     def image_key(self, name: str) -> str:
         """Writes a path with slashes, and relative if it leads below the folder."""
         return relative_name(name, self.folder)
+
+    def _are_classes(self, folders: Collection[str]) -> bool:
+        """Whether the config says that the folders are the classes."""
+        classes = [meaning(folder, self.label_map) for folder in folders]
+        if self.label_map and set(map(plain, folders)) <= set(self.label_map):
+            return True
+        return bool(self.CLASSES) and set(classes) <= {*self.CLASSES, None}
+
+    def _check_levels(self, images: Sequence[Image], problems: Problems) -> None:
+        """Notes folders that look like the splits, or sites, above the classes."""
+        inner = defaultdict(set)
+        for image in images:
+            if meaning(image.folder, self.label_map) is not None:
+                folder, slash, _ = image.name.partition('/')
+                inner[image.folder].update([folder] if slash else [])
+        folders = sorted(inner)
+        if len(folders) < 2:
+            return
+        common = set.intersection(*inner.values())
+        # A few patients may have images of all classes, but not most of them. Who
+        # says where the group stands has looked at the folders below.
+        alike = len(common) > 1 and 2 * len(common) >= len(set.union(*inner.values()))
+        numbered = all(map(_NUMBERED.fullmatch, folders))
+        if not alike or (self.group_pattern and not numbered):
+            return
+        listed = ', '.join(map(repr, folders))
+        if all(map(split_of_folder, common)):
+            problems.add(
+                f'The folders {listed} have splits in them ({first_few(common, 5)}), '
+                'which must stand above the classes: <split>/<class>/. Or say that '
+                f'these do not count: classes={folders}.'
+            )
+            return
+        problems.add(
+            f'The folders {listed} of {self.folder!r} have the same folders in them '
+            f'({first_few(sorted(common), 5)}), so they look like splits, not like '
+            'classes. Call them train, val and test; or put the images of each class '
+            'together, with group_pattern or split_file if they must not be mixed; or '
+            f'say that they are the classes: classes={folders}.'
+        )
 
     def _cases(
         self, images: Sequence[Image], names: Sequence[str], problems: Problems
@@ -163,13 +220,15 @@ class FolderDataset(OwnDataset):
             f'{self.group_pattern.pattern!r} must match the path below the folder of '
             'the class.',
         )
-        return [match and ('/'.join(match.groups('')) or match[0]) for match in found]
+        groups = [match and ('/'.join(match.groups('')) or match[0]) for match in found]
+        self.check_groups(groups, f'the paths of {self.folder!r}', problems)
+        return groups
 
 
 def _split_folders(root: str, problems: Problems) -> dict[str, str]:
     """Gives folder -> split, or nothing if the folders are classes."""
     folders = [name for name in find_folders(root)[0] if is_ours(name)]
-    splits = {name: split_of(name) for name in folders}
+    splits = {name: split_of_folder(name) for name in folders}
     named = set(splits.values()) - {''}
     if '' in splits.values() and not ('train' in named and len(named) > 1):
         return {}
@@ -180,6 +239,34 @@ def _split_folders(root: str, problems: Problems) -> dict[str, str]:
         'Put them together.',
     )
     return found
+
+
+def _note_not_read(paths: Sequence[str]) -> list[str]:
+    """Says which files in folders of classes are no images."""
+    inner = [path for path in paths if '/' in path]
+    if not inner:
+        return []
+    kinds = Counter(os.path.splitext(path)[1] or 'no extension' for path in inner)
+    counts = ', '.join(f'{kind} {count}' for kind, count in kinds.most_common(5))
+    return [
+        f'{len(inner)} files in folders of classes are no images and are not read '
+        f'({counts}: {first_few(inner, 5)}).'
+    ]
+
+
+def _check_split_classes(images: Sequence[Image], problems: Problems) -> None:
+    """Notes splits inside of splits, which would be the classes."""
+    problems.found(
+        'folders of classes that are called like a split',
+        sorted(
+            {
+                f'{i.path.partition("/")[0]}/{i.folder}'
+                for i in images
+                if split_of_folder(i.folder)
+            }
+        ),
+        'Put what is in them one folder higher: <split>/<class>/.',
+    )
 
 
 def _parse(

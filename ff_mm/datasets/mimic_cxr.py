@@ -76,10 +76,7 @@ class MIMICCXR(ChestFindings):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Joins the tables of splits, of views and of labels."""
-        files, tenths = scan_above(self.data_root, TENTH)
-        tables: dict[str, str] = {}
-        for name, path in files.items():
-            tables.setdefault(name.removesuffix('.gz'), path)
+        tables, tenths = scan_above(self.data_root, TENTH)
         folders = list(dict.fromkeys(map(os.path.dirname, tenths)))
         needed = [SPLIT_TABLE, LABELERS[self.labeler]]
         needed += [METADATA] * (self.views != 'all')

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from filecmp import cmp
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,7 +15,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
-from ff_mm.datasets.files.dicom import is_dicom
+from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dicom
 from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
 from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.files.text import read_lines
@@ -82,6 +83,10 @@ class SplitDataset(BaseDataset, ABC):
             absolute. Words after the first are ignored.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``, as ``pipeline``.
 
+    Attributes:
+        notes: What was odd about the files, in sentences, but may be meant; said before
+            training and by ``check_dataset``.
+
     Raises:
         ValueError: An argument is none of the values above.
         DatasetError: The files cannot be used; names every problem that was found.
@@ -108,6 +113,7 @@ class SplitDataset(BaseDataset, ABC):
         self.seed = seed
         self.split_file = split_file
         self.image_list = image_list
+        self.notes: list[str] = []
         kwargs.setdefault('ann_file', '')
         _check_classes(kwargs.get('classes'))
         super().__init__(data_root=os.path.expanduser(data_root), **kwargs)
@@ -189,11 +195,14 @@ class SplitDataset(BaseDataset, ABC):
         """Gives the table of a name: a path from ``data_root`` on, or one found below.
 
         Args:
-            name: A path, relative to ``data_root`` or absolute, or the name of a file.
+            name: The name of a file anywhere below ``data_root``, or a path, absolute
+                or relative to ``data_root``.
             found: Name -> path of the files below ``data_root``.
         """
+        if name in found:  # maybe more than once
+            return found.get(name)
         path = os.path.join(self.data_root, os.path.expanduser(name))
-        return path if os.path.isfile(path) else found.get(name)
+        return path if os.path.isfile(path) else None
 
     @cached_property
     def files(self) -> Files:
@@ -259,6 +268,8 @@ class SplitDataset(BaseDataset, ABC):
             if isinstance(error, FFMMError) or self._is_readable(idx):
                 raise
             path = self.get_data_info(idx).get('img_path')
+            if path and needs_load_dicom(path):
+                raise DatasetError(f'{path}: {USE_LOAD_DICOM}') from error
             raise DatasetError(
                 f'{path}: cannot be read as an image ({error}); {_FINDS_ALL}'
             ) from error
@@ -381,11 +392,11 @@ class SplitDataset(BaseDataset, ABC):
         # Kaggle's archive of HAM10000 holds every image twice, in folders that differ
         # in case only: that is harmless as long as the copies are the same.
         problems.found(
-            'images with several files of different size',
+            'images with several files of different content',
             [
                 case.image_id
                 for case, paths in zip(cases, found, strict=True)
-                if len(paths) > 1 and len({os.path.getsize(path) for path in paths}) > 1
+                if any(not cmp(paths[0], path, shallow=False) for path in paths[1:])
             ],
             'Leave one version of the images below data_root.',
         )

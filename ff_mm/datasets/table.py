@@ -9,7 +9,13 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.image_paths import locate_images, relative_name
+from ff_mm.datasets.files.image_paths import (
+    files_below,
+    is_excluded,
+    locate_images,
+    relative_name,
+)
+from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
@@ -29,8 +35,8 @@ _SPLIT_MAP = (
 class TableDataset(OwnDataset):
     """Images, and a table with one row for each.
 
-    The table is a csv with commas, semicolons or tabs, gzipped or not, or a parquet
-    file (which needs ``pip install pyarrow``)::
+    The table is a csv with commas, semicolons, tabs or ``|``, gzipped or not, or a
+    parquet file (which needs ``pip install pyarrow``)::
 
         dict(
             type='TableDataset',
@@ -144,12 +150,15 @@ class TableDataset(OwnDataset):
     def _by_image(self, rows: Sequence[Row], problems: Problems) -> dict[str, Row]:
         column = self.table.image
         by_image: dict[str, Row] = {}
-        unnamed, again = [], []
+        unnamed, again, excluded = [], [], []
         for row in rows:
             if is_empty(row.cells[column]):
                 unnamed.append(row.place)
                 continue
             image_id = self.image_key(row.cells[column])
+            if is_excluded(image_id, self.exclude):
+                excluded.append(image_id)
+                continue
             first = by_image.setdefault(image_id, row)
             if first is not row:
                 again.append(f'{row.place}: {image_id} (as {first.place})')
@@ -164,7 +173,16 @@ class TableDataset(OwnDataset):
             'Leave one row for each image. Several labels stand in several columns '
             '(table.labels) or in one cell (table.label_separator).',
         )
+        self._check_files(excluded, problems)
+        self.notes += note_masks([*by_image])
         return by_image
+
+    def _check_files(self, excluded: list[str], problems: Problems) -> None:
+        """Checks ``exclude``, which may mean files that no row names."""
+        if not all(any(is_excluded(x, [p]) for x in excluded) for p in self.exclude):
+            root = os.path.normpath(self.img_prefix)
+            excluded += files_below(root, self.exclude).excluded
+            self.check_exclude(excluded, problems)
 
     def _labels(
         self, rows: Sequence[Row], problems: Problems
@@ -186,13 +204,23 @@ class TableDataset(OwnDataset):
 
     def _groups(self, rows: Sequence[Row], problems: Problems) -> Sequence[str | None]:
         columns = self.table.group
+        lacking = [any(is_empty(row.cells[c]) for c in columns) for row in rows]
+        alone = self.table.group_missing == 'alone'
         problems.found(
             f'rows without a group in {self._name(*columns)}',
-            [row.place for row in rows if any(is_empty(row.cells[c]) for c in columns)],
-            'Fill it in; an image that belongs to no other gets a name of its own.',
+            []
+            if alone
+            else [r.place for r, no in zip(rows, lacking, strict=True) if no],
+            'Fill it in; if such images belong to no other: '
+            "table.group_missing='alone'.",
         )
         names = ('/'.join(plain(row.cells[c]) for c in columns) for row in rows)
-        return [name or None for name in names]
+        groups = [
+            None if missing else name or None
+            for name, missing in zip(names, lacking, strict=True)
+        ]
+        self.check_groups(groups, self._name(*columns), problems)
+        return groups
 
     def _official_splits(
         self, rows: Sequence[Row], problems: Problems
@@ -220,4 +248,6 @@ class TableDataset(OwnDataset):
     ) -> Sequence[str | None]:
         """Finds each image where the table says, or by the end of its path."""
         names = [case.image_id for case in cases]
-        return locate_images(names, os.path.normpath(self.img_prefix), problems)
+        return locate_images(
+            names, os.path.normpath(self.img_prefix), problems, self.exclude
+        )

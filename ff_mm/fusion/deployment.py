@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ff_mm.config import without_pretrained
+from ff_mm.datasets.files.deep_images import FULL
 
 
 def deployment_config(cfg: Config) -> Config:
@@ -19,7 +20,7 @@ def deployment_config(cfg: Config) -> Config:
         ``model``, ``data_preprocessor``, the test pipeline, and nothing that needs
         a path or a download: the weights are in the checkpoint. Models, heads, losses
         and loading of ff_mm are replaced by MMPretrain's, which take the same weights
-        and predict the same; DICOM alone is not read without ff_mm.
+        and predict the same; what is not read without ff_mm, :func:`loading_note` says.
     """
     loader = cfg.get('test_dataloader') or cfg.val_dataloader
     kept: dict[str, Any] = dict(
@@ -33,6 +34,28 @@ def deployment_config(cfg: Config) -> Config:
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
     return Config(kept)
+
+
+def loading_note(cfg: Config) -> str | None:
+    """Says which images stock mmpretrain does not load as the model has seen them.
+
+    Args:
+        cfg: As for :func:`deployment_config`.
+
+    Returns:
+        A line; None where it loads all of them.
+    """
+    loader = cfg.get('test_dataloader') or cfg.val_dataloader
+    for step in loader['dataset'].get('pipeline', []):
+        if step.get('type') == 'LoadDICOM':
+            bits = step.get('bits', FULL)
+            deep = '' if bits == FULL else f', and takes {bits} bits for {FULL}'
+            return (
+                f'LoadImageFromFile of stock MMPretrain reads no DICOM{deep}: turn '
+                'such images into 8-bit PNG first with LoadDICOM of ff_mm.datasets, or '
+                f'import ff_mm and put {dict(step)} in its place'
+            )
+    return None
 
 
 def _stock(value: Any) -> Any:
@@ -51,6 +74,7 @@ def _stock(value: Any) -> Any:
         stock.pop('loss', None)
         return dict(stock, type='MultiLabelLinearClsHead')
     if kind == 'LoadDICOM':  # of other images it does the same
+        stock.pop('bits', None)
         return dict(stock, type='LoadImageFromFile')
     if kind == 'MaskedBCELoss':  # in a head of MMPretrain's
         return dict(type='CrossEntropyLoss', use_sigmoid=True)

@@ -24,7 +24,7 @@ from ff_mm.evaluation.memo import MEMO
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
-from ff_mm.fusion.deployment import deployment_config
+from ff_mm.fusion.deployment import deployment_config, loading_note
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
@@ -311,7 +311,10 @@ class SoupRunner(FusionRunner):
             dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
         )
         with atomic_write(self.work_dir / DEPLOY_FILE, 'w') as file:
-            file.write(deploy.pretty_text)
+            note = loading_note(self.cfg)
+            file.write(f'# {note}\n' * bool(note) + deploy.pretty_text)
+        if note:
+            self.line(f'note: {DEPLOY_FILE}: {note}')
 
     def _show(self, step: Step) -> None:
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'

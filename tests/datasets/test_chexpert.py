@@ -83,6 +83,15 @@ class TestLabels:
         devices = scores(train['patient00003/study1/view1_frontal'])
         assert devices == {**negative, 'Support Devices': 1}
 
+    def test_no_finding_beside_a_finding(self, chexpert):
+        table = chexpert / 'CheXpert-v1.0-small' / 'train.csv'
+        edema = read_table(table)[0].index('Edema')
+        change_table(table, lambda rows: rows[1].__setitem__(edema, '1.0'))
+        dataset = CheXpert(str(chexpert))
+        assert scores(dataset.get_data_info(0)) == {'Edema': 1}
+        (note,) = dataset.notes
+        assert note.startswith('1 rows of ') and 'No Finding and a finding' in note
+
     def test_uncertain_no_finding_rules_out_nothing(self, chexpert):
         table = chexpert / 'CheXpert-v1.0-small' / 'train.csv'
         change_table(table, lambda rows: rows[1].__setitem__(5, '-1.0'))

@@ -229,7 +229,22 @@ class TestBadData:
         path.parent.mkdir()
         path.write_bytes(b'another')
         text = problems_of(EyePACS, competition, split='all')
-        assert 'several files of different size: 1 (7_left)' in text
+        assert 'several files of different content: 1 (7_left)' in text
+
+    def test_two_versions_of_equal_size(self, competition):
+        image = next(competition.rglob('7_left.jpeg'))
+        path = competition / 'cropped' / '7_left.jpeg'
+        path.parent.mkdir()
+        path.write_bytes(image.read_bytes())
+        assert EyePACS(str(competition), split='all')
+        path.write_bytes(bytes(reversed(image.read_bytes())))
+        text = problems_of(EyePACS, competition, split='all')
+        assert 'several files of different content: 1 (7_left)' in text
+
+    def test_two_tables(self, competition):
+        write_grades(competition / 'old' / 'trainLabels.csv', 'image,level', [('7', 0)])
+        text = problems_of(EyePACS, competition, split='all')
+        assert 'trainLabels.csv: 2 files of this name have different content' in text
 
     def test_wrong_arguments(self, competition):
         with pytest.raises(ValueError, match='split_by'):

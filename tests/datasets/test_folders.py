@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ham_files import write_image
 from mmpretrain.registry import DATASETS
-from own_files import clinic_rows
+from own_files import DIAGNOSES, clinic_rows
+from PIL import Image
 from reading import values
 
 from ff_mm.datasets import DatasetError, check_datasets
@@ -232,3 +233,100 @@ class TestBadInput:
     def test_pattern_that_is_none(self, classes_only):
         with pytest.raises(ConfigError, match=r"group_pattern='\(p': missing"):
             build(classes_only, group_pattern='(p')
+
+
+def test_a_patient_in_two_spellings(classes_only):
+    image = classes_only / 'nevus' / 'p00_b.jpg'
+    image.rename(image.with_name('P00_b.jpg'))
+    text = problem_of(classes_only, group_pattern=r'(?i)p\d+')
+    assert 'differ only in upper and lower case: 1 (P00 and p00)' in text
+
+
+class TestWhatIsNoImage:
+    def test_masks_are_noted_and_can_be_left_out(self, classes_only):
+        write_image(classes_only / 'nevus' / 'p00_a_mask.jpg')
+        write_image(classes_only / 'nevus' / 'p00_a_mask_1.jpg')
+        (note,) = build(classes_only).notes
+        assert note.startswith('2 of 62 images look like masks of others')
+        assert "exclude=['*_mask*']" in note
+        for exclude in ('*_mask*', ['*_MASK.jpg', 'nevus/*_mask_1.jpg']):
+            dataset = build(classes_only, exclude=exclude)
+            assert (len(dataset), dataset.notes) == (60, [])
+        assert 'match nothing: 1 (masks)' in problem_of(classes_only, exclude='masks')
+
+    def test_masks_in_a_folder_below_the_class(self, classes_only):
+        for image in list(classes_only.glob('*/*.jpg')):
+            for folder in ('images', 'masks'):
+                write_image(image.parent / folder / image.name)
+            image.unlink()
+        (note,) = build(classes_only, classes=DIAGNOSES).notes
+        assert '60 of 120 images' in note and "exclude=['masks']" in note
+        assert len(build(classes_only, exclude='masks')) == 60
+
+    def test_images_by_their_first_bytes(self, classes_only):
+        image = classes_only / 'nevus' / 'p00_a.jpg'
+        image.rename(image.with_suffix(''))
+        (classes_only / 'nevus' / 'p00_b.jpg').rename(image.with_suffix('.jfif'))
+        (classes_only / 'nevus' / 'p03_a.jpg').rename(image.with_name('p03_a.img'))
+        Image.new('RGB', (8, 8)).save(classes_only / 'nevus' / 'p03_b.GIF')
+        (classes_only / 'nevus' / 'p03_b.jpg').unlink()
+        dataset = build(classes_only)
+        assert (len(dataset), dataset.notes) == (60, [])
+
+    def test_others_are_counted_and_named(self, classes_only):
+        for name in ('a.txt', 'b.txt', 'c'):
+            (classes_only / 'nevus' / name).write_text('BM, no picture')
+        (note,) = build(classes_only).notes
+        assert note == (
+            '3 files in folders of classes are no images and are not read '
+            '(.txt 2, no extension 1: nevus/a.txt, nevus/b.txt, nevus/c).'
+        )
+
+
+class TestSplitsUnderOtherNames:
+    @pytest.mark.parametrize(
+        ('train', 'test'),
+        [
+            ('training_set', 'test_set'),
+            ('Train_data', 'Test_data'),
+            ('TrainSet', 'TestSet'),
+            ('seg_train', 'seg_test'),
+            ('train images', 'validation-images'),
+        ],
+    )
+    def test_are_splits(self, with_splits, train, test):
+        shutil.rmtree(with_splits / 'Valid')
+        (with_splits / 'training').rename(with_splits / train)
+        (with_splits / 'TEST').rename(with_splits / test)
+        dataset = build(with_splits)
+        assert dataset.CLASSES == ('keratosis', 'melanoma', 'nevus')
+        held_out = 'val' if test.startswith('val') else 'test'
+        assert len(build(with_splits, held_out)) == 10
+
+    @pytest.mark.parametrize('name', ['fold{}', 'hospital {}', '202{}'])
+    def test_numbered_folders_are_no_classes(self, with_splits, name):
+        for number, folder in enumerate(('training', 'Valid', 'TEST')):
+            (with_splits / folder).rename(with_splits / name.format(number))
+        assert 'have the same folders in them' in problem_of(with_splits)
+        meant = [name.format(number) for number in range(3)]
+        assert counts(build(with_splits, classes=meant))[meant[0]] == 40
+
+    def test_folds_are_no_classes_whatever_the_groups(self, with_splits):
+        for number, folder in enumerate(('training', 'Valid', 'TEST')):
+            (with_splits / folder).rename(with_splits / f'fold_{number}')
+        assert 'fold_0' in problem_of(with_splits, group_pattern=r'p\d+')
+
+    def test_splits_below_the_classes(self, classes_only):
+        for image in list(classes_only.glob('*/*.jpg')):
+            folder = image.parent / ('train' if image.name < 'p20' else 'test')
+            folder.mkdir(exist_ok=True)
+            image.rename(folder / image.name)
+        assert 'must stand above the classes' in problem_of(classes_only)
+
+    def test_a_split_inside_of_itself(self, with_splits):
+        shutil.rmtree(with_splits / 'Valid')
+        for folder in ('training', 'TEST'):
+            (with_splits / folder).rename(with_splits / 'x')
+            (with_splits / folder).mkdir()
+            (with_splits / 'x').rename(with_splits / folder / folder)
+        assert 'called like a split: 2 (TEST/TEST' in problem_of(with_splits)

@@ -231,7 +231,7 @@ class TestBadData:
             'images without a file: 7 (ISIC_0000004, ISIC_0000005, ISIC_0000006, '
             'ISIC_0000007, ISIC_0000008, ...). Unpack' in text
         )
-        assert 'several files of different size: 1 (ISIC_0000020). Leave' in text
+        assert 'several files of different content: 1 (ISIC_0000020). Leave' in text
 
     def test_only_the_chosen_images_must_be_there(self, dataverse):
         (dataverse / 'own.txt').write_text('ISIC_0000001\n')

@@ -229,3 +229,12 @@ class TestBadData:
     def test_wrong_arguments(self, mimic, wrong):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             MIMICCXR(str(mimic), **wrong)
+
+    def test_two_tables_of_one_name(self, mimic):
+        path = next(mimic.rglob('*-chexpert.csv*'))
+        other = mimic / 'old' / 'mimic-cxr-2.0.0-chexpert.csv'
+        other.parent.mkdir()
+        other.write_text('subject_id,study_id\n')
+        text = problems_of(mimic, split='train')
+        assert '2 files of this name' in text
+        assert str(path) in text

@@ -156,7 +156,7 @@ class TestFiles:
         assert len(read(rsna)) == 40
         (rsna / 'small' / f'{name(0)}.png').write_bytes(b'cut')
         text = problems_of(rsna)
-        assert f'files of different size: 1 ({name(0)}). Leave' in text
+        assert f'files of different content: 1 ({name(0)}). Leave' in text
 
     def test_table_of_boxes_may_be_absent(self, rsna):
         (rsna / 'stage_2_train_labels.csv').unlink()

@@ -30,7 +30,8 @@ def clinic(tmp_path: Path) -> Path:
 
 def build(root: Path, which: str = 'all', **changes: Any) -> TableDataset:
     """Builds a split; arguments that are none of the data set's go into its table."""
-    names = ('classes', 'shares', 'seed', 'split_file', 'image_list', 'data_prefix')
+    names = ('classes', 'shares', 'seed', 'split_file', 'image_list')
+    names += ('data_prefix', 'exclude')
     arguments = {name: changes.pop(name) for name in names if name in changes}
     return TableDataset(str(root), {**TABLE, **changes}, split=which, **arguments)
 
@@ -68,6 +69,55 @@ def add_column(root: Path, name: str, cells: list[str]) -> None:
     for row, cell in zip(rows, [name, *cells], strict=True):
         row.append(cell)
     write_table(root / 'cases.csv', rows)
+
+
+class TestListsInCells:
+    @pytest.mark.parametrize(
+        'cell',
+        [
+            "['nevus', ' melanoma']",
+            '["nevus", "melanoma"]',
+            '[nevus, melanoma]',
+            "{'nevus', 'melanoma'}",
+            "['nevus' 'melanoma']",
+            "('nevus', 'melanoma',)",
+        ],
+    )
+    def test_several_labels(self, clinic, cell):
+        change(clinic, 'diagnosis', {2: cell, 3: "['keratosis']"})
+        dataset = build(clinic, label_separator=',')
+        assert dataset.CLASSES == ('keratosis', 'melanoma', 'nevus')
+        assert scores(dataset)[:3] == [[0, 1, 1], [1, 0, 0], [0, 1, 0]]
+        text = problem_of(clinic)
+        assert 'that look like a list: 1 (row 2: ' in text and 'label_separator' in text
+
+    def test_one_label(self, clinic):
+        change(clinic, 'diagnosis', {2: "['nevus']", 3: "['it\\'s', 3]"})
+        assert 'that look like a list: 1 (row 3: ' in problems_of(clinic)[0]
+        change(clinic, 'diagnosis', {3: 'nevus (Spitz)'})
+        assert counts(build(clinic))['nevus'] == 19
+
+
+def test_rows_without_a_group_may_be_alone(clinic):
+    change(clinic, 'patient', {3: '', 5: 'nan'})
+    assert "table.group_missing='alone'" in problem_of(clinic)
+    dataset = build(clinic, group_missing='alone')
+    assert values(dataset, 'group')[:4] == ['P00', None, 'P01', None]
+    with pytest.raises(ConfigError, match='group_missing'):
+        build(clinic, group_missing='own')
+
+
+class TestExclude:
+    def test_rows_and_files(self, clinic):
+        change(clinic, 'file', {2: 'p00_a.png', 3: 'p00_a_mask.png'})
+        for name in ('images/p00_a.png', 'masks/p00_a.png', 'images/p00_a_mask.png'):
+            write_image(clinic / name, len(name))
+        assert 'for which there are several files: 1' in problem_of(clinic)
+        dataset = build(clinic, exclude='masks')
+        assert '1 of 60 images look like masks' in dataset.notes[0]
+        assert len(build(clinic, exclude=['masks', '*_mask.png'])) == 59
+        text = problem_of(clinic, exclude=['masks', 'mask'])
+        assert 'match nothing: 1 (mask)' in text
 
 
 class TestCases:
@@ -304,6 +354,26 @@ class TestClasses:
             'nevus, melanoma, keratosis. Correct one or the other, or say what is '
             "meant, such as label_map={'melanom': 'nevus'}, or None to leave it out."
         )
+
+    def test_unicode_forms_of_one_class(self, clinic):
+        change(clinic, 'diagnosis', {4: 'n\u00e6vus \u00e9', 6: 'n\u00e6vus e\u0301'})
+        text = problem_of(clinic)
+        assert 'spaces or Unicode form: 1' in text
+        assert r"'n\xe6vus e\u0301' and 'n\xe6vus \xe9'" in text
+
+    @pytest.mark.parametrize(
+        ('other', 'named'),
+        [
+            ('p03', 'upper and lower case: 1 (P03 and p03)'),
+            ('P\uff103', "Unicode form: 1 ('P03' and 'P\\uff103')"),
+        ],
+    )
+    def test_spellings_of_one_patient(self, clinic, other, named):
+        assert read_table(clinic / 'cases.csv')[7][2] == 'P03'
+        change(clinic, 'patient', {8: other})
+        text = problem_of(clinic)
+        assert text.startswith("groups in column 'patient' of 'cases.csv' that differ")
+        assert named in text
 
     def test_spellings_of_one_class(self, clinic):
         change(clinic, 'diagnosis', {4: 'Melanoma'})

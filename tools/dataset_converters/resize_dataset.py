@@ -44,6 +44,13 @@ def parse_args() -> argparse.Namespace:
         '--quality', type=int, default=95, help='of jpg (default: %(default)s)'
     )
     parser.add_argument(
+        '--bits',
+        type=int,
+        default=16,
+        help='that images of 16 bits use, where they become jpg: 12 if their values '
+        'are 0 to 4095 (default: %(default)s)',
+    )
+    parser.add_argument(
         '--workers',
         type=int,
         default=os.cpu_count() or 1,
@@ -61,7 +68,7 @@ def main() -> None:
     """Resizes, says what became of the images, and exits."""
     args = parse_args()
     try:
-        options = ResizeOptions(args.short_side, args.format, args.quality)
+        options = ResizeOptions(args.short_side, args.format, args.quality, args.bits)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     began = time.perf_counter()

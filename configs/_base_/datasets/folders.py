@@ -6,12 +6,15 @@ data_root = 'data/own'
 classes = None
 # A regular expression that finds the patient in the name of a file.
 group_pattern = None
+# Files and folders to leave out, such as ['*_mask.png', 'masks'].
+exclude = None
 data_preprocessor = dict(num_classes=2)
 
 dataset = dict(
     type='FolderDataset',
     data_root='${data_root}',
     classes='${classes}',
+    exclude='${exclude}',
     group_pattern='${group_pattern}',
 )
 train_dataloader = dict(dataset=dataset)

@@ -7,6 +7,8 @@ data_root = 'data/own'
 table = dict(file='cases.csv', image='image', label='label')
 # All classes in the order of their numbers; None: those in the table, sorted.
 classes = None
+# Files and folders to leave out, such as ['*_mask.png', 'masks'].
+exclude = None
 data_preprocessor = dict(num_classes=2)
 
 dataset = dict(
@@ -14,6 +16,7 @@ dataset = dict(
     data_root='${data_root}',
     table='${table}',
     classes='${classes}',
+    exclude='${exclude}',
 )
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

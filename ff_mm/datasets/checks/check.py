@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,12 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.checks.bit_depth import note_sampled_bits
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.errors import FFMMError
 
@@ -26,6 +30,9 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     between data sets of one class, as patient 1 of one hospital is not patient 1 of the
     next. Data sets without these fields are not compared: MMPretrain's
     ``CustomDataset`` has paths only, images that lie in memory have none.
+
+    What is odd but may be meant is logged: the ``notes`` of a data set, and images of
+    16 bits that do not use them.
 
     Args:
         configs: Name -> config of a data set as MMPretrain's registry takes it. The
@@ -42,6 +49,12 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     check_classes(datasets, problems)
     check_leaks(datasets, problems)
     problems.raise_if_any()
+    notes = Problems('notes')
+    add_notes(datasets, notes)
+    steps = {name: loading_step(dataset) for name, dataset in datasets.items()}
+    note_sampled_bits(datasets, steps, notes)
+    for note in notes:
+        print_log(f'note: {note}', logger='current', level=logging.WARNING)
     return datasets
 
 
@@ -131,6 +144,17 @@ def build_datasets(
     return datasets
 
 
+def add_notes(datasets: Mapping[str, BaseDataset], notes: Problems) -> None:
+    """Adds what data sets have noted while they read, each note once."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, dataset in datasets.items():
+        for inner in inner_datasets(dataset):
+            for note in dict.fromkeys(getattr(inner, 'notes', ())):
+                found[note].append(name)
+    for note, names in found.items():
+        notes.add(f'{", ".join(dict.fromkeys(names))}: {note}')
+
+
 def check_classes(datasets: Mapping[str, BaseDataset], problems: Problems) -> None:
     """Notes when the classes differ, as in :func:`check_datasets`."""
     named = {n: tuple(d.metainfo.get('classes') or ()) for n, d in datasets.items()}
@@ -209,6 +233,15 @@ def inner_datasets(dataset: Any) -> list[Any]:
     if hasattr(dataset, 'dataset'):
         return inner_datasets(dataset.dataset)
     return [dataset]
+
+
+def loading_step(dataset: BaseDataset) -> Any:
+    """Gives the loading step of a data set's pipeline."""
+    pipeline = getattr(inner_datasets(dataset)[0], 'pipeline', None)
+    for transform in getattr(pipeline, 'transforms', ()):
+        if type(transform).__name__.startswith('Load'):
+            return transform
+    return LoadImageFromFile()
 
 
 def _root(dataset: BaseDataset, infos: list[dict]) -> str:

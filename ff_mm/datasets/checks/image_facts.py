@@ -12,8 +12,15 @@ import numpy as np
 from PIL import Image
 
 from ff_mm.datasets.checks.check import hash_pixels
-from ff_mm.datasets.files.dicom import is_dicom
+from ff_mm.datasets.files.deep_images import peak
+from ff_mm.datasets.files.dicom import (
+    USE_LOAD_DICOM,
+    is_dicom,
+    is_dicom_content,
+    needs_load_dicom,
+)
 from ff_mm.datasets.files.image_paths import cut_short, first_line
+from ff_mm.errors import FFMMError
 
 Loader = Callable[[dict], dict | None]
 
@@ -39,6 +46,7 @@ class ImageFacts(NamedTuple):
         channels: As in the file: ``'grey'``, ``'RGB'``, ``'RGBA'``, ``'DICOM'``, ...
         missing: Whether there is no such file.
         error: Why it cannot be read, None if it can.
+        peak: The largest value in a file of 16 bits a channel, None of other images.
     """
 
     content: str | None = None
@@ -46,6 +54,7 @@ class ImageFacts(NamedTuple):
     channels: str | None = None
     missing: bool = False
     error: str | None = None
+    peak: int | None = None
 
 
 def look_at(info: Mapping[str, Any], loader: Loader, decode: bool = True) -> ImageFacts:
@@ -79,13 +88,16 @@ def look_at(info: Mapping[str, Any], loader: Loader, decode: bool = True) -> Ima
         results = loader(dict(info))
     except Exception as error:
         reason = first_line(error).replace(path, '').strip(' :')
+        if not isinstance(error, FFMMError) and needs_load_dicom(path):
+            reason = USE_LOAD_DICOM
         return ImageFacts(error=cut_short(content) or reason)
     if results is None:
         return ImageFacts(error='the pipeline leaves it out')
     if wrong := cut_short(content):
         return ImageFacts(error=wrong)
     pixels = np.asarray(results['img'])
-    return ImageFacts(hash_pixels(pixels), _sides(pixels.shape), channels)
+    digest, sides = hash_pixels(pixels), _sides(pixels.shape)
+    return ImageFacts(digest, sides, channels, peak=peak(content))
 
 
 def _in_memory(pixels: np.ndarray) -> ImageFacts:
@@ -100,7 +112,7 @@ def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _head(content: bytes, path: str) -> tuple[tuple[int, int] | None, str | None]:
     """Gives the sides and the channels as the head of the file says."""
-    if is_dicom(path):
+    if is_dicom(path) or is_dicom_content(content):
         return None, 'DICOM'
     # Of a damaged file, or of one that Pillow does not know, there is nothing to say.
     try:

@@ -12,20 +12,26 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from rich.console import Console
 
 from ff_mm.config import ood_dataloaders
+from ff_mm.datasets.checks.bit_depth import (
+    names_by_bits,
+    note_sampled_bits,
+    note_unused_bits,
+)
 from ff_mm.datasets.checks.check import (
     Overlap,
+    add_notes,
     build_datasets,
     check_classes,
     check_leaks,
     data_infos,
     identities,
     inner_datasets,
+    loading_step,
     overlap,
 )
 from ff_mm.datasets.checks.duplicates import (
@@ -38,6 +44,7 @@ from ff_mm.datasets.checks.duplicates import (
 from ff_mm.datasets.checks.image_facts import ImageFacts, Loader, look_at
 from ff_mm.datasets.checks.label_counts import LabelCounts
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.files.dicom import USE_LOAD_DICOM
 from ff_mm.datasets.files.workers import track
 from ff_mm.errors import ConfigError
 
@@ -168,6 +175,7 @@ def inspect_datasets(
     """
     problems, notes = Problems('problems'), Problems('notes')
     datasets = build_datasets(configs, problems)
+    add_notes(datasets, notes)
     check_classes(datasets, problems)
     check_leaks(datasets, problems)
     entries, sets = _read_all_labels(datasets)
@@ -179,6 +187,7 @@ def inspect_datasets(
     _find_bad_images(sets, problems)
     _find_bad_labels(sets, problems)
     _find_empty_classes(sets, notes)
+    _find_unused_bits(datasets, sets, decode, notes)
     labels = {name: found.labels for name, found in sets.items()}
     duplicates = find_duplicates(entries, facts)
     compare_duplicates(duplicates, labels, problems, notes)
@@ -243,7 +252,7 @@ def _look_at_images(
 ) -> dict[str, ImageFacts]:
     """Looks at each image once, in however many data sets it is."""
     keys = list(dict.fromkeys(entry.key for entry in entries))
-    loaders = {name: _loader(dataset) for name, dataset in datasets.items()}
+    loaders = {name: loading_step(dataset) for name, dataset in datasets.items()}
     look = partial(_look_at, loaders=loaders, decode=decode)
     title = 'decoding' if decode else 'reading'
     tasks = _tasks(datasets)
@@ -269,16 +278,9 @@ def _look_at(
     return look_at(info, loaders[set_name], decode)
 
 
-def _loader(dataset: BaseDataset) -> Loader:
-    """Gives the loading step of a data set's pipeline."""
-    for transform in inner_datasets(dataset)[0].pipeline.transforms:
-        if type(transform).__name__.startswith('Load'):
-            return transform
-    return LoadImageFromFile()
-
-
 def _find_bad_images(sets: Mapping[str, SetFacts], problems: Problems) -> None:
     for name, found in sets.items():
+        errors = {key: facts.error for key, facts in found.files.items() if facts.error}
         problems.found(
             f'images of {name} without a file',
             [key for key, facts in found.files.items() if facts.missing],
@@ -286,9 +288,31 @@ def _find_bad_images(sets: Mapping[str, SetFacts], problems: Problems) -> None:
         )
         problems.found(
             f'images of {name} that cannot be read',
-            [f'{k}: {facts.error}' for k, facts in found.files.items() if facts.error],
+            [f'{k}: {error}' for k, error in errors.items() if error != USE_LOAD_DICOM],
             'Download them again, or leave the rows out of the table.',
         )
+        problems.found(
+            f'DICOM images of {name} that the loading step does not read',
+            [key for key, error in errors.items() if error == USE_LOAD_DICOM],
+            f'{USE_LOAD_DICOM}.',
+        )
+
+
+def _find_unused_bits(
+    datasets: Mapping[str, BaseDataset],
+    sets: Mapping[str, SetFacts],
+    decode: bool,
+    notes: Problems,
+) -> None:
+    """Compares what images of 16 bits use of them with what the loading step takes."""
+    steps = {name: loading_step(dataset) for name, dataset in datasets.items()}
+    if not decode:
+        note_sampled_bits(datasets, steps, notes)
+        return
+    for bits, names in names_by_bits(steps).items():
+        files = {k: f for name in names for k, f in sets[name].files.items()}
+        peaks = [facts.peak for facts in files.values() if facts.peak is not None]
+        note_unused_bits(', '.join(names), peaks, bits, notes)
 
 
 def _find_bad_labels(sets: Mapping[str, SetFacts], problems: Problems) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import os
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from filecmp import cmp
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 from mmpretrain.datasets.utils import download_url
 
@@ -17,17 +21,94 @@ DICOM_EXTENSIONS = ('.dcm', '.dicom')
 #: Extensions of images, in lower case.
 IMAGE_EXTENSIONS = (
     *('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp', '.ppm', '.pgm'),
+    *('.jfif', '.jpe', '.gif', '.jp2'),
     *DICOM_EXTENSIONS,
 )
 
 #: Folders in which macOS and a Synology NAS keep copies that nobody put there.
 _NOT_OURS = ('__MACOSX', '@eaDir')
 
+_GZIP = b'\x1f\x8b'
+# Bytes of a table of which two are compared as text.
+_LARGEST_TABLE = 1 << 28
+
+
+class Tables(dict[str, str]):
+    """Path of each file by its name.
+
+    Of several with one name the first that was added counts, if all say the same; to
+    ask for one that has a namesake of other content is an error, since nobody can know
+    which is meant.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._paths: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, name: str, path: str) -> None:
+        """Takes a file in; an unpacked one is the same as one with gzip."""
+        self.setdefault(name, path)
+        self._paths[name].append(path)
+
+    def __getitem__(self, name: str) -> str:
+        """Gives the path of a file.
+
+        Raises:
+            DatasetError: Several have this name, and do not say the same.
+        """
+        path = super().__getitem__(name)
+        self._paths[name] = one_content(name, self._paths[name])
+        return path
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: Any, /) -> Any: ...
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """Gives the path of a file, as by index, or the default."""
+        return self[name] if name in self else default  # noqa: SIM401
+
+
+def one_content(name: str, paths: Sequence[str]) -> list[str]:
+    """Gives the first of some files with one name, as a list of one.
+
+    Raises:
+        DatasetError: They do not say the same.
+    """
+    others = [path for path in paths[1:] if not _say_the_same(paths[0], path)]
+    if others:
+        listed = ' and '.join(map(repr, [paths[0], *others[:3]]))
+        raise DatasetError(
+            f'{name}: {len(others) + 1} files of this name have different content: '
+            f'{listed}. Leave one below data_root, or set data_root to its folder.'
+        )
+    return list(paths[:1])
+
+
+def _say_the_same(first: str, second: str) -> bool:
+    """Whether two files are equal, gzip and line breaks aside."""
+    if cmp(first, second, shallow=False):
+        return True
+    sizes = os.path.getsize(first), os.path.getsize(second)
+    if max(sizes) > _LARGEST_TABLE:
+        return False
+    return _content(first) == _content(second)
+
+
+def _content(path: str) -> bytes:
+    raw = Path(path).read_bytes()
+    if raw.startswith(_GZIP):
+        with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as f:
+            raw = f.read(_LARGEST_TABLE + 1)
+    return raw.replace(b'\r\n', b'\n').rstrip()
+
 
 class Files(NamedTuple):
     """What lies below a folder: path by file name, and paths by name of an image."""
 
-    tables: dict[str, str]
+    tables: Tables
     images: dict[str, list[str]]
 
 
@@ -77,9 +158,9 @@ def scan(root: str) -> Files:
 
     Returns:
         The images by name without extension, each with all its paths, and the other
-        files by name; of several with one name, the first that was met.
+        files by name.
     """
-    tables: dict[str, str] = {}
+    tables = Tables()
     images: dict[str, list[str]] = defaultdict(list)
     for folder, _, names in walk(root):
         for name in names:
@@ -87,7 +168,7 @@ def scan(root: str) -> Files:
             if is_image(name):
                 images[without_extension(name)].append(path)
             else:
-                tables.setdefault(name, path)
+                tables.add(name, path)
     return Files(tables, dict(images))
 
 
@@ -120,12 +201,16 @@ def find_file(root: str, name: str) -> str | None:
         name: Of the file, or the end of its path.
 
     Returns:
-        Its path, the first of several in alphabetical order; None if there is none.
+        Its path, the first of several equal ones in alphabetical order; None if there
+        is none.
+
+    Raises:
+        DatasetError: There are several in folders of one depth that differ.
     """
     for pattern in (name, f'*/{name}', f'*/*/{name}'):
-        for path in sorted(Path(root).glob(pattern)):
-            if path.is_file():
-                return str(path)
+        paths = [str(p) for p in sorted(Path(root).glob(pattern)) if p.is_file()]
+        if paths:
+            return one_content(name, paths)[0]
     return None
 
 

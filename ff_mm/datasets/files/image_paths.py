@@ -7,12 +7,22 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from filecmp import cmp
+from fnmatch import fnmatchcase
 from pathlib import PurePath, PurePosixPath
+from typing import NamedTuple
 
 from PIL import Image
 
 from ff_mm.datasets.errors import Problems, repeated
-from ff_mm.datasets.files.finding import is_image, walk, without_extension
+from ff_mm.datasets.files.dicom import is_dicom_content
+from ff_mm.datasets.files.finding import (
+    is_image,
+    walk,
+    without_extension,
+)
+
+# What Windows leaves in folders of pictures.
+_LEFT_BEHIND = ('thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r')
 
 
 def relative_name(name: str, root: str) -> str:
@@ -26,17 +36,85 @@ def relative_name(name: str, root: str) -> str:
     return name.removeprefix(f'{PurePath(os.path.abspath(root)).as_posix()}/')
 
 
-def images_below(root: str) -> list[str]:
-    """Lists all images below a folder, relative and with slashes, sorted."""
-    names = []
+# Bytes at the beginning that tell every kind of image; of DICOM the longest.
+_HEAD = 132
+
+# How the files of images begin.
+_HEADS = (
+    *(b'\xff\xd8\xff', b'\x89PNG\r\n', b'GIF8', b'II*\0', b'MM\0*'),
+    *(b'\0\0\0\x0cjP', b'P5\n', b'P6\n'),
+)
+
+
+def begins_as_image(path: str) -> bool:
+    """Tells by its first bytes whether a file is an image, whatever its name."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(_HEAD)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return False
+    if head.startswith(b'BM'):  # two letters that a text may have
+        return int.from_bytes(head[2:6], 'little') == size
+    webp = head[:4] == b'RIFF' and head[8:12] == b'WEBP'
+    return head.startswith(_HEADS) or webp or is_dicom_content(head)
+
+
+class Below(NamedTuple):
+    """What lies below a folder: paths relative to it with slashes, sorted.
+
+    Attributes:
+        images: By their extension, or by their first bytes.
+        excluded: Whatever a pattern leaves out.
+        others: The rest, without what a system leaves behind.
+    """
+
+    images: list[str]
+    excluded: list[str]
+    others: list[str]
+
+
+def files_below(root: str, exclude: Sequence[str] = ()) -> Below:
+    """Lists all files below a folder, each as what it is.
+
+    Args:
+        root: The folder.
+        exclude: Patterns of what to leave out, see :func:`is_excluded`.
+    """
+    found = Below([], [], [])
     for folder, _, files in walk(root):
         below = PurePath(os.path.relpath(folder, root))
-        names += [(below / file).as_posix() for file in files if is_image(file)]
-    return sorted(names)
+        for file in files:
+            name = (below / file).as_posix()
+            if is_excluded(name, exclude):
+                found.excluded.append(name)
+            elif is_image(file) or begins_as_image(os.path.join(folder, file)):
+                found.images.append(name)
+            elif file.lower() not in _LEFT_BEHIND:
+                found.others.append(name)
+    return Below(*map(sorted, found))
+
+
+def is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a path, or a file or folder in it, is as a pattern says, in any case.
+
+    Args:
+        name: A path with slashes.
+        patterns: As ``'*_mask.png'``, ``'masks'``, ``'covid/masks/*'``.
+    """
+    name = name.lower()
+    ends = (name, *name.split('/'))
+    for pattern in patterns:
+        pattern = pattern.lower().replace('\\', '/').rstrip('/')
+        if any(fnmatchcase(end, pattern) for end in ends):
+            return True
+    return False
 
 
 def locate_images(
-    names: Sequence[str], root: str, problems: Problems
+    names: Sequence[str], root: str, problems: Problems, exclude: Sequence[str] = ()
 ) -> list[str | None]:
     """Finds the file of each image.
 
@@ -47,11 +125,12 @@ def locate_images(
         root: The folder. It is walked through only if a path is not that of a file.
         problems: Takes a note of names without a file, of those with several, and of
             files with several names.
+        exclude: Patterns of files that do not count, see :func:`is_excluded`.
 
     Returns:
         A path for each name, or None.
     """
-    found = _find(names, root, problems)
+    found = _find(names, root, problems, exclude)
     lost = [n for n, path in zip(names, found, strict=True) if path is None]
     expected = os.path.join(root, lost[0]) if lost else ''
     problems.found(
@@ -68,14 +147,16 @@ def locate_images(
     return found
 
 
-def _find(names: Sequence[str], root: str, problems: Problems) -> list[str | None]:
+def _find(
+    names: Sequence[str], root: str, problems: Problems, exclude: Sequence[str]
+) -> list[str | None]:
     paths = [os.path.join(root, name) for name in names]
     found = [path if os.path.isfile(path) else None for path in paths]
     lost = [i for i, path in enumerate(found) if path is None]
     if not lost:
         return found
     by_stem = defaultdict(list)
-    for name in images_below(root):
+    for name in files_below(root, exclude).images:
         by_stem[without_extension(name).rpartition('/')[2]].append(name)
     ambiguous = []
     for i in lost:
@@ -88,7 +169,8 @@ def _find(names: Sequence[str], root: str, problems: Problems) -> list[str | Non
     problems.found(
         'images for which there are several files',
         ambiguous,
-        'Write them with folder and extension, or leave one of the files.',
+        'Write them with folder and extension, leave one of the files, or say which do '
+        "not count, such as exclude=['masks'].",
     )
     return found
 

@@ -26,6 +26,7 @@ from rich.console import Console
 from ff_mm.config import read_options
 from ff_mm.datasets.checks.check import data_infos, inner_datasets
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, needs_load_dicom
 from ff_mm.datasets.files.image_paths import file_cut_short, first_line
 from ff_mm.datasets.files.workers import track
 from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
@@ -37,7 +38,7 @@ from ff_mm.datasets.image_cache.transforms import (
 )
 from ff_mm.display.console import duration, say
 from ff_mm.environment import installed
-from ff_mm.errors import ConfigError
+from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.parallel.claim import Claim
 
 _FORMAT = 1
@@ -138,6 +139,8 @@ def _decode(path: str, steps: Sequence[BaseTransform]) -> Outcome:
     try:
         results = load(dict(img_path=path))
     except Exception as error:
+        if not isinstance(error, FFMMError) and needs_load_dicom(path):
+            return f'{path}: {USE_LOAD_DICOM}'
         reason = first_line(error)
         return reason if path in reason else f'{path}: {reason}'
     if wrong := file_cut_short(path):

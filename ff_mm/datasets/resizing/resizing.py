@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
+from ff_mm.datasets.files.deep_images import FULL, check_bits
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
 from ff_mm.datasets.files.finding import IMAGE_EXTENSIONS, is_image, is_ours
 from ff_mm.datasets.files.workers import track
-from ff_mm.datasets.resizing.shrinking import decode, encode, shrink
+from ff_mm.datasets.resizing.shrinking import decode, encode, keeps_16_bits, shrink
 from ff_mm.files import read_json, write_json
 
 #: In the copy: how it was made, and which images could not be read.
@@ -42,6 +44,8 @@ class ResizeOptions:
         format: ``'jpg'``, ``'png'``, or ``'keep'`` for that of the source, where DICOM
             becomes PNG.
         quality: Of JPEG and WebP, from 1 to 100.
+        bits: That images of 16 bits use, from 1 to 16. PNG and TIFF keep their values;
+            elsewhere those from 0 to ``2**bits - 1`` become 0 to 255.
 
     Raises:
         ValueError: A value that is none of these.
@@ -50,6 +54,7 @@ class ResizeOptions:
     short_side: int
     format: str = 'keep'
     quality: int = 95
+    bits: int = FULL
 
     def __post_init__(self) -> None:
         if self.short_side < 1:
@@ -57,6 +62,7 @@ class ResizeOptions:
         check_choice('format', self.format, ('keep', 'jpg', 'png'))
         if not 1 <= self.quality <= 100:
             raise ValueError(f'quality must be from 1 to 100, got {self.quality}')
+        check_bits(self.bits)
 
     def target_of(self, name: str) -> str:
         """Gives the name under which an image is written."""
@@ -77,12 +83,14 @@ class Outcome(NamedTuple):
             earlier run) or ``'unreadable'``.
         reason: Why it cannot be read.
         size: Bytes of the source and of the result.
+        peak: The largest value of 16 bits that became 8, 0 of others.
     """
 
     name: str
     state: str
     reason: str = ''
     size: tuple[int, int] = (0, 0)
+    peak: int = 0
 
 
 @dataclass
@@ -96,6 +104,8 @@ class ResizeReport:
         other_files: Number of files copied.
         archives: Names of archives, which were left out.
         size: Bytes of all images before and after.
+        peak: The largest value of 16 bits that became 8, 0 if there was none.
+        bits: Those of the options.
     """
 
     states: Counter = field(default_factory=Counter)
@@ -104,12 +114,15 @@ class ResizeReport:
     other_files: int = 0
     archives: list[str] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
+    peak: int = 0
+    bits: int = FULL
 
     def add(self, outcome: Outcome) -> None:
         """Counts an image."""
         self.states[outcome.state] += 1
         if outcome.state == 'unreadable':
             self.unreadable[outcome.name] = outcome.reason
+        self.peak = max(self.peak, outcome.peak)
         before, after = outcome.size
         self.size = (self.size[0] + before, self.size[1] + after)
 
@@ -166,6 +179,7 @@ def resize_dataset(
         renamed=_renamed(files, options),
         other_files=len(files.others),
         archives=files.archives,
+        bits=options.bits,
     )
     resize = partial(_resize, source=source, target=target, options=options)
     title, total = f'resizing to {options.short_side} pixels', len(files.images)
@@ -276,7 +290,8 @@ def _describe(source: Path, options: ResizeOptions) -> dict[str, Any]:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        return dict(read_json(path)['made_with'])
+        # Copies made before there were bits have used all.
+        return dict(bits=FULL) | read_json(path)['made_with']
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DatasetError(
             f'{path} is damaged ({error}): give another folder'
@@ -314,13 +329,14 @@ def _resize(name: str, source: Path, target: Path, options: ResizeOptions) -> Ou
         return Outcome(name, 'unreadable', error.strerror or str(error))
     except DatasetError as error:
         return Outcome(name, 'unreadable', str(error).removeprefix(f'{name}: '))
-    if min(image.size) <= options.short_side and result.name == path.name:
-        state, encoded = 'copied', content
-    else:
-        small = shrink(image, options.short_side)
-        state, encoded = 'resized', encode(small, result.suffix, options.quality)
+    state, encoded, top = 'copied', content, 0
+    if min(image.size) > options.short_side or result.name != path.name:
+        small, kind = shrink(image, options.short_side), result.suffix
+        state, encoded = 'resized', encode(small, kind, options.quality, options.bits)
+        if image.mode == 'I' and not keeps_16_bits(kind):
+            top = int(np.asarray(image).max())
     _write(result, io.BytesIO(encoded), known)
-    return Outcome(name, state, '', (len(content), len(encoded)))
+    return Outcome(name, state, '', (len(content), len(encoded)), top)
 
 
 def _is_done(target: Path, source: os.stat_result) -> bool:

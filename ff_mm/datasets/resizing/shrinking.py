@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.files.deep_images import FULL, to_8_bits
 from ff_mm.datasets.files.dicom import is_dicom, read_dicom
 from ff_mm.datasets.files.image_paths import first_line
 
@@ -79,14 +80,15 @@ def _fit(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return round(size[0] * scale), round(size[1] * scale)
 
 
-def encode(image: Image.Image, extension: str, quality: int) -> bytes:
+def encode(image: Image.Image, extension: str, quality: int, bits: int = FULL) -> bytes:
     """Encodes an image.
 
     Args:
         image: Of mode L, RGB or I. The latter becomes 16-bit grey in PNG and TIFF, and
-            8 bits elsewhere, as OpenCV reduces it.
+            8 bits elsewhere.
         extension: Of the file, as ``'.png'``.
         quality: Of JPEG and WebP, from 1 to 100.
+        bits: That 16-bit images use, where they become 8 bits.
 
     Returns:
         The content of the file.
@@ -95,8 +97,8 @@ def encode(image: Image.Image, extension: str, quality: int) -> bytes:
     if image.mode == 'I':
         # Resizing overshoots at edges, and in this mode nothing cuts that off.
         pixels = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        deep = kind in ('PNG', 'TIFF')
-        image = Image.fromarray(pixels if deep else (pixels >> 8).astype(np.uint8))
+        deep = keeps_16_bits(extension)
+        image = Image.fromarray(pixels if deep else to_8_bits(pixels, bits))
     settings: dict[str, dict[str, Any]] = {
         # What was shrunk has its colours at full resolution.
         'JPEG': dict(quality=quality, subsampling=0),
@@ -106,3 +108,8 @@ def encode(image: Image.Image, extension: str, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **settings.get(kind, {}))
     return file.getvalue()
+
+
+def keeps_16_bits(extension: str) -> bool:
+    """Whether files with this extension may have 16 bits a pixel."""
+    return Image.registered_extensions()[extension.lower()] in ('PNG', 'TIFF')

@@ -51,6 +51,12 @@ def _lines(report: ResizeReport, target: str, seconds: float) -> list[str]:
             f'{old} became {new_extension}: a table that names files with their '
             'extension has to be adapted'
         )
+    used = report.peak.bit_length()
+    if report.peak and used != report.bits:
+        lines.append(
+            f'images of 16 bits became 8 bits as if they used {report.bits}, but their '
+            f'largest value is {report.peak} ({used} bits): --bits {used} --overwrite'
+        )
     if report.unreadable:
         lines.append('cannot be read, and are not in the copy:')
         listed = [f'  {name}: {why}' for name, why in report.unreadable.items()]

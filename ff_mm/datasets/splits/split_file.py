@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -31,6 +32,23 @@ _SPLIT_NAMES = {
 def split_of(word: str) -> str:
     """Gives the split for which a word as valid, Test or TRAINING stands, else ''."""
     return _SPLIT_NAMES.get(word.strip().lower(), '')
+
+
+# What stands beside the name of a split in that of a folder.
+_BESIDE = (
+    r'(?:sets?|data|datasets?|images?|imgs?|pics?|photos?|folders?|splits?|seg|raw)'
+)
+_SPLIT_FOLDER = re.compile(
+    rf'(?:{_BESIDE}|[\W\d_])*?({"|".join(sorted(_SPLIT_NAMES, key=len, reverse=True))})'
+    rf'(?:{_BESIDE}|[\W\d_])*',
+    re.IGNORECASE,
+)
+
+
+def split_of_folder(name: str) -> str:
+    """Gives the split for which a folder as test_set or TrainData stands, else ''."""
+    found = _SPLIT_FOLDER.fullmatch(name)
+    return split_of(found[1]) if found else ''
 
 
 def read_splits(

@@ -45,6 +45,8 @@ class TableDescription:
             or ``'ones'``; or label -> one of these.
         group: Column with what a split must not cut apart: patient, lesion. Several
             columns name it together.
+        group_missing: What rows without a group are: an ``'error'``, or ``'alone'``:
+            each belongs to no other.
         split: Column with train, val (valid, validation, dev) or test.
         split_map: Other words in it -> ``'train'``, ``'val'`` or ``'test'``, or None:
             the row is left out.
@@ -61,6 +63,7 @@ class TableDescription:
     label_map: Mapping[str, str | None] = field(default_factory=dict)
     uncertain: str | Mapping[str, Any] = 'ignore'
     group: Sequence[str] = ()
+    group_missing: str = 'error'
     split: str = ''
     split_map: Mapping[str, str | None] = field(default_factory=dict)
     filter: Mapping[str, Any] = field(default_factory=dict)
@@ -124,6 +127,10 @@ class TableDescription:
             raise ConfigError('table.label_separator goes with label, not with labels')
         if self.uncertain != 'ignore' and not self.labels:
             raise ConfigError('table.uncertain goes with labels')
+        if self.group_missing not in ('error', 'alone'):
+            raise ConfigError(
+                f'table.group_missing: {self.group_missing!r}, expected error or alone'
+            )
         if self.split_map and not self.split:
             raise ConfigError('table.split_map: name its column with table.split')
         if isinstance(self.file, str):

@@ -31,7 +31,9 @@ def with_nearest(name: str, known: Iterable[str]) -> str:
 
 
 # What a csv of this world puts between two cells; a comma where nothing tells.
-_DELIMITERS = ',;\t'
+_DELIMITERS = ',;\t|'
+# A first line by which Excel is told.
+_SEPARATOR_LINE = re.compile(r'sep=([^\r\n]|\\t)[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 
 _PARQUET = b'PAR1'
 # CVE-2023-47248: before 14.0.1 a type in a file could bring a pickle along.
@@ -65,8 +67,9 @@ def read_rows(
     """Reads some columns of a table. What the file is, its first bytes tell.
 
     Args:
-        path: Text with a row of column names and a comma, semicolon or tab between the
-            cells, with gzip or without; or a parquet file, which needs pyarrow.
+        path: Text with a row of column names and a comma, semicolon, tab or ``|``
+            between the cells, or what a first line ``sep=;`` says, with gzip or
+            without; or a parquet file, which needs pyarrow.
         columns: Which to read.
         problems: Takes a note of what is wrong: no such file, a form or an encoding
             that is another, columns that are not there, no rows.
@@ -177,9 +180,10 @@ def _read_text(path: str, problems: Problems, encoding: str) -> Lines:
     if text is None:
         return None, []
     # Strict, since an open quote would otherwise swallow the rest of the table.
-    reader = csv.reader(
-        io.StringIO(text, newline=''), delimiter=_delimiter(text), strict=True
-    )
+    said = _SEPARATOR_LINE.match(text)
+    text = text[said.end() :] if said else text
+    delimiter = said[1].replace('\\t', '\t') if said else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
     try:
         names, *lines = list(reader) or [[]]
     except csv.Error as error:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.table_description import TableDescription
-from ff_mm.datasets.tables.table_file import Row, is_number, meaning, with_nearest
+from ff_mm.datasets.tables.table_file import (
+    Row,
+    is_number,
+    meaning,
+    plain,
+    with_nearest,
+)
 from ff_mm.datasets.tables.uncertain_labels import read_scores
 from ff_mm.plain import first_few
 
 #: How spreadsheets and programs write yes and no.
 _TRUTH = {'true': '1', 'false': '0'}
+
+_LIST = re.compile(r'\[(.*)\]|(?:\(|\{)(.*)(?:\)|\})', re.DOTALL)
+# A word in quotes of one kind or the other, where a quote of the same kind is escaped.
+_WORD = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_QUOTED = re.compile(r"""(')((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_QUOTED_LIST = re.compile(rf'\s*(?:{_WORD}[\s,]*)*')
 
 
 def read_words(
@@ -31,6 +45,17 @@ def read_words(
         The classes of each row: one, or with ``label_separator`` any number.
     """
     words = [_words(row.cells[table.label], table) for row in rows]
+    cells = [row.cells[table.label] for row in rows]
+    problems.found(
+        f'cells in {source} that look like a list',
+        [
+            f'{row.place}: {cell}'
+            for row, cell in zip(rows, cells, strict=True)
+            if _is_unread_list(cell, table)
+        ],
+        "Several labels an image need table.label_separator, such as ','; a list then "
+        'stands in brackets with quotes around each, or none.',
+    )
     otherwise = (
         'say that none is meant' if table.label_separator else 'leave the rows out'
     )
@@ -77,11 +102,44 @@ def read_label_columns(
 
 
 def _words(cell: str, table: TableDescription) -> list[str]:
-    parts = [cell]
-    if table.label_separator:
+    parts, listed = [cell], as_list(cell)
+    if listed is not None and (table.label_separator or len(listed) == 1):
+        parts = [part for part in listed if part.strip()]
+    elif table.label_separator:
         parts = [part for part in cell.split(table.label_separator) if part.strip()]
     words = [meaning(part, table.label_map) for part in parts or ['']]
     return [word for word in words if word is not None]
+
+
+def _is_unread_list(cell: str, table: TableDescription) -> bool:
+    """Whether brackets and quotes would become a part of a class."""
+    if plain(cell) in table.label_map:
+        return False
+    listed = as_list(cell)
+    if listed is not None:
+        return not table.label_separator and len(listed) != 1
+    text = cell.strip()
+    return text[:1] == '[' and text[-1:] == ']'
+
+
+def as_list(cell: str) -> list[str] | None:
+    """Gives what a cell lists as Python, NumPy or JSON print a list, else None.
+
+    ``"['a', 'b']"``, ``'["a", "b"]'``, ``"['a' 'b']"``, ``"{'a'}"``, ``"('a',)"``; of
+    words without quotes only ``'[a, b]'``.
+    """
+    inner = _LIST.fullmatch(cell.strip())
+    if inner is None:
+        return None
+    text = inner[1] if inner[1] is not None else inner[2]
+    if _QUOTED_LIST.fullmatch(text):
+        return [
+            (single if quote else double).strip()
+            for quote, single, double in _QUOTED.findall(text)
+        ]
+    if inner[1] is None or any(quote in text for quote in '\'"[]'):
+        return None
+    return [part.strip() for part in text.split(',')]
 
 
 def _score(cell: str, table: TableDescription) -> str:
@@ -137,15 +195,38 @@ def sort_names(names: Collection[str]) -> list[str]:
     return sorted(names)
 
 
-def _check_found(classes: Sequence[str], source: str, problems: Problems) -> None:
+def spelled_alike(names: Iterable[str]) -> list[list[str]]:
+    """Gives names that look the same but for case, spaces and Unicode form, together.
+
+    An e with an accent may be one character or two; a space may be one that does not
+    break.
+    """
     spellings = defaultdict(list)
-    for name in classes:
-        spellings[name.casefold()].append(name)
-    same = [names for names in spellings.values() if len(names) > 1]
+    for name in dict.fromkeys(names):
+        folded = unicodedata.normalize('NFKC', name).casefold()
+        spellings[' '.join(folded.split())].append(name)
+    return [names for names in spellings.values() if len(names) > 1]
+
+
+def how_alike(found: Sequence[Sequence[str]]) -> str:
+    """Says in what the names differ that :func:`spelled_alike` found."""
+    if all(len({n.casefold() for n in names}) == 1 for names in found):
+        return 'upper and lower case'
+    return 'upper and lower case, spaces or Unicode form'
+
+
+def join_alike(names: Sequence[str]) -> str:
+    """Names them in one word, what cannot be seen by its code."""
+    visible = len({name.casefold() for name in names}) == 1
+    return ' and '.join(names if visible else map(ascii, names))
+
+
+def _check_found(classes: Sequence[str], source: str, problems: Problems) -> None:
+    same = spelled_alike(classes)
     example = f'{same[0][0]!r}: {same[0][1]!r}' if same else ''
     problems.found(
-        f'classes in {source} that differ only in upper and lower case',
-        [' and '.join(names) for names in same],
+        f'classes in {source} that differ only in {how_alike(same)}',
+        [join_alike(names) for names in same],
         f'Make them one, such as label_map={{{example}}}; or if they are different, '
         'name all with classes=[...].',
     )

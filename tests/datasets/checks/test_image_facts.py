@@ -9,7 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from ff_mm.datasets.checks.image_facts import ImageFacts, look_at
-from ff_mm.datasets.files.dicom import LoadDICOM
+from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, LoadDICOM
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
 
@@ -46,7 +46,7 @@ def test_content_is_that_of_the_pixels_or_of_the_file(tmp_path):
 
 def test_in_memory():
     grey = look(dict(img=np.stack([PIXELS[..., 0]] * 3, axis=-1)))
-    assert grey[1:] == ((20, 30), 'grey', False, None)
+    assert grey[1:] == ((20, 30), 'grey', False, None, None)
     assert look(dict(img=PIXELS)).channels == 'RGB'
 
 
@@ -55,7 +55,8 @@ def test_dicom(tmp_path):
     info = dict(img_path=str(tmp_path / 'x.dcm'))
     facts = look(info, LoadDICOM())
     assert (facts.size, facts.channels) == ((20, 30), 'DICOM')
-    assert look(info).error == 'failed to load image'
+    assert look(info).error == USE_LOAD_DICOM
+    assert 'load.0.type=LoadDICOM' in USE_LOAD_DICOM
 
 
 def test_missing(tmp_path):

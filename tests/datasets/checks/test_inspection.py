@@ -14,6 +14,7 @@ from mmpretrain.registry import DATASETS
 from rich.console import Console
 
 from ff_mm.config import load_config
+from ff_mm.datasets.checks.check import check_datasets
 from ff_mm.datasets.checks.inspection import dataset_configs, inspect_datasets
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json, write_json
@@ -151,7 +152,7 @@ class TestFiles:
         assert inspect(train=train, pipeline=steps).problems == ()
         steps[0] = dict(type='LoadImageFromFile')
         (problem,) = inspect(train=train, pipeline=steps).problems
-        assert 'x.dcm: failed to load image' in problem
+        assert 'x.dcm' in problem and 'load.0.type=LoadDICOM' in problem
 
     def test_a_data_set_that_cannot_be_read_leaves_the_others(self, image, dataverse):
         ham = dict(type='HAM10000', data_root=str(dataverse / 'absent'))
@@ -320,3 +321,64 @@ class TestDatasetConfigs:
         (tmp_path / 'c.py').write_text('train_dataloader = None')
         with pytest.raises(ConfigError, match=r'c\.py names no data set'):
             dataset_configs(load_config(tmp_path / 'c.py'))
+
+
+class TestUnusedBits:
+    """12-bit pictures in 16-bit files: OpenCV leaves 16 grey levels of them."""
+
+    @pytest.fixture
+    def deep(self, tmp_path):
+        def write(top: int, extension: str = 'png', channels: int = 1) -> list[dict]:
+            path = tmp_path / f'{top}_{channels}.{extension}'
+            shape = (6, 8, channels)[: 2 + (channels > 1)]
+            pixels = np.linspace(0, top, np.prod(shape)).astype(np.uint16)
+            cv2.imwrite(str(path), pixels.reshape(shape))
+            return [dict(img_path=str(path), gt_label=0)]
+
+        return write
+
+    @staticmethod
+    def notes(bits=None, decode=True, **sets):
+        step = dict(type='LoadImageFromFile')
+        if bits:
+            step = dict(type='LoadDICOM', bits=bits)
+        found = inspect(decode=decode, pipeline=[step], **sets)
+        assert not found.problems
+        return [note for note in found.notes if '16 bits' in note]
+
+    @pytest.mark.parametrize('decode', [True, False])
+    @pytest.mark.parametrize('extension', ['png', 'tif', 'pgm'])
+    @pytest.mark.parametrize('channels', [1, 3])
+    def test_the_range_and_the_option_are_named(
+        self, deep, extension, decode, channels
+    ):
+        if extension == 'pgm' and channels == 3:
+            extension = 'ppm'
+        (note,) = self.notes(decode=decode, train=deep(4093, extension, channels))
+        assert 'from 0 to 4093 (12 bits) and are read as 0 to 65535' in note
+        assert 'at most 15 of 255' in note
+        assert 'load.0.type=LoadDICOM load.0.bits=12' in note
+
+    def test_the_brightest_image_of_all_sets_decides(self, deep):
+        assert not self.notes(train=deep(4093), val=deep(65000))
+        (note,) = self.notes(train=deep(4093), val=deep(1000))
+        assert note.startswith('2 images of train, val ')
+
+    def test_the_right_option_needs_no_note(self, deep):
+        assert not self.notes(12, train=deep(4093))
+        (note,) = self.notes(10, train=deep(4093))
+        assert 'what is above 1023 is white' in note
+
+    def test_8_bits_have_none(self, image):
+        assert not self.notes(train=[dict(img_path=image('x.png', 1), gt_label=0)])
+
+    def test_training_says_it_too(self, deep, monkeypatch):
+        said = []
+        monkeypatch.setattr(
+            'ff_mm.datasets.checks.check.print_log', lambda text, **_: said.append(text)
+        )
+        step = dict(type='LoadImageFromFile')
+        config = dict(type='Listed', infos=deep(4093), pipeline=[step])
+        check_datasets(dict(train=config))
+        (note,) = said
+        assert note.startswith('note: 1 images of train have 16 bits a pixel')

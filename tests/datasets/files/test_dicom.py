@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 
 import cv2
@@ -8,7 +9,13 @@ import pydicom
 import pytest
 from dicom_files import lookup_table, make_dicom
 from mmpretrain.registry import TRANSFORMS
-from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
+from pydicom.filebase import DicomIO
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+)
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.dicom import LoadDICOM, is_dicom, read_dicom
@@ -196,3 +203,102 @@ class TestLoadDICOM:
 def test_dicom_by_extension():
     assert is_dicom('a/b.dcm') and is_dicom('B.DICOM')
     assert not is_dicom('a.dcm/b.png')
+
+
+class TestPadding:
+    """PS3.3 C.7.5.1.1.2: padding is no part of the image."""
+
+    @staticmethod
+    def padded(padding, dtype=np.uint16, **elements):
+        pixels = np.hstack([DEEP.astype(dtype) + 50, np.array([padding]).astype(dtype)])
+        return show(pixels, **elements)
+
+    @pytest.mark.parametrize('value', [0, 65535, 30000])
+    def test_it_does_not_count_for_the_range_and_is_black(self, value):
+        for kind, expected in {
+            'MONOCHROME2': [0, 64, 128, 191, 255, 0],
+            'MONOCHROME1': [255, 191, 127, 64, 0, 0],
+        }.items():
+            image = self.padded(
+                [value], PixelPaddingValue=value, PhotometricInterpretation=kind
+            )
+            np.testing.assert_array_equal(image, [expected])
+
+    @pytest.mark.parametrize('ends', [(60000, 65535), (65535, 60000)])
+    def test_a_range(self, ends):
+        image = self.padded(
+            [60000, 63000, 65535],
+            PixelPaddingValue=ends[0],
+            PixelPaddingRangeLimit=ends[1],
+        )
+        np.testing.assert_array_equal(image, [[0, 64, 128, 191, 255, 0, 0, 0]])
+
+    def test_signed_and_rescaled(self):
+        image = self.padded(
+            [-2000], np.int16, PixelPaddingValue=-2000, RescaleIntercept=-1024
+        )
+        np.testing.assert_array_equal(image, [[0, 64, 128, 191, 255, 0]])
+
+    def test_padding_only_is_black(self):
+        assert not show(np.full((2, 2), 9, np.uint16), PixelPaddingValue=9).any()
+
+    def test_a_window_stays_what_it_is(self):
+        image = self.padded(
+            [65535], PixelPaddingValue=65535, WindowCenter=2050.5, WindowWidth=2001
+        )
+        np.testing.assert_array_equal(image, [[0, 0, 128, 255, 255, 0]])
+
+
+class TestNamesAndPreamble:
+    def test_without_an_extension(self, tmp_path):
+        (tmp_path / 'IM000001').write_bytes(make_dicom(RAMP))
+        image = LoadDICOM()(dict(img_path=str(tmp_path / 'IM000001')))['img']
+        np.testing.assert_array_equal(image[..., 0], RAMP)
+
+    @pytest.mark.parametrize('syntax', [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+    @pytest.mark.parametrize('with_head', [True, False])
+    @pytest.mark.parametrize('name', ['x.dcm', 'x'])
+    def test_without_a_preamble(self, tmp_path, syntax, with_head, name):
+        content = make_dicom(RAMP, syntax=syntax)[132:]
+        if not with_head:
+            dataset = pydicom.dcmread(io.BytesIO(bytes(128) + b'DICM' + content))
+            file = DicomIO(io.BytesIO())
+            file.is_little_endian = True
+            file.is_implicit_VR = syntax == ImplicitVRLittleEndian
+            pydicom.filewriter.write_dataset(file, pydicom.Dataset(dataset))
+            content = file.parent.getvalue()
+        (tmp_path / name).write_bytes(content)
+        image = LoadDICOM()(dict(img_path=str(tmp_path / name)))['img']
+        np.testing.assert_array_equal(image[..., 0], RAMP)
+
+
+class TestDeep:
+    """Images of 16 bits that are not DICOM."""
+
+    PIXELS = np.linspace(0, 4095, 256).astype(np.uint16).reshape(8, 32)
+
+    def load(self, tmp_path, pixels, name='x.png', **kwargs):
+        cv2.imwrite(str(tmp_path / name), pixels)
+        return LoadDICOM(**kwargs)(dict(img_path=str(tmp_path / name)))['img']
+
+    @pytest.mark.parametrize('name', ['x.png', 'x.tif', 'x.pgm'])
+    def test_12_bits_become_all_grey_levels(self, tmp_path, name):
+        image = self.load(tmp_path, self.PIXELS, name, bits=12)
+        assert image.dtype == np.uint8 and image.shape == (8, 32, 3)
+        np.testing.assert_array_equal(image[..., 0], RAMP)
+        assert self.load(tmp_path, self.PIXELS, name).max() == 15  # as OpenCV
+
+    def test_colours_keep_their_order(self, tmp_path):
+        pixels = np.zeros((4, 4, 3), np.uint16)
+        pixels[..., 0] = 4095
+        image = self.load(tmp_path, pixels, bits=12)
+        assert image[0, 0].tolist() == [255, 0, 0]
+
+    def test_what_is_brighter_is_white_and_8_bits_stay(self, tmp_path):
+        assert self.load(tmp_path, self.PIXELS + 60000, bits=12).min() == 255
+        np.testing.assert_array_equal(self.load(tmp_path, RAMP, bits=12)[..., 0], RAMP)
+
+    @pytest.mark.parametrize('bits', [0, 17, '12', 12.0])
+    def test_bits_that_cannot_be(self, bits):
+        with pytest.raises(ValueError, match='bits must be a whole number from 1 to'):
+            LoadDICOM(bits=bits)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import pytest
+
+from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.finding import (
     find_file,
     find_image,
@@ -80,3 +84,30 @@ def test_find_file(tmp_path):
     assert find_file(str(tmp_path), 'deep/x.npy') == str(tmp_path / 'a/deep/x.npy')
     assert find_file(str(tmp_path), 'y.npy') is None
     assert find_file(str(tmp_path / 'nowhere'), 'x.npy') is None
+
+
+class TestFilesOfOneName:
+    @pytest.fixture
+    def two(self, tmp_path: Path) -> Path:
+        for folder, text in (('a', b'x,y\n1,2\n'), ('b', b'x,y\n1,3\n')):
+            touch(tmp_path / folder / 't.csv').write_bytes(text)
+        return tmp_path
+
+    def test_other_content_is_an_error_for_who_asks(self, two):
+        tables = scan(str(two)).tables
+        assert 't.csv' in tables
+        for ask in (tables.__getitem__, tables.get):
+            with pytest.raises(DatasetError, match=r"a/t\.csv' and '.*b/t\.csv'"):
+                ask('t.csv')
+
+    @pytest.mark.parametrize(
+        'same', [b'x,y\n1,2\n', b'x,y\r\n1,2\r\n', gzip.compress(b'x,y\n1,2')]
+    )
+    def test_the_first_of_those_that_say_the_same(self, two, same):
+        (two / 'b' / 't.csv').write_bytes(same)
+        assert scan(str(two)).tables['t.csv'] == str(two / 'a' / 't.csv')
+
+    def test_of_a_file_of_the_authors(self, two):
+        assert find_file(str(two), 'a/t.csv') == str(two / 'a' / 't.csv')
+        with pytest.raises(DatasetError, match=r'2 files of this name'):
+            find_file(str(two), 't.csv')

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -9,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from dicom_files import make_dicom
+from rich.console import Console
 
 from ff_mm.datasets import HAM10000, fingerprint
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.resizing.resizing import MANIFEST, ResizeOptions, resize_dataset
-from ff_mm.files import read_json
+from ff_mm.datasets.resizing.summary import resize_summary
+from ff_mm.files import read_json, write_json
 
 SMALL = ResizeOptions(short_side=10)
 
@@ -299,6 +302,45 @@ class TestUnreadable:
         resize_dataset(source, target, SMALL)
         write(source / 'bad.jpg')
         assert resize_dataset(source, target, SMALL).states == dict(resized=1, done=3)
+
+
+class TestBits:
+    @pytest.fixture
+    def source(self, tmp_path):
+        (tmp_path / 'deep').mkdir()
+        pixels = np.linspace(0, 4095, 400).astype(np.uint16).reshape(20, 20)
+        cv2.imwrite(str(tmp_path / 'deep' / 'x.png'), pixels)
+        return tmp_path / 'deep'
+
+    @staticmethod
+    def said(report):
+        file = io.StringIO()
+        resize_summary(report, 'copy', 1, Console(file=file, width=400))
+        return file.getvalue()
+
+    def test_jpeg_has_the_range_that_is_said(self, source, target):
+        options = ResizeOptions(20, 'jpg', 95, bits=12)
+        report = resize_dataset(source, target, options)
+        assert cv2.imread(str(target / 'x.jpg')).max() > 250
+        assert '--bits' not in self.said(report)
+
+    def test_without_the_option_the_summary_names_it(self, source, target):
+        report = resize_dataset(source, target, ResizeOptions(20, 'jpg'))
+        assert cv2.imread(str(target / 'x.jpg')).max() < 20
+        assert 'largest value is 4095 (12 bits): --bits 12' in self.said(report)
+
+    def test_png_keeps_its_values(self, source, target):
+        report = resize_dataset(source, target, ResizeOptions(10, 'png'))
+        kept = cv2.imread(str(target / 'x.png'), cv2.IMREAD_UNCHANGED)
+        assert kept.dtype == np.uint16 and kept.max() > 3900
+        assert '--bits' not in self.said(report)
+
+    def test_an_earlier_copy_knew_nothing_of_bits(self, source, target):
+        resize_dataset(source, target, SMALL)
+        manifest = read_json(target / 'resized.json')
+        del manifest['made_with']['bits']
+        write_json(manifest, target / 'resized.json')
+        assert resize_dataset(source, target, SMALL).states == dict(done=1)
 
 
 class TestRefused:

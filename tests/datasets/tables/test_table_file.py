@@ -36,6 +36,9 @@ def problem_of(path: Path, content: bytes | str, **kwargs: object) -> str:
         TEXT.encode(),
         TEXT.replace('"x, y"', 'xy').replace(',', ';').encode(),
         TEXT.replace(',', '\t').encode(),
+        TEXT.replace('"x, y"', 'xy').replace(',', '|').encode(),
+        b'sep=;\r\n' + TEXT.replace('"x, y"', 'xy').replace(',', ';').encode(),
+        b'\xef\xbb\xbfsep=,\n' + TEXT.encode(),
         TEXT.replace('\n', '\r\n').encode(),
         TEXT.replace('\n', '\r').encode(),
         TEXT.encode('utf-8-sig'),
@@ -43,7 +46,20 @@ def problem_of(path: Path, content: bytes | str, **kwargs: object) -> str:
         gzip.compress(TEXT.encode()),
         b' file , grade ,note\n a.jpg , 1 ,\n b.jpg , 0 ,\n',
     ],
-    ids=['comma', 'semicolon', 'tab', 'crlf', 'cr', 'bom', 'utf16', 'gzip', 'space'],
+    ids=[
+        'comma',
+        'semicolon',
+        'tab',
+        'bars',
+        'sep',
+        'sep-bom',
+        'crlf',
+        'cr',
+        'bom',
+        'utf16',
+        'gzip',
+        'space',
+    ],
 )
 def test_all_forms_of_text_say_the_same(tmp_path, content):
     path = tmp_path / 'cases'
