@@ -14,7 +14,7 @@ from ff_mm.datasets.retinopathy_grades import (
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
 
 #: The table of the competition, and its name in a copy that holds EyePACS, too.
 COMPETITION = ('train.csv', 'trainLabels19.csv')
@@ -65,6 +65,9 @@ class APTOS2019(SplitDataset):
     """
 
     METAINFO = {'classes': GRADES}
+    PUBLISHED = dict.fromkeys(
+        COMPETITION, Published.of(GRADES, 1805, 370, 999, 193, 295)
+    )
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables of the layout that is there."""
@@ -73,6 +76,9 @@ class APTOS2019(SplitDataset):
             images = _read_presplit(tables, problems)
         else:
             images = _read_whole(tables, problems)
+            if path := first_of(COMPETITION, tables):
+                classes = (GRADES[image.grade] for image, _ in images)
+                self.compare_published(path, len(images), classes)
         return [
             Case(self.image_key(image.name), image.grade, split=split)
             for image, split in images

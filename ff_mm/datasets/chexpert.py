@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -13,8 +13,8 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems
-from ff_mm.datasets.files.finding import without_extension
-from ff_mm.datasets.split_dataset import Case
+from ff_mm.datasets.files.finding import is_image, is_ours, without_extension
+from ff_mm.datasets.split_dataset import Case, Published
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.table_file import read_table
 
@@ -22,10 +22,14 @@ from ff_mm.datasets.tables.table_file import read_table
 TABLES = {
     'train': ('train.csv',),
     'val': ('valid.csv', 'val_labels.csv'),
-    'test': ('test_labels.csv', 'test.csv'),
+    'test': ('test_labels.csv', 'test.csv', 'groundtruth.csv'),
 }
 
 VIEW = 'Frontal/Lateral'
+#: How the beam went, and what it says of a lateral image.
+PROJECTION, LATERAL = 'AP/PA', ('LL', 'RL')
+#: The folder of a study, in a table with one row for each.
+STUDY = 'Study'
 
 PATIENT = re.compile(r'patient\d+')
 #: The end of a path, the same in all copies of the data set.
@@ -43,7 +47,8 @@ class CheXpert(ChestFindings):
     - the full archive in parts: ``CheXpert-v1.0 batch 1 (validate & csv)/`` to
       ``CheXpert-v1.0 batch 4 (train 3)/``;
     - the test set, since 2022 a part of CheXlocalize: ``CheXpert/test_labels.csv`` and
-      ``CheXpert/test/patientNNNNN/...``;
+      ``CheXpert/test/patientNNNNN/...``; or the same labels by study,
+      ``groundtruth.csv`` (Study), which all images of a study share;
     - any copy with resized images, also in another format than jpg.
 
     A patient is found by the name of the folder, so neither the folder in the column
@@ -79,6 +84,14 @@ class CheXpert(ChestFindings):
         10.1038/s42256-022-00536-x, for the test set.
         To be had at https://stanfordmlgroup.github.io/competitions/chexpert/.
     """
+
+    PUBLISHED = {
+        'train.csv': Published(223414),
+        **dict.fromkeys(TABLES['val'], Published(234)),
+        'test_labels.csv': Published(668),
+        'test.csv': Published(668),
+        'groundtruth.csv': Published(500),
+    }
 
     def __init__(
         self, *args: Any, tables: Mapping[str, str] | None = None, **kwargs: Any
@@ -133,8 +146,7 @@ class CheXpert(ChestFindings):
         patients: Mapping[str, list[str]],
         problems: Problems,
     ) -> list[Case]:
-        columns, optional = ['Path', *self.labels], [VIEW, NO_FINDING]
-        rows = read_table(path, columns, problems, optional)
+        rows = self._read_rows(path, patients, problems)
         problems.found(
             f'values of Path in {path!r} that are no patientN/studyN/file',
             [row['Path'] for row in rows if not PATH.search(row['Path'])],
@@ -148,6 +160,39 @@ class CheXpert(ChestFindings):
             for row, score in zip(rows, scores, strict=True)
             if (end := PATH.search(row['Path']))
         ]
+
+    def _read_rows(
+        self, path: str, patients: Mapping[str, list[str]], problems: Problems
+    ) -> list[dict[str, str]]:
+        """Reads a row for each image, also of a table that has one for each study."""
+        optional = [VIEW, PROJECTION, NO_FINDING]
+        either = ['Path', STUDY, *optional]
+        rows = read_table(path, self.labels, Problems(''), either)
+        by_study = bool(rows) and 'Path' not in rows[0] and STUDY in rows[0]
+        if not by_study and not (rows and 'Path' in rows[0]):
+            # Once more, for what is wrong with it.
+            rows = read_table(path, ['Path', *self.labels], problems, optional)
+        if path not in self._own_tables():
+            self.compare_published(path, len(rows))
+        if not by_study:
+            return rows
+        expanded = [
+            dict(row, Path=image)
+            for row in rows
+            for image in _images_of(row[STUDY], self.data_root, patients)
+        ]
+        there = {row[STUDY] for row in expanded}
+        problems.found(
+            f'studies in {path!r} without an image',
+            [row[STUDY] for row in rows if row[STUDY] not in there],
+            'Unpack the images below data_root.',
+        )
+        return expanded
+
+    def _own_tables(self) -> set[str]:
+        """The tables that an argument names, which need not be the official ones."""
+        names = map(os.path.expanduser, self.tables.values())
+        return {os.path.join(self.data_root, name) for name in names}
 
     def _select_views(
         self, rows: list[dict[str, str]], path: str, problems: Problems
@@ -164,7 +209,15 @@ class CheXpert(ChestFindings):
             ],
             f"Fill in {VIEW}, or take views='all'.",
         )
-        return [r for r, view in zip(rows, views, strict=True) if view == self.views]
+        chosen = [r for r, view in zip(rows, views, strict=True) if view == self.views]
+        odd = Counter(row.get(PROJECTION) for row in chosen if self.views == 'frontal')
+        listed = ', '.join(f'{name} {odd[name]:,}' for name in LATERAL if odd[name])
+        if listed:
+            self.notes.append(
+                f'{path!r}: of {len(chosen):,} images that {VIEW} calls frontal, '
+                f'{PROJECTION} calls some left or right lateral: {listed}. They are in.'
+            )
+        return chosen
 
     def _case(
         self,
@@ -190,6 +243,18 @@ def _choose(folders: Sequence[str], named: str) -> str:
     end = PurePath(named).parts
     fitting = (f for f in folders if PurePath(f).parts[-len(end) :] == end)
     return next(fitting, folders[0])
+
+
+def _images_of(study: str, root: str, patients: Mapping[str, list[str]]) -> list[str]:
+    """Lists the images of a study, as the column Path would name them."""
+    named = PurePath(study)
+    folders = patients.get(named.parent.name)
+    patient = _choose(folders, str(named.parent)) if folders else ''
+    folder = os.path.join(patient, named.name) if patient else f'{root}/{study}'
+    if not os.path.isdir(folder):
+        return []
+    names = sorted(name for name in os.listdir(folder) if is_ours(name))
+    return [f'{study}/{name}' for name in names if is_image(name)]
 
 
 def _view(row: Mapping[str, str]) -> str:

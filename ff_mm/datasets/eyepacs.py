@@ -11,14 +11,14 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.files.finding import first_of
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.plain import first_few
 
 #: Names of the two tables of the competition; the first that is there counts.
 TRAIN = ('trainLabels.csv', 'trainLabels15.csv', 'trainLabels_cropped.csv')
@@ -43,7 +43,8 @@ class EyePACS(SplitDataset):
       ``labels/testLabels15.csv``, ``resized {train,test} 15/*.jpg``;
     - the copy resized and cropped: ``trainLabels_cropped.csv`` and
       ``resized_train_cropped/*.jpeg``, 35,108 images. It comes with another version of
-      all images and with ``trainLabels.csv``: leave one pair below ``data_root``;
+      all images and with ``trainLabels.csv``: leave one version of the images below
+      ``data_root``, and the table that has a file for each image is read;
     - that of the FissionFusion authors: ``eyepacs_dataset_splits.csv`` (filename,
       class, split) and a folder of images for each class.
 
@@ -72,6 +73,11 @@ class EyePACS(SplitDataset):
     """
 
     METAINFO = {'classes': GRADES}
+    PUBLISHED = {
+        **dict.fromkeys(TRAIN, Published.of(GRADES, 25810, 2443, 5292, 873, 708)),
+        TRAIN[-1]: Published.of(GRADES, 25802, 2438, 5288, 872, 708),
+        **dict.fromkeys(TEST, Published.of(GRADES, 39533, 3762, 7861, 1214, 1206)),
+    }
 
     def __init__(self, *args: Any, split_by: str = 'patient', **kwargs: Any) -> None:
         check_choice('split_by', split_by, ('patient', 'image'))
@@ -80,7 +86,7 @@ class EyePACS(SplitDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the tables that are there, and the patient in each name."""
-        images = _read(self.files.tables, problems)
+        images = self._read_images(self.files.tables, problems)
         names = [self.image_key(image.name) for image, _ in images]
         if self.split_by == 'image':
             self._warn()
@@ -118,6 +124,46 @@ class EyePACS(SplitDataset):
         splits = dict(zip(grades, cut, strict=True))
         return [splits[case.group] for case in cases]
 
+    def _read_images(
+        self, tables: Mapping[str, str], problems: Problems
+    ) -> list[tuple[GradedImage, str | None]]:
+        found: list[tuple[GradedImage, str | None]] = []
+        several = [[tables[n] for n in names if n in tables] for names in (TRAIN, TEST)]
+        for paths in filter(None, several):
+            images = self._choose_table(paths, problems)
+            found += [(image, None) for image in images]
+        if found or any(several):
+            return found
+        if AUTHORS in tables:
+            return read_split_grades(tables[AUTHORS], problems)
+        problems.add(
+            f'None of {", ".join([*TRAIN, *TEST, AUTHORS])} is there. Set data_root to '
+            'the folder that holds the tables and the images.'
+        )
+        return []
+
+    def _choose_table(
+        self, paths: Sequence[str], problems: Problems
+    ) -> list[GradedImage]:
+        """Reads the first table, or that of a copy which lacks a few of its images."""
+        path, images = paths[0], read_grades(paths[0], problems)
+        lost = self._without_file(images)
+        for other in paths[1:] if lost else ():
+            fewer = read_grades(other, problems)
+            if fewer and not self._without_file(fewer):
+                self.notes.append(
+                    f'{path!r} names {len(lost):,} images without a file '
+                    f'({first_few(lost, 5)}), {other!r} none: the latter is read.'
+                )
+                path, images = other, fewer
+                break
+        self.compare_published(path, len(images), (GRADES[i.grade] for i in images))
+        return images
+
+    def _without_file(self, images: Sequence[GradedImage]) -> list[str]:
+        names = (self.image_key(image.name) for image in images)
+        return [name for name in names if name not in self.files.images]
+
     def _warn(self) -> None:
         if self.split == 'all':
             return
@@ -127,21 +173,6 @@ class EyePACS(SplitDataset):
             logger='current',
             level=logging.WARNING,
         )
-
-
-def _read(
-    tables: Mapping[str, str], problems: Problems
-) -> list[tuple[GradedImage, str | None]]:
-    if paths := list(filter(None, (first_of(TRAIN, tables), first_of(TEST, tables)))):
-        images = (image for path in paths for image in read_grades(path, problems))
-        return [(image, None) for image in images]
-    if AUTHORS in tables:
-        return read_split_grades(tables[AUTHORS], problems)
-    problems.add(
-        f'None of {", ".join([*TRAIN, *TEST, AUTHORS])} is there. Set data_root to the '
-        'folder that holds the tables and the images.'
-    )
-    return []
 
 
 def _patient(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems, as_names, check_choice
 from ff_mm.datasets.files.finding import first_of
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')
@@ -18,8 +19,22 @@ CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')
 ISIC_SPLITS = {'train': 'Training', 'val': 'Validation', 'test': 'Test'}
 LESION_GROUPINGS = 'ISIC2018_Task3_Training_LesionGroupings.csv'
 
+#: A synthetic image of the test set: not in the archive of the Dataverse, and no part
+#: of the challenge's score, which is over the other 1,511.
+SYNTHETIC = 'ISIC_0035068'
+
 #: The table's names at Harvard Dataverse and Kaggle, by time and way of download.
 METADATA = ('HAM10000_metadata.csv', 'HAM10000_metadata', 'HAM10000_metadata.tab')
+
+
+def _ground_truth(split: str) -> str:
+    return f'ISIC2018_Task3_{ISIC_SPLITS[split]}_GroundTruth.csv'
+
+
+def _ground_truths(split: str) -> tuple[str, ...]:
+    """Names of a table: of the challenge, and as the Dataverse gives it."""
+    stem = _ground_truth(split).removesuffix('.csv')
+    return f'{stem}.csv', f'{stem}.tab', stem
 
 
 class Row(NamedTuple):
@@ -30,6 +45,7 @@ class Row(NamedTuple):
     lesion: str | None
     source: str = ''
     split: str | None = None
+    table: str = ''
 
 
 @DATASETS.register_module()
@@ -41,6 +57,11 @@ class HAM10000(SplitDataset):
     and ``ISIC2018_Task3_*_GroundTruth.csv``, unpacked with or without a folder around
     them. Lesions are known for the training images only, and only if
     ``ISIC2018_Task3_Training_LesionGroupings.csv`` is there too.
+
+    A test table as the Dataverse has it (``image_id``, ``dx``; .csv or .tab) is read,
+    too, with its lesions. ISIC_0035068 of the test set is synthetic: the archive of the
+    Dataverse does not have it, nor does the score of the challenge, which is over 1,511
+    images. Where it has no file it is left out, with a note; else it is in.
 
     *dataverse* is the release at Harvard Dataverse (on Kaggle, too): images in one or
     more folders and ``HAM10000_metadata.csv`` (or without extension, or ``.tab``). It
@@ -73,6 +94,18 @@ class HAM10000(SplitDataset):
     """
 
     METAINFO = {'classes': CLASSES}
+    PUBLISHED = {
+        **dict.fromkeys(
+            (*METADATA, *_ground_truths('train')),
+            Published.of(CLASSES, 327, 514, 1099, 115, 1113, 6705, 142),
+        ),
+        **dict.fromkeys(
+            _ground_truths('val'), Published.of(CLASSES, 8, 15, 22, 1, 21, 123, 3)
+        ),
+        **dict.fromkeys(
+            _ground_truths('test'), Published.of(CLASSES, 43, 93, 217, 44, 171, 908, 35)
+        ),
+    }
 
     def __init__(
         self,
@@ -96,6 +129,13 @@ class HAM10000(SplitDataset):
             sorted({row.diagnosis for row in rows} - set(self.CLASSES)),
             f'Known are {list(self.CLASSES)}.',
         )
+        by_table = defaultdict(list)
+        for row in rows:
+            if row.image_id != SYNTHETIC:  # which is not in every official table
+                by_table[row.table].append(row.diagnosis)
+        for table, classes in by_table.items():
+            self.compare_published(table, len(classes), classes)
+        rows = self._without_synthetic(rows)
         numbers = self.class_to_idx
         return [
             Case(row.image_id, numbers[row.diagnosis], row.lesion, row.split)
@@ -107,8 +147,28 @@ class HAM10000(SplitDataset):
         """Says which images these are, for ``repr``."""
         return [*super().extra_repr(), f'Sources: \t{self.sources or "all"}']
 
+    def _without_synthetic(self, rows: list[Row]) -> list[Row]:
+        listed = self.image_list or self.split_file
+        if listed or SYNTHETIC in self.files.images or len(rows) < 2:
+            return rows
+        kept = [row for row in rows if row.image_id != SYNTHETIC]
+        if len(kept) < len(rows):
+            self.notes.append(
+                f'{SYNTHETIC} of the test set has no file and is left out, as it is '
+                'from the score of the challenge (1,511 images).'
+            )
+        return kept
+
     def _read_rows(self, tables: dict[str, str], problems: Problems) -> list[Row]:
-        self.form = self.form or _detect_form(tables, problems)
+        test = first_of(_ground_truths('test'), tables)
+        if self.form is None:
+            self.form = _detect_form(tables, problems)
+            if test and self.form == 'dataverse':
+                self.notes.append(
+                    f'{test!r} is there, but the test set is cut off the images of '
+                    f"{METADATA[0]}. For the official one: form='isic2018' with "
+                    "split='test'."
+                )
         by_source = bool(self.sources or self.exclude_lesions_of)
         if by_source and (self.image_list or self.split_file):
             problems.add(
@@ -126,7 +186,8 @@ class HAM10000(SplitDataset):
             )
         splits = [self.split] if self.split in ISIC_SPLITS else list(ISIC_SPLITS)
         if self.image_list or self.split_file:
-            splits = [s for s in ISIC_SPLITS if _ground_truth(s) in tables] or splits
+            there = [s for s in ISIC_SPLITS if first_of(_ground_truths(s), tables)]
+            splits = there or splits
         return _read_isic2018(tables, splits, problems)
 
     def _select_sources(self, rows: list[Row], problems: Problems) -> list[Row]:
@@ -147,14 +208,10 @@ class HAM10000(SplitDataset):
         ]
 
 
-def _ground_truth(split: str) -> str:
-    return f'ISIC2018_Task3_{ISIC_SPLITS[split]}_GroundTruth.csv'
-
-
 def _detect_form(tables: dict[str, str], problems: Problems) -> str | None:
     # The Dataverse release comes with the test table of ISIC 2018, so only the
     # training table tells.
-    isic2018 = _ground_truth('train') in tables
+    isic2018 = first_of(_ground_truths('train'), tables) is not None
     dataverse = first_of(METADATA, tables) is not None
     if isic2018 != dataverse:
         return 'isic2018' if isic2018 else 'dataverse'
@@ -186,7 +243,13 @@ def _read_dataverse(
         f'Fill in lesion_id in {path!r}.',
     )
     return [
-        Row(row['image_id'], row['dx'], row['lesion_id'], row.get('dataset') or '')
+        Row(
+            row['image_id'],
+            row['dx'],
+            row['lesion_id'],
+            row.get('dataset') or '',
+            table=path,
+        )
         for row in rows
     ]
 
@@ -194,35 +257,58 @@ def _read_dataverse(
 def _read_isic2018(
     tables: dict[str, str], splits: Iterable[str], problems: Problems
 ) -> list[Row]:
-    names = {_ground_truth(split): split for split in splits}
+    paths = {split: first_of(_ground_truths(split), tables) for split in splits}
     problems.found(
         'tables not found',
-        [name for name in names if name not in tables],
+        [_ground_truth(split) for split, path in paths.items() if path is None],
         'Download them from the ISIC 2018 archive, or check data_root and split.',
     )
     lesions = _read_lesions(tables, problems)
+    return [
+        row
+        for split, path in paths.items()
+        if path is not None
+        for row in _read_ground_truth(path, split, lesions, problems)
+    ]
+
+
+def _read_ground_truth(
+    path: str, split: str, lesions: dict[str, str], problems: Problems
+) -> list[Row]:
+    """Reads a table of the challenge, or one of that name at the Dataverse."""
     columns = [name.upper() for name in CLASSES]
-    cases = []
-    for name in (name for name in names if name in tables):
-        path = tables[name]
-        rows = read_table(path, ['image', *columns], problems)
-        diagnoses = [_hot(row, columns) for row in rows]
-        problems.found(
-            f'rows of {path!r} without exactly one class',
-            [r['image'] for r, d in zip(rows, diagnoses, strict=True) if not d],
-            'One of the seven columns must be 1, all others 0.',
-        )
-        cases += [
+    # A file that cannot be read is a problem once, not twice.
+    found = Problems('')
+    rows = read_table(path, (), found, optional=None)
+    if rows and {'image_id', 'dx'} <= rows[0].keys():
+        return [
             Row(
-                row['image'],
-                diagnosis,
-                lesions.get(row['image']) or None,
-                split=names[name],
+                row['image_id'],
+                row['dx'],
+                row.get('lesion_id') or lesions.get(row['image_id']) or None,
+                split=split,
+                table=path,
             )
-            for row, diagnosis in zip(rows, diagnoses, strict=True)
-            if diagnosis
+            for row in rows
         ]
-    return cases
+    rows = read_table(path, ['image', *columns], problems)
+    diagnoses = [_hot(row, columns) for row in rows]
+    problems.found(
+        f'rows of {path!r} without exactly one class',
+        [r['image'] for r, d in zip(rows, diagnoses, strict=True) if not d],
+        'One of the seven columns must be 1, all others 0.',
+    )
+    return [
+        Row(
+            row['image'],
+            diagnosis,
+            lesions.get(row['image']) or None,
+            split=split,
+            table=path,
+        )
+        for row, diagnosis in zip(rows, diagnoses, strict=True)
+        if diagnosis
+    ]
 
 
 def _read_lesions(tables: dict[str, str], problems: Problems) -> dict[str, str]:

@@ -17,7 +17,7 @@ from ff_mm.datasets.retinopathy_grades import (
     GradedImage,
     grades_of,
 )
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
 from ff_mm.datasets.tables.table_file import is_empty, plain, read_table
 
 #: Of the five grades of the ICDR scale, Messidor has the numbers of the first four.
@@ -229,6 +229,7 @@ class Messidor2(SplitDataset):
     """
 
     METAINFO = {'classes': GRADES}
+    PUBLISHED = {GRADES_TABLE: Published.of(GRADES, 1017, 270, 347, 75, 35)}
 
     def image_key(self, name: str) -> str:
         """Turns the name of an image into its id: no folder, no extension, no case."""
@@ -247,9 +248,11 @@ class Messidor2(SplitDataset):
         rows = read_table(path, (), problems, optional=None)
         rows = [row for row in rows if _is_gradable(row)]
         pairs = self._read_pairs(problems)
+        images = grades_of(rows, path, problems)
+        self.compare_published(path, len(images), (GRADES[i.grade] for i in images))
         return [
             Case(image_id, image.grade, pairs.get(image_id))
-            for image in grades_of(rows, path, problems)
+            for image in images
             for image_id in [self.image_key(image.name)]
         ]
 

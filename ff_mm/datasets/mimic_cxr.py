@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case
+from ff_mm.datasets.split_dataset import Case, Published
 from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
 
@@ -69,6 +70,13 @@ class MIMICCXR(ChestFindings):
         10.13026/jsn5-t979.
     """
 
+    PUBLISHED = {
+        SPLIT_TABLE: Published(377110),
+        METADATA: Published(377110),
+        LABELERS['chexpert']: Published(227827),
+        LABELERS['negbio']: Published(227827),
+    }
+
     def __init__(self, *args: Any, labeler: str = 'chexpert', **kwargs: Any) -> None:
         check_choice('labeler', labeler, LABELERS)
         self.labeler = labeler
@@ -125,6 +133,7 @@ class MIMICCXR(ChestFindings):
         """Reads the images of the split, or all if a list is to choose."""
         columns = ['dicom_id', 'study_id', 'subject_id', 'split']
         rows = read_table(path, columns, problems)
+        self.compare_published(path, len(rows))
         words, names = [r['split'] for r in rows], [r['dicom_id'] for r in rows]
         splits = read_splits(words, names, repr(path), problems)
         return [
@@ -143,12 +152,19 @@ class MIMICCXR(ChestFindings):
             return images
         columns = ['dicom_id', 'ViewPosition']
         rows = read_table(tables[METADATA], columns, problems)
-        chosen = {
-            row['dicom_id']
-            for row in rows
-            if row['ViewPosition'] in POSITIONS[self.views]
-        }
-        return [image for image in images if image['dicom_id'] in chosen]
+        self.compare_published(tables[METADATA], len(rows))
+        views = {row['dicom_id']: row['ViewPosition'] for row in rows}
+        lost = [i for i in images if not views.get(i['dicom_id'])]
+        if lost:
+            splits = Counter(image['split'] for image in lost)
+            listed = ', '.join(f'{name} {splits[name]:,}' for name in sorted(splits))
+            self.notes.append(
+                f'{len(lost):,} of {len(images):,} images have no ViewPosition in '
+                f'{tables[METADATA]!r} and are left out with views={self.views!r} '
+                f"({listed}); views='all' takes them."
+            )
+        positions = POSITIONS[self.views]
+        return [i for i in images if views.get(i['dicom_id']) in positions]
 
     def _read_studies(
         self, path: str, studies: set[str], problems: Problems
@@ -159,6 +175,7 @@ class MIMICCXR(ChestFindings):
             names |= {k: v for k, v in OTHER_NAMES.items() if k in names}
         columns = ['study_id', *names.values()]
         rows = read_table(path, columns, problems, optional=[NO_FINDING])
+        self.compare_published(path, len(rows))
         rows = [row for row in rows if row['study_id'] in studies]
         for row in rows:
             row.update({label: row[name] for label, name in names.items()})

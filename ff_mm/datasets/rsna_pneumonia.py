@@ -10,7 +10,7 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASS_INFO = 'stage_2_detailed_class_info.csv'
@@ -69,6 +69,10 @@ class RSNAPneumonia(SplitDataset):
     """
 
     METAINFO = {'classes': (NORMAL, OPACITY)}
+    PUBLISHED = {
+        CLASS_INFO: Published(30227, {NORMAL: 8851, OPACITY: 6012, NOT_NORMAL: 11821}),
+        BOXES: Published(30227),
+    }
 
     def __init__(
         self,
@@ -86,8 +90,13 @@ class RSNAPneumonia(SplitDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the class of each image, and its patient."""
-        diagnoses = _read_diagnoses(self.files.tables, problems)
-        _compare_with_boxes(diagnoses, self.files.tables, problems)
+        tables = self.files.tables
+        diagnoses, rows = _read_diagnoses(tables, problems)
+        if CLASS_INFO in tables:
+            self.compare_published(tables[CLASS_INFO], rows, diagnoses.values())
+        rows = _compare_with_boxes(diagnoses, tables, problems)
+        if BOXES in tables:
+            self.compare_published(tables[BOXES], rows)
         class_of, numbers = CLASS_OF[self.not_normal], self.class_to_idx
         chosen = {i: class_of[d] for i, d in diagnoses.items() if d in class_of}
         patients = self._read_patients(problems)
@@ -116,14 +125,20 @@ class RSNAPneumonia(SplitDataset):
         return _read_mapping(path, problems)
 
 
-def _read_diagnoses(tables: Mapping[str, str], problems: Problems) -> dict[str, str]:
-    """Reads the class of each image, which the table repeats for each box."""
+def _read_diagnoses(
+    tables: Mapping[str, str], problems: Problems
+) -> tuple[dict[str, str], int]:
+    """Reads the class of each image, which the table repeats for each box.
+
+    Returns:
+        The class by image, and the number of rows.
+    """
     if CLASS_INFO not in tables:
         problems.add(
             f'{CLASS_INFO} is not there. Download it from Kaggle, unpack it, and set '
             'data_root to a folder above it.'
         )
-        return {}
+        return {}, 0
     rows = read_table(tables[CLASS_INFO], ['patientId', 'class'], problems)
     words = defaultdict(set)
     for row in rows:
@@ -138,15 +153,15 @@ def _read_diagnoses(tables: Mapping[str, str], problems: Problems) -> dict[str, 
         sorted(set().union(*words.values()) - set(CLASS_OF['class'])),
         f'Known are {[*CLASS_OF["class"]]}.',
     )
-    return {image: min(found) for image, found in words.items()}
+    return {image: min(found) for image, found in words.items()}, len(rows)
 
 
 def _compare_with_boxes(
     diagnoses: Mapping[str, str], tables: Mapping[str, str], problems: Problems
-) -> None:
-    """Checks that exactly the images with lung opacity have boxes."""
+) -> int:
+    """Checks that exactly the images with lung opacity have boxes; counts the rows."""
     if BOXES not in tables:
-        return
+        return 0
     rows = read_table(tables[BOXES], ['patientId', 'Target'], problems)
     targets = {row['patientId']: plain(row['Target']) == '1' for row in rows}
     problems.found(
@@ -158,6 +173,7 @@ def _compare_with_boxes(
         ],
         'Download both again; they must be of the same stage.',
     )
+    return len(rows)
 
 
 def _read_mapping(path: str, problems: Problems) -> dict[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from filecmp import cmp
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -52,6 +53,23 @@ class Case(NamedTuple):
     image: Image | None = None
 
 
+class Published(NamedTuple):
+    """What a table had in it when it was published.
+
+    Attributes:
+        rows: How many.
+        classes: Class -> its images, where they are known.
+    """
+
+    rows: int
+    classes: Mapping[str, int] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, classes: Sequence[str], *counts: int) -> Published:
+        """One row an image, and the images of each class, in order."""
+        return cls(sum(counts), dict(zip(classes, counts, strict=True)))
+
+
 class SplitDataset(BaseDataset, ABC):
     """Base of the data sets that are read as they were downloaded.
 
@@ -94,6 +112,9 @@ class SplitDataset(BaseDataset, ABC):
 
     #: Of train, val and test where nothing else is said.
     SHARES: ClassVar[tuple[int, int, int]] = (8, 1, 1)
+
+    #: Name of an official table -> what it had in it.
+    PUBLISHED: ClassVar[Mapping[str, Published]] = {}
 
     def __init__(
         self,
@@ -184,6 +205,33 @@ class SplitDataset(BaseDataset, ABC):
             'Unpack all image archives below data_root.',
         )
         return images
+
+    def compare_published(
+        self, path: str, rows: int, classes: Iterable[str] = ()
+    ) -> None:
+        """Notes where a table has not in it what ``PUBLISHED`` says.
+
+        Args:
+            path: The table.
+            rows: How many it has.
+            classes: That of each image, where these are to be compared, too.
+        """
+        published = self.PUBLISHED.get(os.path.basename(path).removesuffix('.gz'))
+        if published is None:
+            return
+        counts = Counter(classes)
+        differing = [
+            f'{name} {counts[name]:,} ({count:,})'
+            for name, count in published.classes.items()
+            if counts and counts[name] != count
+        ]
+        if rows != published.rows or differing:
+            text = f'{path!r} has {rows:,} rows, {published.rows:,} were published'
+            if differing:
+                text += f'; images (published): {", ".join(differing)}'
+            self.notes.append(
+                f'{text}. If it should be the official table, download it again.'
+            )
 
     @property
     def needed_splits(self) -> tuple[str, ...]:

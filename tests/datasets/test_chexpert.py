@@ -174,7 +174,7 @@ class TestSplits:
     def test_all_reads_the_tables_that_are_there(self, chexpert):
         shutil.rmtree(chexpert / 'chexlocalize')
         assert len(read(chexpert, split='all')) == 6
-        assert 'test_labels.csv or test.csv, the table of test, is not there' in (
+        assert 'test.csv or groundtruth.csv, the table of test, is not there' in (
             problems_of(chexpert, split='test')
         )
 
@@ -352,3 +352,54 @@ class TestBadData:
     def test_wrong_arguments(self, chexpert, wrong):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             CheXpert(str(chexpert), **wrong)
+
+
+class TestByStudy:
+    """groundtruth.csv: the labels of the test set, one row a study."""
+
+    @pytest.fixture
+    def by_study(self, tmp_path):
+        rows = [['Study', *FINDINGS]]
+        for study, edema in [('patient64741/study1', 1), ('patient64742/study1', 0)]:
+            cells = [str(edema if name == 'Edema' else 0) for name in FINDINGS]
+            rows.append([f'CheXpert-v1.0/test/{study}', *cells])
+        write_table(tmp_path / 'groundtruth.csv', rows)
+        for end in ('64741/study1/view1_frontal', '64741/study1/view2_lateral'):
+            write_image(tmp_path / 'test' / f'patient{end}.jpg')
+        write_image(tmp_path / 'test' / 'patient64742/study1/view1_frontal.png')
+        return tmp_path
+
+    @pytest.mark.parametrize('tables', [None, dict(test='groundtruth.csv')])
+    def test_all_images_of_a_study_have_its_labels(self, by_study, tables):
+        infos = read(by_study, split='test', views='all', tables=tables)
+        edema = LABELS.index('Edema')
+        assert {i: info['gt_score'][edema] for i, info in infos.items()} == {
+            'patient64741/study1/view1_frontal': 1,
+            'patient64741/study1/view2_lateral': 1,
+            'patient64742/study1/view1_frontal': 0,
+        }
+
+    def test_views(self, by_study):
+        assert len(read(by_study, split='test')) == 2
+        assert len(read(by_study, split='test', views='lateral')) == 1
+
+    def test_a_study_without_images(self, by_study):
+        shutil.rmtree(by_study / 'test' / 'patient64742')
+        assert 'studies in ' in problems_of(by_study, split='test')
+
+
+def test_odd_projections_and_odd_counts_are_noted(chexpert):
+    def change(rows):
+        rows[1][4] = 'LL'
+
+    change_table(chexpert / 'CheXpert-v1.0-small' / 'train.csv', change)
+    counts, projections = CheXpert(str(chexpert)).notes
+    assert 'has 5 rows, 223,414 were published' in counts
+    assert 'of 4 images that Frontal/Lateral calls frontal' in projections
+    assert 'LL 1. They are in' in projections
+    assert not [n for n in CheXpert(str(chexpert), views='all').notes if 'LL' in n]
+
+
+def test_a_table_that_one_names_need_not_have_the_published_rows(chexpert):
+    name = 'CheXpert-v1.0-small/train.csv'
+    assert not CheXpert(str(chexpert), tables=dict(train=name)).notes

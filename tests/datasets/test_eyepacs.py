@@ -256,3 +256,71 @@ def test_builds_from_a_config_pickles_and_says_what_it_is(both):
     dataset = pickle.loads(pickle.dumps(DATASETS.build(config)))
     assert 'Split by: \timage' in repr(dataset)
     assert len(dataset) == 24
+
+
+class TestPublished:
+    """What was published is known; what differs is a note with both numbers."""
+
+    def test_an_edited_table(self, competition):
+        (note,) = EyePACS(str(competition)).notes
+        assert 'has 200 rows, 35,126 were published' in note
+        assert 'Proliferative 0 (708)' in note
+
+    def test_binarised_grades_in_as_many_rows(self, tmp_path):
+        grades = [0] * 25802 + [1] * 9306
+        rows = [(f'{i}_left', grade) for i, grade in enumerate(grades)]
+        write_grades(tmp_path / 'trainLabels_cropped.csv', 'image,level', rows)
+        dataset = EyePACS(str(tmp_path), lazy_init=True)
+        dataset.read_cases(Problems(''))
+        (note,) = dataset.notes
+        assert '35,108 rows, 35,108 were published' in note
+        assert 'Mild 9,306 (2,438), Moderate 0 (5,288)' in note
+        assert 'No DR' not in note
+
+    def test_the_official_table_needs_no_note(self, tmp_path):
+        counts = EyePACS.PUBLISHED['trainLabels.csv'].classes.values()
+        grades = [grade for grade, count in enumerate(counts) for _ in range(count)]
+        assert len(grades) == 35126
+        rows = [(f'{i}_left', grade) for i, grade in enumerate(grades)]
+        write_grades(tmp_path / 'trainLabels.csv', 'image,level', rows)
+        dataset = EyePACS(str(tmp_path), lazy_init=True)
+        assert len(dataset.read_cases(Problems(''))) == 35126
+        assert not dataset.notes
+
+    def test_check_datasets_says_it(self, competition, monkeypatch):
+        said = []
+        monkeypatch.setattr(
+            'ff_mm.datasets.checks.check.print_log', lambda text, **_: said.append(text)
+        )
+        sets = {
+            split: dict(type='EyePACS', data_root=str(competition), split=split)
+            for split in ('train', 'val')
+        }
+        check_datasets(sets)
+        (note,) = said
+        assert note.startswith('note: train, val: ') and '35,126' in note
+
+
+class TestTableOfACopy:
+    """The cropped copy has 35,108 of the images that trainLabels.csv names."""
+
+    def test_that_with_a_file_for_each_is_read(self, competition):
+        rows = eyes(1, 100)
+        table = competition / 'trainLabels_cropped.csv'
+        write_grades(table, 'image,level', rows[:2] + rows[4:])
+        for name, _ in rows[2:4]:
+            (competition / 'train' / f'{name}.jpeg').unlink()
+        dataset = EyePACS(str(competition), split='all')
+        assert len(dataset) == 198
+        assert any('names 2 images without a file' in note for note in dataset.notes)
+
+    def test_else_the_first_counts(self, competition):
+        rows = eyes(1, 100)
+        table = competition / 'trainLabels_cropped.csv'
+        write_grades(table, 'image,level', rows[:2] + rows[4:])
+        assert len(EyePACS(str(competition), split='all')) == 200
+        for name, _ in rows[2:6]:
+            (competition / 'train' / f'{name}.jpeg').unlink()
+        assert 'images without a file: 4' in problems_of(
+            EyePACS, competition, split='all'
+        )

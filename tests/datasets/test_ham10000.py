@@ -297,3 +297,52 @@ def test_home_is_expanded(dataverse, monkeypatch):
     monkeypatch.setenv('HOME', os.path.dirname(dataverse))
     dataset = HAM10000(f'~/{os.path.basename(dataverse)}', split='all')
     assert len(dataset) == 140
+
+
+class TestTestSet:
+    TABLE = 'ISIC2018_Task3_Test_GroundTruth.csv'
+
+    def test_the_synthetic_image_may_lack_its_file(self, isic2018):
+        rows = read_table(isic2018 / self.TABLE)
+        write_table(isic2018 / self.TABLE, [*rows, ['ISIC_0035068', *rows[2][1:]]])
+        dataset = HAM10000(str(isic2018), split='test')
+        assert len(dataset) == 7
+        assert any('ISIC_0035068 of the test set' in note for note in dataset.notes)
+        write_image(isic2018 / 'ISIC2018_Task3_Test_Input' / 'ISIC_0035068.jpg')
+        assert len(HAM10000(str(isic2018), split='test')) == 8
+
+    @pytest.mark.parametrize('extension', ['csv', 'tab'])
+    def test_the_table_of_the_dataverse(self, isic2018, extension):
+        diagnoses = values(HAM10000(str(isic2018), split='test'), 'gt_label')
+        ids = [row[0] for row in read_table(isic2018 / self.TABLE)[1:]]
+        (isic2018 / self.TABLE).unlink()
+        rows = [['lesion_id', 'image_id', 'dx', 'dx_type', 'dataset']]
+        rows += [
+            [f'HAMTEST_{i // 2}', name, CLASSES[label], 'histo', 'vidir_modern']
+            for i, (name, label) in enumerate(zip(ids, diagnoses, strict=True))
+        ]
+        table = (isic2018 / self.TABLE).with_suffix(f'.{extension}')
+        write_table(table, rows, '\t' if extension == 'tab' else ',')
+        dataset = HAM10000(str(isic2018), form='isic2018', split='test')
+        assert values(dataset, 'gt_label') == diagnoses
+        assert values(dataset, 'group')[:3] == ['HAMTEST_0', 'HAMTEST_0', 'HAMTEST_1']
+
+    def test_it_is_not_the_test_set_of_the_dataverse_form_which_is_said(
+        self, dataverse
+    ):
+        assert len(HAM10000(str(dataverse)).notes) == 1
+        write_table(dataverse / self.TABLE, [['lesion_id', 'image_id', 'dx']])
+        first, _ = HAM10000(str(dataverse)).notes
+        assert self.TABLE in first and "form='isic2018'" in first
+
+    def test_what_was_published(self, isic2018):
+        published = {n: p.rows for n, p in HAM10000.PUBLISHED.items() if '.csv' in n}
+        assert published == {
+            'HAM10000_metadata.csv': 10015,
+            'ISIC2018_Task3_Training_GroundTruth.csv': 10015,
+            'ISIC2018_Task3_Validation_GroundTruth.csv': 193,
+            'ISIC2018_Task3_Test_GroundTruth.csv': 1511,
+        }
+        (note,) = HAM10000(str(isic2018)).notes
+        assert 'has 14 rows, 10,015 were published' in note
+        assert 'nv 2 (6,705)' in note

@@ -238,3 +238,19 @@ class TestBadData:
         text = problems_of(mimic, split='train')
         assert '2 files of this name' in text
         assert str(path) in text
+
+
+def test_images_without_a_view_are_counted(mimic):
+    notes = MIMICCXR(str(mimic), split='test').notes
+    (note,) = [note for note in notes if 'ViewPosition' in note]
+    assert note.startswith('1 of 3 images have no ViewPosition in ')
+    assert '(test 1)' in note
+    assert len(MIMICCXR(str(mimic), split='test').notes) == len(notes)
+    notes = MIMICCXR(str(mimic), split='test', views='all').notes
+    assert not [note for note in notes if 'ViewPosition' in note]
+
+
+def test_counts_that_are_not_the_published_ones(mimic):
+    notes = '\n'.join(MIMICCXR(str(mimic)).notes)
+    assert 'has 8 rows, 377,110 were published' in notes
+    assert 'has 5 rows, 227,827 were published' in notes

@@ -20,7 +20,9 @@ def names_by_bits(steps: Mapping[str, Any]) -> dict[int, list[str]]:
     """Gives the names of data sets by the bits that their loading steps take."""
     names = defaultdict(list)
     for name, step in steps.items():
-        names[getattr(step, 'bits', FULL)].append(name)
+        # All 16 bits go through the pipeline then, and what becomes of them is its own.
+        if getattr(step, 'color_type', None) != 'unchanged':
+            names[getattr(step, 'bits', FULL)].append(name)
     return dict(names)
 
 

@@ -369,6 +369,11 @@ class TestUnusedBits:
         (note,) = self.notes(10, train=deep(4093))
         assert 'what is above 1023 is white' in note
 
+    def test_pixels_that_stay_16_bits_have_none(self, deep):
+        step = dict(type='LoadImageFromFile', color_type='unchanged')
+        found = inspect(pipeline=[step], train=deep(4093))
+        assert not [note for note in found.notes if '16 bits' in note]
+
     def test_8_bits_have_none(self, image):
         assert not self.notes(train=[dict(img_path=image('x.png', 1), gt_label=0)])
 

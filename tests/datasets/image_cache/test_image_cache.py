@@ -137,6 +137,19 @@ def test_images_of_16_bits(tmp_path, no_files):
     assert (loaded[0] == deep).all()
 
 
+def test_bits_of_16_that_are_used(tmp_path, no_files):
+    deep = np.random.default_rng(0).integers(0, 4096, (20, 30), dtype=np.uint16)
+    (tmp_path / 'images' / 'a').mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / 'images' / 'a' / 'deep.png'), deep)
+    load = dict(type='LoadDICOM', bits=12)
+    cfg = config(tmp_path / 'images', load=load)
+    plain = read(build(cfg)['val'])
+    assert plain[0]['inputs'][0].max() > 100  # 16 grey levels end at 15
+    cache, _ = make_cache(cfg, tmp_path / 'run')
+    no_files()
+    assert same(read(build(use(cache, cfg))['val']), plain)
+
+
 def test_dicom(tmp_path, no_files):
     write_dicoms(tmp_path / 'images')
 
