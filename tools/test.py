@@ -20,8 +20,9 @@ from ff_mm.display.tables import evaluation_table
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import write_json
-from ff_mm.merging import read_state_dict
+from ff_mm.merging import CheckpointError, read_state_dict
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.finite import not_finite
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +45,8 @@ def main() -> None:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
     evaluator.check(state_dict, args.checkpoint)
+    if wrong := not_finite(state_dict):
+        raise CheckpointError(f'{args.checkpoint}: {wrong}: this model has diverged')
     classes = evaluator.dataset_meta.get('classes')
     check_class_numbering(CheckpointFile(args.checkpoint), classes)
     check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)

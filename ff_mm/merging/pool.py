@@ -15,11 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.finite import not_finite
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
 from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
@@ -113,7 +112,7 @@ class Pool:
             )
 
     def check_files(self) -> None:
-        """Checks each file: its recorded SHA-256, and that no weight is NaN.
+        """Checks each file: its recorded SHA-256, and that all weights are finite.
 
         Raises:
             CheckpointError: With a line for each file that is missing, another one, or
@@ -137,46 +136,16 @@ def _problem(entry: PoolEntry) -> str | None:
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
                 ' copy it again, or train it again'
             )
-        if key := _first_nan(entry.checkpoint):
+        if wrong := not_finite(entry.checkpoint.in_passing()):
             return (
-                f'{entry.file}: {key!r} is NaN somewhere: this model has diverged; '
-                'leave it out, as every mean with it would be NaN'
+                f'{entry.file}: {wrong}: this model has diverged; leave it out, as '
+                'every mean with it would be worth nothing'
             )
     except OSError as error:
         return f'{entry.file}: cannot be read: {error.strerror}'
     except CheckpointError as error:
         return str(error)
     return None
-
-
-def _first_nan(checkpoint: CheckpointFile) -> str | None:
-    """The first weights in which a value is NaN.
-
-    Metrics do not tell: the accuracy of such a model is the share of class 0.
-    """
-    # An infinite value can be meant, such as a mask's.
-    weights = checkpoint.in_passing()
-    for key in weights:
-        if _has_nan(_stored(weights[key])):
-            return key
-    return None
-
-
-def _has_nan(tensor: Tensor) -> bool:
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return False
-    if tensor.itemsize == 1:  # torch computes nothing with these
-        tensor = tensor.float()
-    # The sum is faster; that of infinite values can be NaN, too.
-    return bool(tensor.sum().isnan()) and bool(tensor.isnan().any())
-
-
-def _stored(tensor: Tensor) -> Tensor:
-    """A tensor, or what is stored of one that repeats values, be it without end."""
-    storage = tensor.untyped_storage().nbytes() // tensor.itemsize
-    return (
-        tensor if tensor.numel() <= storage else tensor.as_strided((storage,), (1,), 0)
-    )
 
 
 Source = str | Mapping[str, Any] | Sequence[Any]

@@ -119,16 +119,21 @@ def diverged(path):
     torch.save(dict(state_dict=weights(float('nan'))), path)
 
 
+def overflown(path):
+    torch.save(dict(state_dict=weights(float('inf'))), path)
+
+
 @pytest.mark.parametrize(
     ('write', 'message'),
     [
         (another_network, r'has extra keys \(1\).*weight \(3,\) instead of \(2,\)'),
-        (diverged, 'has diverged'),
+        (diverged, "'weight' is NaN somewhere: this model has diverged"),
+        (overflown, "'weight' is infinite somewhere: this model has diverged"),
         (lambda path: path.write_bytes(b'PK'), 'truncated|damaged|not a checkpoint'),
         (lambda path: torch.save(dict(x=a_function), path), 'not allow|refused|run'),
         (lambda path: path.mkdir(), 'no such file'),
     ],
-    ids=['network', 'NaN', 'cut short', 'code', 'folder'],
+    ids=['network', 'NaN', 'infinite', 'cut short', 'code', 'folder'],
 )
 def test_an_origin_that_cannot_be_one_is_a_line_that_names_it(manifest, write, message):
     file = manifest.parent / 'origin.pth'

@@ -162,6 +162,15 @@ def test_weights_of_another_network_are_an_error(tmp_path, other, target):
     assert 'prefix' in message and '\n' not in message
 
 
+@pytest.mark.parametrize('value', ['inf', 'nan'])
+def test_weights_of_a_model_that_has_diverged_are_an_error(tmp_path, value):
+    file, weights = written(tmp_path, RESNET)
+    weights['layer1.0.conv1.weight'][0, 0, 0, 0] = float(value)
+    torch.save(weights, file)
+    with pytest.raises(CheckpointError, match=r"layer1\.0\.conv1\.weight' is .*diverg"):
+        build(RESNET, checkpoint=file)
+
+
 def test_no_checkpoint_at_all_is_an_error():
     with pytest.raises(CheckpointError, match=r'None: expected .* leave out init_cfg'):
         build(RESNET, checkpoint=None)
