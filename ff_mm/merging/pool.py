@@ -8,12 +8,15 @@ Beside its ingredients it may know their origin: where their training has begun.
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
@@ -79,6 +82,7 @@ class Pool:
         cost: What the generations took; None: not known.
         complete: Whether they were finished.
         failed: Trials of theirs of which there is nothing, and why.
+        copies: Names of entries that were left out, and of those they are copies of.
     """
 
     entries: tuple[PoolEntry, ...]
@@ -86,6 +90,7 @@ class Pool:
     cost: Mapping[str, Any] | None = None
     complete: bool = True
     failed: tuple[tuple[str, str], ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
         """Checks each file by itself, and that they fit each other.
@@ -124,6 +129,46 @@ class Pool:
             lines = [line for line in hashers.map(_problem, files) if line]
         if lines:
             raise CheckpointError('\n'.join(lines))
+
+    def find_copies(self) -> dict[str, str]:
+        """Finds entries of the same weights as one before, whatever else they hold.
+
+        Returns:
+            Their names, and of each the name of that one.
+
+        Raises:
+            CheckpointError: A file that cannot be read.
+        """
+        copies: dict[str, str] = {}
+        originals: dict[str, list[PoolEntry]] = {}
+        for entry in self.entries:
+            alike = originals.setdefault(_last_weights(entry.checkpoint), [])
+            for other in alike:
+                if _same_weights(entry.checkpoint, other.checkpoint):
+                    copies[entry.name] = other.name
+                    break
+            else:
+                alike.append(entry)
+        return copies
+
+    def without_copies(self, copies: Mapping[str, str]) -> Pool:
+        """Returns the pool without entries that :meth:`find_copies` has found."""
+        entries = tuple(entry for entry in self.entries if entry.name not in copies)
+        return replace(self, entries=entries, copies=tuple(copies.items()))
+
+
+def _last_weights(checkpoint: CheckpointFile) -> str:
+    """What tells most models apart without reading them: the end of the classifier."""
+    weights = checkpoint.in_passing()
+    values = repr([weights[key].flatten()[:64].tolist() for key in [*weights][-2:]])
+    return hashlib.sha256(values.encode()).hexdigest()
+
+
+def _same_weights(one: CheckpointFile, other: CheckpointFile) -> bool:
+    a, b = one.in_passing(), other.in_passing()
+    return a.keys() == b.keys() and all(
+        a[key].dtype == b[key].dtype and torch.equal(a[key], b[key]) for key in a
+    )
 
 
 def _problem(entry: PoolEntry) -> str | None:
