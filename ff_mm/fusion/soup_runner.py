@@ -78,7 +78,10 @@ class SoupRunner(FusionRunner):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        self.options = dict(cfg.get('soup') or {})
+        options = cfg.get('soup') or {}
+        if not isinstance(options, Mapping):
+            raise ConfigError(f'soup={options!r}: expected a map, such as dict(...)')
+        self.options = dict(options)
         self._check_keys()
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
