@@ -107,6 +107,15 @@ def test_the_log_says_in_one_line_what_was_loaded(tmp_path, log):
     assert 'head, not used (1): fc.weight' in line.getMessage()
 
 
+def test_the_log_says_which_of_several_weights_were_taken(tmp_path, log):
+    file, weights = written(tmp_path, RESNET)
+    averaged = {key: value.clone() for key, value in weights.items()}
+    torch.save(dict(model=weights, model_ema=averaged, epoch=9), file)
+    build(RESNET, checkpoint=file)
+    (line,) = [r for r in log if r.getMessage().startswith('starting weights')]
+    assert "keys as in the model, of 'model', not of 'model_ema'" in line.getMessage()
+
+
 def test_what_is_missing_is_warned_of_and_listed_whole(tmp_path, log):
     file, weights = written(tmp_path, RESNET)
     left = {k: v for k, v in weights.items() if not k.startswith('layer4.1.bn')}
