@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config, soup_names
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fusion.session import FusionSession
+from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
 from ff_mm.parallel.together import AnotherFailed
@@ -52,7 +53,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ReadOptions,
         help='override settings of the config: key=value pairs such as '
         'plan.base.epochs=10 image_size=96 plan.lrs="[1e-3,1e-4]"',
     )

@@ -25,6 +25,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from ff_mm.errors import ConfigError
+from ff_mm.option_values import OptionText, at, read_value
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,7 +56,8 @@ def load_config(
 
     Args:
         path: The config file.
-        options: Dotted keys and their values.
+        options: Dotted keys and their values; those that are
+            :class:`~ff_mm.option_values.OptionText` are read as of the command line.
         soup: A file of ``_base_/soups/``, whose soup takes the place of the config's.
 
     Returns:
@@ -73,9 +75,27 @@ def load_config(
         _replace_soup(cfg, soup)
     for key in options or {}:
         _check_option(key, cfg)
-    cfg.merge_from_dict(dict(options or {}))
+    _merge(options or {}, cfg)
     cfg.work_dir = _work_dir(cfg.get('work_dir'), Path(path).stem, soup)
     return cfg
+
+
+def _merge(options: Mapping[str, Any], cfg: Config) -> None:
+    for key, value in options.items():
+        if isinstance(value, OptionText):
+            value = read_value(key, value, at(cfg.to_dict(), key))
+        try:
+            if isinstance(options[key], OptionText) and isinstance(value, dict):
+                # What is given and no more, be there another map or None.
+                cfg.merge_from_dict({key: None})
+                cfg.merge_from_dict({key: {'_delete_': True, **value}})
+            else:
+                cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f'--cfg-options {key}={value!r}: does not fit {cfg.filename}, which '
+                f'has {cfg.get(key.split(".")[0])!r:.80} there'
+            ) from error
 
 
 def soup_names(folder: Path) -> list[str]:

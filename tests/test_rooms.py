@@ -9,7 +9,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # Below all rooms, and then the rooms: each may import from those before it.
 FILES = ['errors', 'files', 'plain', 'environment', 'version']
-ROOMS = ['records', 'config', 'display', 'parallel', 'merging', 'weight_space']
+ROOMS = [
+    'records',
+    'option_values',
+    'config',
+    'display',
+    'parallel',
+    'merging',
+    'weight_space',
+]
 ROOMS += ['datasets', 'models', 'engine', 'evaluation', 'fission', 'fusion']
 ROOMS += ['comparison', 'analysis', 'cli']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}

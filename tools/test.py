@@ -20,8 +20,11 @@ from ff_mm.display.tables import evaluation_table
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import write_json
-from ff_mm.merging import read_state_dict
+from ff_mm.merging import CheckpointError, read_state_dict
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.finite import not_finite
+from ff_mm.merging.state_dict import StateDict
+from ff_mm.merging.wrappers import as_float32
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +39,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def in_full(state_dict: StateDict, file: str) -> StateDict:
+    """Casts weights that were saved as half floats, and says so."""
+    cast = as_float32(state_dict)
+    halves = [key for key in cast if cast[key].dtype != state_dict[key].dtype]
+    if halves and is_main_process():
+        kind = state_dict[halves[0]].dtype
+        print(f'note: {file}: {len(halves)} weights of {kind} are cast to float32')
+    return cast
+
+
 def main() -> None:
     """Evaluates and prints a table of metrics."""
     args = parse_args()
@@ -43,7 +56,10 @@ def main() -> None:
     state_dict = read_state_dict(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
+    state_dict = in_full(state_dict, args.checkpoint)
     evaluator.check(state_dict, args.checkpoint)
+    if wrong := not_finite(state_dict):
+        raise CheckpointError(f'{args.checkpoint}: {wrong}: this model has diverged')
     classes = evaluator.dataset_meta.get('classes')
     check_class_numbering(CheckpointFile(args.checkpoint), classes)
     check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)

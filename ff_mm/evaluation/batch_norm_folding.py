@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -86,7 +85,8 @@ class BatchNormFolding:
         self.fold()
         after = _tensors(run())
         exact = all(
-            torch.allclose(b, a, rtol=0, atol=_TOLERANCE * float(b.abs().max()))
+            # Of outputs that are NaN or infinite nothing is shown.
+            bool((a - b).abs().max() <= _TOLERANCE * b.abs().max())
             for b, a in zip(before, after, strict=True)
         )
         if not exact:

@@ -55,8 +55,8 @@ def check_class_numbering(
     then taken for another class.
 
     Args:
-        checkpoint: One of MMEngine's or ff_mm's, which names the classes in its meta;
-            of any other nothing is known.
+        checkpoint: One of MMEngine's, MMClassification's or ff_mm's, which names the
+            classes in its meta; of any other nothing is known.
         classes: Of the data set, in the order of their numbers; None: not known.
 
     Returns:
@@ -82,6 +82,15 @@ def check_class_numbering(
 
 
 def _classes_of(meta: Mapping[str, Any]) -> Sequence[Any]:
-    dataset = meta.get('dataset_meta')
-    classes = dataset.get('classes') if isinstance(dataset, Mapping) else None
-    return classes if isinstance(classes, (list, tuple)) else ()
+    """The classes where MMPretrain looks for them, and where its forerunners put them.
+
+    ``dataset_meta`` is that of MMPretrain 1.x, whose release candidates wrote its keys
+    in capitals; MMClassification 0.x has ``CLASSES`` in the meta itself.
+    """
+    for place in (meta.get('dataset_meta'), meta):
+        if isinstance(place, Mapping):
+            for key in ('classes', 'CLASSES'):
+                classes = place.get(key)
+                if isinstance(classes, (list, tuple)) and classes:
+                    return classes
+    return ()

@@ -50,6 +50,12 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield f'| {item["name"]} | {weight} |'
     if report.get('basins'):
         yield from _basins(report['basins'])
+    if report.get('copies'):
+        yield ''
+        yield 'Left out, as their weights are those of another ingredient:'
+        yield ''
+        for copy in report['copies']:
+            yield f'- {copy["name"]}, a copy of {copy["of"]}'
     if report.get('failed'):
         yield ''
         yield 'Not in the pool, as these trials have failed:'

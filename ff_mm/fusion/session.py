@@ -158,6 +158,15 @@ class FusionSession:
             self._pools[key] = read_pool(source, origin)
         return self._pools[key]
 
+    def without_copies(self, pool: Pool) -> Pool:
+        """Returns a pool in which no model is twice; all processes leave out the same.
+
+        Args:
+            pool: One of :meth:`pool`.
+        """
+        copies = first_alone(self.team, 'copies', pool.find_copies)
+        return pool.without_copies(copies) if copies else pool
+
     def digests(self, pool: Pool) -> dict[str, str]:
         """SHA-256 of the files of a pool by the names of its entries."""
         files = dict.fromkeys(e.file for e in pool.entries if e.digest is None)

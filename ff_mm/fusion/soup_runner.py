@@ -60,10 +60,10 @@ class SoupRunner(FusionRunner):
     Config keys besides those of all fusions:
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), and what the subclass takes, such as ``merge``; with
-      groups also
-      ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can
-      then group (``group_by='basin'``).
+      ``dict(num_samples=...)``), ``keep_copies`` (False: of ingredients with the same
+      weights the first counts), and what the subclass takes, such as ``merge``; with
+      groups also ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which
+      levels can then group (``group_by='basin'``).
 
     Args:
         cfg: The config, references not yet resolved.
@@ -78,7 +78,10 @@ class SoupRunner(FusionRunner):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        self.options = dict(cfg.get('soup') or {})
+        options = cfg.get('soup') or {}
+        if not isinstance(options, Mapping):
+            raise ConfigError(f'soup={options!r}: expected a map, such as dict(...)')
+        self.options = dict(options)
         self._check_keys()
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
@@ -99,12 +102,18 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        self.pool = pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
             rule = self.cfg.selection['rule']
             setup.dry_run.check(self.metric, rule, 'selection.metric')
+        first = pool.entries[0]
+        # By which no weights are read that are not of the model.
+        self.evaluator.check(first.checkpoint.weights(), str(first.file))
+        if not self.options.get('keep_copies'):
+            pool = session.without_copies(pool)
+        self.pool = pool
         self.candidates = CandidateEvaluator(
             self.evaluator,
             session.memo(self.work_dir / MEMO),
@@ -126,6 +135,7 @@ class SoupRunner(FusionRunner):
                 report['evaluations'], basins=0 if basins is None else basins.passes
             ),
             pool_size=len(ingredients),
+            copies=[dict(name=copied, of=original) for copied, original in pool.copies],
             failed=[dict(trial=trial, reason=why) for trial, why in pool.failed],
             generation_cost=pool.cost,
             seconds=round(time.perf_counter() - start, 2),
@@ -135,7 +145,7 @@ class SoupRunner(FusionRunner):
         return report
 
     def _check_keys(self) -> None:
-        known = {'accept_ties', 'bn_reestimation', *self.soup_keys}
+        known = {'accept_ties', 'bn_reestimation', 'keep_copies', *self.soup_keys}
         unknown = sorted(set(self.options) - known)
         if unknown:
             raise ConfigError(
@@ -178,8 +188,6 @@ class SoupRunner(FusionRunner):
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        first = ingredients[0]
-        self.evaluator.check(first.load(), first.file or first.name)
         self._check_classes(pool)
         for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)
@@ -192,6 +200,11 @@ class SoupRunner(FusionRunner):
             self.line(
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
+            )
+        for copied, original in pool.copies:
+            self.line(
+                f'note: {copied} has the weights of {original} and counts once with '
+                'it; to count both: soup.keep_copies=True'
             )
         for trial, reason in pool.failed:
             self.line(f'note: {trial} is not in the pool, it has failed: {reason}')

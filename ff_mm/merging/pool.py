@@ -8,6 +8,7 @@ Beside its ingredients it may know their origin: where their training has begun.
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.finite import not_finite
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
 from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
@@ -80,6 +82,7 @@ class Pool:
         cost: What the generations took; None: not known.
         complete: Whether they were finished.
         failed: Trials of theirs of which there is nothing, and why.
+        copies: Names of entries that were left out, and of those they are copies of.
     """
 
     entries: tuple[PoolEntry, ...]
@@ -87,6 +90,7 @@ class Pool:
     cost: Mapping[str, Any] | None = None
     complete: bool = True
     failed: tuple[tuple[str, str], ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
         """Checks each file by itself, and that they fit each other.
@@ -113,7 +117,7 @@ class Pool:
             )
 
     def check_files(self) -> None:
-        """Checks each file: its recorded SHA-256, and that no weight is NaN.
+        """Checks each file: its recorded SHA-256, and that all weights are finite.
 
         Raises:
             CheckpointError: With a line for each file that is missing, another one, or
@@ -126,6 +130,46 @@ class Pool:
         if lines:
             raise CheckpointError('\n'.join(lines))
 
+    def find_copies(self) -> dict[str, str]:
+        """Finds entries of the same weights as one before, whatever else they hold.
+
+        Returns:
+            Their names, and of each the name of that one.
+
+        Raises:
+            CheckpointError: A file that cannot be read.
+        """
+        copies: dict[str, str] = {}
+        originals: dict[str, list[PoolEntry]] = {}
+        for entry in self.entries:
+            alike = originals.setdefault(_last_weights(entry.checkpoint), [])
+            for other in alike:
+                if _same_weights(entry.checkpoint, other.checkpoint):
+                    copies[entry.name] = other.name
+                    break
+            else:
+                alike.append(entry)
+        return copies
+
+    def without_copies(self, copies: Mapping[str, str]) -> Pool:
+        """Returns the pool without entries that :meth:`find_copies` has found."""
+        entries = tuple(entry for entry in self.entries if entry.name not in copies)
+        return replace(self, entries=entries, copies=tuple(copies.items()))
+
+
+def _last_weights(checkpoint: CheckpointFile) -> str:
+    """What tells most models apart without reading them: the end of the classifier."""
+    weights = checkpoint.in_passing()
+    values = repr([weights[key].flatten()[:64].tolist() for key in [*weights][-2:]])
+    return hashlib.sha256(values.encode()).hexdigest()
+
+
+def _same_weights(one: CheckpointFile, other: CheckpointFile) -> bool:
+    a, b = one.in_passing(), other.in_passing()
+    return a.keys() == b.keys() and all(
+        a[key].dtype == b[key].dtype and torch.equal(a[key], b[key]) for key in a
+    )
+
 
 def _problem(entry: PoolEntry) -> str | None:
     """Says what is wrong with the file of an entry, if anything is."""
@@ -137,46 +181,16 @@ def _problem(entry: PoolEntry) -> str | None:
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
                 ' copy it again, or train it again'
             )
-        if key := _first_nan(entry.checkpoint):
+        if wrong := not_finite(entry.checkpoint.in_passing()):
             return (
-                f'{entry.file}: {key!r} is NaN somewhere: this model has diverged; '
-                'leave it out, as every mean with it would be NaN'
+                f'{entry.file}: {wrong}: this model has diverged; leave it out, as '
+                'every mean with it would be worth nothing'
             )
     except OSError as error:
         return f'{entry.file}: cannot be read: {error.strerror}'
     except CheckpointError as error:
         return str(error)
     return None
-
-
-def _first_nan(checkpoint: CheckpointFile) -> str | None:
-    """The first weights in which a value is NaN.
-
-    Metrics do not tell: the accuracy of such a model is the share of class 0.
-    """
-    # An infinite value can be meant, such as a mask's.
-    weights = checkpoint.in_passing()
-    for key in weights:
-        if _has_nan(_stored(weights[key])):
-            return key
-    return None
-
-
-def _has_nan(tensor: Tensor) -> bool:
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return False
-    if tensor.itemsize == 1:  # torch computes nothing with these
-        tensor = tensor.float()
-    # The sum is faster; that of infinite values can be NaN, too.
-    return bool(tensor.sum().isnan()) and bool(tensor.isnan().any())
-
-
-def _stored(tensor: Tensor) -> Tensor:
-    """A tensor, or what is stored of one that repeats values, be it without end."""
-    storage = tensor.untyped_storage().nbytes() // tensor.itemsize
-    return (
-        tensor if tensor.numel() <= storage else tensor.as_strided((storage,), (1,), 0)
-    )
 
 
 Source = str | Mapping[str, Any] | Sequence[Any]

@@ -21,6 +21,7 @@ from torch.serialization import (
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, atomic_write, sha256
 from ff_mm.merging.archive import Archive
+from ff_mm.merging.wrappers import unwrapped, weights_entry
 
 StateDict = dict[str, Tensor]
 
@@ -181,7 +182,7 @@ def _first_sentence(text: str) -> str:
 def read_state_dict(path: PathLike) -> StateDict:
     """Read the weights of a checkpoint: its ``state_dict`` entry, or all of it.
 
-    The prefix ``module.``, which DataParallel adds, is stripped if all keys have it.
+    What wraps the weights is taken off, see :mod:`ff_mm.merging.wrappers`.
 
     Args:
         path: A checkpoint, or a bare state dict, see :func:`read_checkpoint`.
@@ -213,7 +214,7 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         CheckpointError: If it has no weights, or anything but dense tensors among
             them, or a name with characters that cannot be printed.
     """
-    state_dict = checkpoint.get('state_dict', checkpoint)
+    _, state_dict = weights_entry(checkpoint)
     if not isinstance(state_dict, dict) or not state_dict:
         raise CheckpointError(f'{path}: has no weights, or an empty state dict')
     for key, value in state_dict.items():
@@ -230,11 +231,11 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
                 f'{path}: key {key!r} holds a {kind} tensor, of which there is no '
                 'mean; save the weights of the network as it was trained'
             )
-    prefix = 'module.' if all(key.startswith('module.') for key in state_dict) else ''
-    return {
-        key.removeprefix(prefix): value.detach().resolve_conj().resolve_neg()
+    values = {
+        key: value.detach().resolve_conj().resolve_neg()
         for key, value in state_dict.items()
     }
+    return unwrapped(values, checkpoint)
 
 
 def _unusual(tensor: Tensor) -> str | None:

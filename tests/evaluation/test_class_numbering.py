@@ -40,3 +40,21 @@ def test_where_no_names_are_known_nothing_is_compared(tmp_path, trained, meta):
     torch.save(dict(state_dict=dict(w=torch.ones(1)), **meta), tmp_path / 'other.pth')
     assert check_class_numbering(CheckpointFile(tmp_path / 'other.pth'), ['a', 'b'])
     assert check_class_numbering(trained(['a', 'b']), None)
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [
+        dict(mmcls_version='0.25.0', CLASSES=['b', 'a']),
+        dict(dataset_meta=dict(CLASSES=('b', 'a'))),
+        dict(dataset_meta=dict(palette=None), CLASSES=['b', 'a']),
+        dict(classes=['b', 'a']),
+    ],
+    ids=['mmcls 0.x', 'mmpretrain 1.0rc', 'both', 'bare'],
+)
+def test_old_checkpoints_name_their_classes_elsewhere(tmp_path, meta):
+    path = tmp_path / 'old.pth'
+    torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=meta), path)
+    with pytest.raises(CheckpointError, match=r"old\.pth.*give classes=\['b', 'a'"):
+        check_class_numbering(CheckpointFile(path), ['a', 'b'])
+    assert check_class_numbering(CheckpointFile(path), ['b', 'a'])

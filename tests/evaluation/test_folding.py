@@ -111,3 +111,11 @@ def test_a_network_without_batch_norm_is_left_alone():
     folding.fold()
     folding.unfold()
     assert len(model) == 2
+
+
+def test_a_network_whose_outputs_are_nan_stays_as_it_is():
+    model = randomised(Block())
+    model.norm1.running_var.fill_(-1)
+    folding = BatchNormFolding(model, lambda: model(torch.ones(1, 3, 5, 5)))
+    folding.fold()
+    assert isinstance(model.norm1, nn.BatchNorm2d)

@@ -416,6 +416,31 @@ def test_a_pool_of_another_model_than_the_configs_is_one_clear_error(
         run(cfg)
 
 
+def test_a_model_that_is_twice_in_the_pool_counts_once(generation, tmp_path, capsys):
+    one, two = (f'{generation.work_dir}/{e["file"]}' for e in manifest(generation)[:2])
+    copied = torch.load(one, weights_only=True)
+    copied['meta'] = dict(epoch=99)
+    torch.save(copied, tmp_path / 'best_accuracy.pth')
+    pool = [one, two, str(tmp_path / 'best_accuracy.pth')]
+
+    def weights(name, **soup):
+        cfg = soup_config(generation, tmp_path / name, 'uniform', ingredients=pool)
+        cfg.soup = soup
+        report = run(cfg)
+        return report, [item['weight'] for item in report['ingredients']]
+
+    report, counted = weights('once')
+    assert counted == [0.5, 0.5]
+    (copy,) = report['copies']
+    assert copy['name'] == 'best_accuracy'
+    assert f'note: best_accuracy has the weights of {copy["of"]}' in (
+        ' '.join(capsys.readouterr().out.split())
+    )
+    assert 'best_accuracy, a copy of' in (tmp_path / 'once/report.md').read_text()
+    report, counted = weights('each', keep_copies=True)
+    assert counted == pytest.approx([1 / 3] * 3) and report['copies'] == []
+
+
 def renamed(generation, folder, classes):
     """The pool as it would be, had it been trained with classes of these names."""
     for entry in manifest(generation):

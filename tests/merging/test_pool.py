@@ -119,16 +119,21 @@ def diverged(path):
     torch.save(dict(state_dict=weights(float('nan'))), path)
 
 
+def overflown(path):
+    torch.save(dict(state_dict=weights(float('inf'))), path)
+
+
 @pytest.mark.parametrize(
     ('write', 'message'),
     [
         (another_network, r'has extra keys \(1\).*weight \(3,\) instead of \(2,\)'),
-        (diverged, 'has diverged'),
+        (diverged, "'weight' is NaN somewhere: this model has diverged"),
+        (overflown, "'weight' is infinite somewhere: this model has diverged"),
         (lambda path: path.write_bytes(b'PK'), 'truncated|damaged|not a checkpoint'),
         (lambda path: torch.save(dict(x=a_function), path), 'not allow|refused|run'),
         (lambda path: path.mkdir(), 'no such file'),
     ],
-    ids=['network', 'NaN', 'cut short', 'code', 'folder'],
+    ids=['network', 'NaN', 'infinite', 'cut short', 'code', 'folder'],
 )
 def test_an_origin_that_cannot_be_one_is_a_line_that_names_it(manifest, write, message):
     file = manifest.parent / 'origin.pth'
@@ -302,3 +307,23 @@ def test_what_is_no_source_is_an_error(source):
 def test_several_files_cannot_all_have_one_name(checkpoints):
     with pytest.raises(ConfigError, match='fits 2 files'):
         read_pool(dict(file=str(checkpoints / 'x' / '*.pth'), name='x'))
+
+
+def test_copies_are_found_by_their_weights_alone(tmp_path):
+    same = dict(backbone=torch.ones(200, 3), bias=torch.zeros(2))
+    late = dict(same, backbone=torch.ones(200, 3).index_fill(0, torch.tensor(199), 2))
+    files = dict(
+        a=dict(state_dict=same, meta=dict(epoch=2)),
+        b=dict(state_dict=late),
+        c=dict(state_dict=same, meta=dict(epoch=3), optimizer=dict(lr=0.1)),
+        d=dict(state_dict={k: v.double() for k, v in same.items()}),
+        e=late,
+    )
+    for name, content in files.items():
+        torch.save(content, tmp_path / f'{name}.pth')
+    pool = read_pool(str(tmp_path / '*.pth'))
+    copies = pool.find_copies()
+    assert copies == dict(c='a', e='b')
+    left = pool.without_copies(copies)
+    assert [entry.name for entry in left.entries] == ['a', 'b', 'd']
+    assert left.copies == (('c', 'a'), ('e', 'b'))

@@ -13,7 +13,6 @@ import argparse
 import os
 import sys
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
@@ -21,6 +20,7 @@ from ff_mm.config import load_config, resolve
 from ff_mm.datasets.checks.inspection import dataset_configs, inspect_datasets
 from ff_mm.datasets.checks.report import dataset_table
 from ff_mm.files import write_json
+from ff_mm.option_values import ReadOptions
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ReadOptions,
         help='override settings of the config, such as data_root=data/ham10000',
     )
     return parser.parse_args()

@@ -126,7 +126,7 @@ def fit(
     target = module.state_dict()
     reading = max(_readings(checkpoint, prefix), key=lambda r: _fitting(r, target))
     weights = _adapted(reading.weights(), module)
-    how = reading.layout.name
+    how = reading.layout.name + _which_entry(reading.entry, checkpoint)
     return Fit(
         owner=type(module).__name__,
         how=f'{how}, prefix {reading.prefix!r}' if reading.prefix else how,
@@ -169,6 +169,21 @@ def _entries(checkpoint: Mapping[str, Any]) -> list[StateDict]:
     candidates = [checkpoint, *(checkpoint[name] for name in dict.fromkeys(names))]
     entries = [_tensors(entry) for entry in candidates if isinstance(entry, Mapping)]
     return [entry for entry in entries if entry]
+
+
+def _which_entry(taken: StateDict, checkpoint: Mapping[str, Any]) -> str:
+    """Says which entry was taken, where others hold tensors of the same names."""
+    entries = {
+        str(name): _tensors(entry)
+        for name, entry in checkpoint.items()
+        if isinstance(entry, Mapping)
+    }
+    alike = [name for name in entries if entries[name].keys() == taken.keys()]
+    chosen = [n for n in alike if all(entries[n][k] is taken[k] for k in taken)]
+    others = [name for name in alike if name not in chosen[:1]]
+    if not chosen or not others:
+        return ''
+    return f', of {chosen[0]!r}, not of {", ".join(map(repr, others))}'
 
 
 def _tensors(entry: Mapping[Any, Any]) -> StateDict:

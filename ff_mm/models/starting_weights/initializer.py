@@ -20,6 +20,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from ff_mm.merging.finite import not_finite
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.models.starting_weights.fit import Fit, fit
 from ff_mm.models.starting_weights.source import read_source
@@ -96,6 +97,10 @@ class StartingWeights(PretrainedInit):
         try:
             found = fit(checkpoint, module, self.prefix)
             _check(found, self.least)
+            if wrong := not_finite(found.weights):
+                raise CheckpointError(
+                    f'{wrong}: that model has diverged; give another file'
+                )
         except CheckpointError as error:
             raise CheckpointError(
                 f'starting weights {self.checkpoint}: {error}'

@@ -84,7 +84,8 @@ LAYOUTS = (
 # `module.encoder_q.`. Where a file has the backbone twice, the first holds: of MoCo v1
 # and v2 the query encoder, of MoCo v3 the base encoder.
 WRAPPERS = (
-    'module.',  # DataParallel
+    'module.',  # DataParallel, AveragedModel
+    '_orig_mod.',  # torch.compile
     'model.',  # Lightning
     'backbone.',  # MMPretrain's classifiers and self-supervised models, DINO
     'encoder_q.',

@@ -107,6 +107,15 @@ def test_the_log_says_in_one_line_what_was_loaded(tmp_path, log):
     assert 'head, not used (1): fc.weight' in line.getMessage()
 
 
+def test_the_log_says_which_of_several_weights_were_taken(tmp_path, log):
+    file, weights = written(tmp_path, RESNET)
+    averaged = {key: value.clone() for key, value in weights.items()}
+    torch.save(dict(model=weights, model_ema=averaged, epoch=9), file)
+    build(RESNET, checkpoint=file)
+    (line,) = [r for r in log if r.getMessage().startswith('starting weights')]
+    assert "keys as in the model, of 'model', not of 'model_ema'" in line.getMessage()
+
+
 def test_what_is_missing_is_warned_of_and_listed_whole(tmp_path, log):
     file, weights = written(tmp_path, RESNET)
     left = {k: v for k, v in weights.items() if not k.startswith('layer4.1.bn')}
@@ -160,6 +169,15 @@ def test_weights_of_another_network_are_an_error(tmp_path, other, target):
     message = str(caught.value)
     assert message.startswith(f'starting weights {file}: not of this {target["type"]}:')
     assert 'prefix' in message and '\n' not in message
+
+
+@pytest.mark.parametrize('value', ['inf', 'nan'])
+def test_weights_of_a_model_that_has_diverged_are_an_error(tmp_path, value):
+    file, weights = written(tmp_path, RESNET)
+    weights['layer1.0.conv1.weight'][0, 0, 0, 0] = float(value)
+    torch.save(weights, file)
+    with pytest.raises(CheckpointError, match=r"layer1\.0\.conv1\.weight' is .*diverg"):
+        build(RESNET, checkpoint=file)
 
 
 def test_no_checkpoint_at_all_is_an_error():
