@@ -50,6 +50,8 @@ from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
+# By what part of the best ingredient's score a soup must be worse to be remarked on.
+_COLLAPSE = 0.1
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
 
@@ -140,9 +142,38 @@ class SoupRunner(FusionRunner):
             generation_cost=pool.cost,
             seconds=round(time.perf_counter() - start, 2),
         )
+        self._note_collapse(report, ingredients)
         if session.is_first:
             write_report(report, self.work_dir)
         return report
+
+    def _note_collapse(
+        self, report: Mapping[str, Any], ingredients: Sequence[Ingredient]
+    ) -> None:
+        """Says so if the soup is far worse than an ingredient that went into the pool.
+
+        Averaged batch-norm statistics are those of none of the models.
+        """
+        scores = [i.score for i in ingredients if i.score is not None]
+        value = report['val'].get(self.metric)
+        if not scores or value is None:
+            return
+        greater = self.cfg.selection['rule'] == 'greater'
+        best = max(scores) if greater else min(scores)
+        if (best - value if greater else value - best) <= _COLLAPSE * abs(best):
+            return
+        remedy = 'leave some ingredients out, or make a greedy soup'
+        if report['bn_reestimation'] is None and any(
+            key.endswith('running_var') for key in self.evaluator.weights
+        ):
+            remedy = (
+                'averaged batch-norm statistics may be why: try '
+                'soup.bn_reestimation="dict(num_samples=2048)", or a greedy soup'
+            )
+        self.line(
+            f'note: {self.metric} {value:.4f} of the soup is far from the {best:.4f} '
+            f'recorded of the best ingredient; {remedy}'
+        )
 
     def _check_keys(self) -> None:
         known = {'accept_ties', 'bn_reestimation', 'keep_copies', *self.soup_keys}

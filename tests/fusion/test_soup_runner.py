@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import read_json
 from ff_mm.fusion.session import FusionSession
-from ff_mm.merging import read_state_dict
+from ff_mm.merging import Ingredient, read_state_dict
 
 THREE_LEVELS = dict(
     levels=[
@@ -414,6 +415,32 @@ def test_a_pool_of_another_model_than_the_configs_is_one_clear_error(
     cfg = soup_config(generation, tmp_path, method, model__head__in_channels=7)
     with pytest.raises(FFMMError, match=r'head\.fc\.(weight|bias)'):
         run(cfg)
+
+
+@pytest.mark.parametrize(
+    ('rule', 'value', 'score', 'said'),
+    [
+        ('greater', 0.33, 0.86, True),
+        ('greater', 0.82, 0.86, False),
+        ('less', 2.0, 0.4, True),
+        ('less', 0.3, 0.4, False),
+        ('greater', 0.33, None, False),
+    ],
+)
+def test_a_soup_far_worse_than_its_best_ingredient_is_remarked_on(
+    generation, tmp_path, monkeypatch, rule, value, score, said
+):
+    cfg = soup_config(generation, tmp_path, 'uniform')
+    cfg.selection = dict(metric='m', rule=rule)
+    runner, lines = RUNNERS.build(cfg), []
+    monkeypatch.setattr(runner, 'line', lines.append)
+    runner.evaluator = SimpleNamespace(weights={'bn.running_var': 1})
+    ingredients = [Ingredient('a', dict, score=score)]
+    runner._note_collapse(dict(val=dict(m=value), bn_reestimation=None), ingredients)
+    assert len(lines) == said
+    if said:
+        assert f'{value:.4f} of the soup' in lines[0] and f'{score:.4f}' in lines[0]
+        assert 'soup.bn_reestimation' in lines[0]
 
 
 def test_a_model_that_is_twice_in_the_pool_counts_once(generation, tmp_path, capsys):
