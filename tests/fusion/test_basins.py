@@ -88,7 +88,7 @@ def test_a_model_without_a_loss_is_a_basin_of_its_own(toy_pool):
     config, _ = toy_pool(
         [torch.tensor(WELLS[0]), broken, torch.tensor(WELLS[0])], WELLS
     )
-    report = run(config('GoUSoupRunner', soup=BY_BASIN))
+    report = run(config('GoUSoupRunner', soup=dict(BY_BASIN, keep_copies=True)))
     assert report['basins']['members'] == {'1': ['toy0', 'toy2'], '2': ['toy1']}
 
 

@@ -99,7 +99,7 @@ def test_soups_are_marked_where_they_are(analysis_config):
 
 def test_a_model_without_a_loss_is_none_of_the_best(toy_pool):
     weights = [torch.tensor([float(i), 0.0]) for i in range(3)]
-    weights.insert(1, torch.tensor([torch.inf, 0.0]))
+    weights.insert(1, torch.tensor([1e30, 0.0]))
     weights[2] = torch.tensor([0.3, 2.0])
     config, _ = toy_pool(weights, [[0.0, 0.0]])
     found = run(config('LossSurfaceRunner', **SMALL))
