@@ -105,6 +105,8 @@ class SoupRunner(FusionRunner):
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
         pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        for level in self.levels:  # what is missing is said before any pass
+            level.how.supplied(session.supplies(pool))
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
