@@ -189,7 +189,7 @@ class SoupRunner(FusionRunner):
     def _read_batch_norm(self) -> int | None:
         """On how many images batch norm is re-estimated, if it is."""
         option = self.options.get('bn_reestimation')
-        if not option and any(level.how.method.batch_norm for level in self.levels):
+        if not option and any(level.how.needs_batch_norm for level in self.levels):
             # The statistics of such merges mean nothing.
             option = dict(num_samples=DEFAULT_SAMPLES)
         return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')

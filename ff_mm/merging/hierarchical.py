@@ -121,6 +121,7 @@ def hierarchical(
     current = list(ingredients)
     for number, level in enumerate(levels[:-1], 1):
         groups = _groups(current, level, number)
+        level.how.prepare(current)
         if level.soup == 'uniform':  # of which the scores can be found at once
             scorer.score_all(
                 Soup(label, 'uniform', tuple(members), merge=level.how)
@@ -130,6 +131,7 @@ def hierarchical(
             SOUPS[level.soup](members, scorer, label, next(files), level.how)
             for label, members in groups
         ]
+    levels[-1].how.prepare(current)
     return SOUPS[levels[-1].soup](current, scorer, name, None, levels[-1].how)
 
 

@@ -250,7 +250,7 @@ class RunningMean:
             }
         else:
             for key, mean in self._others.items():
-                _move_towards(mean, state_dict[key], self._share(weight))
+                move_towards(mean, state_dict[key], self._share(weight))
         self._sum.add(state_dict, weight)
         self._total += weight
 
@@ -299,7 +299,7 @@ class RunningMean:
         out = self._target(out)
         self._sum.scaled_with(state_dict, weight, 1 / (self._total + weight), out)
         for key, mean in self._others.items():
-            moved = _move_towards(mean.clone(), state_dict[key], self._share(weight))
+            moved = move_towards(mean.clone(), state_dict[key], self._share(weight))
             out[key].copy_(moved)
         return out
 
@@ -363,7 +363,7 @@ def _wide_copy(tensor: Tensor) -> Tensor:
     )
 
 
-def _move_towards(mean: Tensor, tensor: Tensor, share: float) -> Tensor:
+def move_towards(mean: Tensor, tensor: Tensor, share: float) -> Tensor:
     """``mean += share * (tensor - mean)``, in place; integers stay.
 
     The form is what makes the mean of equal models exact: where mean and tensor agree,
@@ -371,7 +371,7 @@ def _move_towards(mean: Tensor, tensor: Tensor, share: float) -> Tensor:
     infinities, whose difference would be NaN.
     """
     if mean.is_complex():
-        _move_towards(torch.view_as_real(mean), torch.view_as_real(tensor), share)
+        move_towards(torch.view_as_real(mean), torch.view_as_real(tensor), share)
     elif mean.is_floating_point():
         step = tensor.to(mean, copy=True)
         equal = step == mean

@@ -70,6 +70,17 @@ class Merge:
         """The method."""
         return METHODS[self.type]
 
+    @property
+    def needs_batch_norm(self) -> bool:
+        """Whether batch norm of what is merged must be re-estimated."""
+        return self.method.needs_batch_norm(self.options)
+
+    def prepare(self, members: Members) -> None:
+        """Have at hand what merging needs of members; all processes call it."""
+        for supply in self.supplies.values():
+            if supply.prepare is not None:
+                supply.prepare(members)
+
     def describe(self) -> dict[str, Any]:
         """Return what :meth:`read` takes, JSON-like."""
         return dict(type=self.type, **self.options)
@@ -129,7 +140,7 @@ class Merge:
             json.dumps(self.options, sort_keys=True),
             tuple(merged),
             tuple((name, supply.content) for name, supply in self.supplies.items()),
-            self.method.batch_norm or any(map(needs_batch_norm, recipes)),
+            self.needs_batch_norm or any(map(needs_batch_norm, recipes)),
         )
         return {part: 1.0}
 

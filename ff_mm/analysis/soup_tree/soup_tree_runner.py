@@ -91,7 +91,7 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
     def batch_norm_option(self) -> Any:
         """Returns how the soup's batch norm was re-estimated, where that had to be."""
         nodes = [node for _, node in self.tree.nodes()] if self.splits() else []
-        if not any(node.merge.method.batch_norm for node in nodes):
+        if not any(node.merge.needs_batch_norm for node in nodes):
             return None
         soup = self.cfg.get('soup') or {}
         return soup.get('bn_reestimation') or dict(num_samples=DEFAULT_SAMPLES)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, Protocol
 
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.state_dict import StateDict
+
+Members = Sequence[AnyIngredient]
 
 
 class Running(Protocol):
@@ -34,10 +36,13 @@ class Supply:
         value: What the method is given.
         content: What it consists of, such as a SHA-256: part of the identity of all
             that is made with it.
+        prepare: Given members, has all that will be asked for of them at hand. Called
+            by all processes at once, before any of them merges; None: nothing to do.
     """
 
     value: Any
     content: str
+    prepare: Callable[[Members], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Method:
             models of equal weights are equal, however they came about.
         batch_norm: Whether batch-norm statistics must be re-estimated before the result
             is of use: wherever it is no convex combination of the members, since
-            extrapolated variances can be negative.
+            extrapolated variances can be negative. Where the options decide, a function
+            of these.
         ordered: Whether the order of the members plays a role.
         running: Makes what merges one member at a time, where that saves reading all of
             them again; the weights are the same, bit for bit.
@@ -65,9 +71,15 @@ class Method:
     merge: Callable[..., StateDict]
     needs: tuple[str, ...] = ()
     is_mean: bool = False
-    batch_norm: bool = False
+    batch_norm: bool | Callable[[Mapping[str, Any]], bool] = False
     ordered: bool = True
     running: Callable[[], Running] | None = None
+
+    def needs_batch_norm(self, options: Mapping[str, Any]) -> bool:
+        """Say whether batch norm must be re-estimated, given the options."""
+        if callable(self.batch_norm):
+            return self.batch_norm(options)
+        return self.batch_norm
 
     @property
     def options(self) -> dict[str, bool]:
@@ -77,6 +89,3 @@ class Method:
             for name, parameter in signature(self.merge).parameters.items()
             if parameter.kind is Parameter.KEYWORD_ONLY and name not in self.needs
         }
-
-
-Members = Sequence[AnyIngredient]
