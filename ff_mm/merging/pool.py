@@ -128,7 +128,7 @@ class Pool:
         with ThreadPoolExecutor(_HASHERS) as hashers:
             lines = [line for line in hashers.map(_problem, files) if line]
         if lines:
-            raise CheckpointError('\n'.join(lines))
+            raise CheckpointError(*lines)
 
     def find_copies(self) -> dict[str, str]:
         """Finds entries of the same weights as one before, whatever else they hold.
