@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 # Control characters, line separators, what turns the direction of the line around, and
-# halves of characters, which cannot be written at all. Not all of which Python says
-# that it is not printable: spaces of other widths, joiners and private characters are
-# part of names.
+# what is no character, which cannot be written. Not all of which Python says that it is
+# not printable: spaces of other widths, joiners and private characters are in names.
 _OBEYED = re.compile(
-    '[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+    '[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]'
 )
 
 

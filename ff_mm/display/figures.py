@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from ff_mm.display.escaping import svg
 from ff_mm.files import atomic_write
 
 #: Inches: one column of a page, and two.
@@ -95,7 +96,9 @@ def rendered(figure: Figure, suffix: str, background: str = PAPER) -> bytes:
             facecolor=background,
             metadata=_UNDATED[suffix],
         )
-    return file.getvalue()
+    if suffix != 'svg':
+        return file.getvalue()
+    return svg(file.getvalue().decode()).encode()
 
 
 def legend_below(figure: Figure, attempts: Iterable[Mapping[str, Any]]) -> None:

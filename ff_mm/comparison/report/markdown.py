@@ -12,12 +12,8 @@ from tabulate import tabulate
 from ff_mm.comparison.report.tables import Cell, Table, main_table
 from ff_mm.comparison.report.wording import metric_title
 from ff_mm.display.console import make_console, say, stacked, words
+from ff_mm.display.escaping import markdown as escape
 from ff_mm.display.tables import Table as PrintedTable
-
-# What would end a cell or become markup. Underscores inside words are left alone.
-_ESCAPES = str.maketrans(
-    {c: f'\\{c}' for c in '\\|*`<>[]'} | {'\n': ' ', '\r': ' ', '&': '&amp;'}
-)
 
 
 def to_markdown(comparison: Mapping[str, Any], tables: Sequence[Table]) -> str:
@@ -60,11 +56,6 @@ def markdown_table(table: Table) -> str:
         colalign=table.alignments,
         disable_numparse=True,
     )
-
-
-def escape(text: str) -> str:
-    """Makes text that means nothing but itself in Markdown, on one line."""
-    return text.translate(_ESCAPES)
 
 
 def comparison_table(
