@@ -235,7 +235,9 @@ class Ledger:
                     self._records[each].ask_server()
                 record = self._records[each].read()
                 if record is not None:
-                    self._ended[each] = record
+                    # What the plan says stands there, whatever the record says.
+                    plan = _entry(self._trials[each])
+                    self._ended[each] = {**plan, **record, **plan}
 
     def holder(self, trial_id: str) -> Holder | None:
         """The living process that is at work on a trial."""
@@ -355,7 +357,7 @@ class Ledger:
             return new
         try:
             _HEADER.read(data)
-        except RecordError as error:
+        except (RecordError, RecursionError) as error:
             raise LedgerError(
                 f'{self.path}: is not a ledger: {error}; move the file away to begin '
                 'anew, or give a new --work-dir'

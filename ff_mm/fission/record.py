@@ -13,11 +13,13 @@ from ff_mm.files import write_json
 from ff_mm.records import (
     COUNT,
     FILE_NAME,
+    METRICS,
     NAMED,
     NUMBER,
-    PLAIN,
+    ORDINAL,
     SHA256,
     TEXT,
+    WORDS,
     Is,
     Optional,
     RecordError,
@@ -29,25 +31,39 @@ from ff_mm.records import (
 RECORD = 'record.json'
 TRIALS_DIR = 'trials'
 
-_WORDS = Is('a text', lambda value: isinstance(value, str) and PLAIN.fits(value))
 _FILE = Table(file=FILE_NAME, sha256=SHA256)
-_WEIGHTS = Table(name=TEXT, file=FILE_NAME, sha256=SHA256, metrics=NAMED)
+_WEIGHTS = Table(
+    name=TEXT,
+    file=FILE_NAME,
+    sha256=SHA256,
+    metrics=METRICS,
+    hyper=Optional(NAMED),
+    stage=Optional(TEXT),
+    cycle=Optional(COUNT),
+    parent=Optional(TEXT),
+    epoch=Optional(ORDINAL),
+)
 # By how the trial has ended.
 _ENDS = {
     'done': Table(
         epochs=COUNT,
         seconds=NUMBER,
         images=COUNT,
-        metrics=NAMED,
+        metrics=METRICS,
+        best_epoch=Optional(ORDINAL),
         ingredients=Rows(_WEIGHTS),
         best_file=Optional(_FILE),
         origin=Optional(_WEIGHTS),
     ),
-    'failed': Table(failure=Table(kind=_WORDS, reason=_WORDS)),
+    'failed': Table(failure=Table(kind=WORDS, reason=WORDS)),
 }
 _RECORD = Table(
     id=TEXT,
+    stage=Optional(TEXT),
     parent=Optional(TEXT),
+    hyper=Optional(NAMED),
+    overrides=Optional(NAMED),
+    planned_epochs=Optional(COUNT),
     state=Is('done or failed', lambda v: v in ('done', 'failed')),
 )
 
