@@ -45,7 +45,7 @@ _DONE = Table(
     overrides=NAMED,
     epochs=COUNT,
     best_epoch=Optional(ORDINAL),
-    metrics=METRICS,
+    metrics=NAMED,
     ingredients=Rows(_KEPT),
 )
 _ENTRY = Table(state=TEXT)

@@ -248,7 +248,7 @@ def test_ids_do_not_lead_out_of_the_folder(own):
         (dict(epochs='3'), 'epochs: expected a whole number'),
         (dict(hyper=None), 'hyper: expected names and values'),
         (dict(metrics={'a': 10**400}), 'metrics: expected a value of JSON'),
-        (dict(metrics={'a': 'b'}), 'metrics: expected numbers by name'),
+        (dict(metrics=[1]), 'metrics: expected names and values'),
         (dict(best_epoch=0), 'best_epoch: expected a whole number from 1'),
         (dict(ingredients=[{}]), "ingredients: 1: 'epoch' is missing"),
     ],
