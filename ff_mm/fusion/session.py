@@ -221,7 +221,7 @@ class FusionSession:
 
     def memo(self, path: Path) -> EvaluationMemo:
         """Opens the memo of one soup; all know what each of them does."""
-        memo = EvaluationMemo(self._known, self.team, self._unchecked)
+        memo = EvaluationMemo(self._known, self.team, unchecked=self._unchecked)
         memo.open(path)
         return memo
 

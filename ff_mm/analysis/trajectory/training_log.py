@@ -19,6 +19,8 @@ import numpy as np
 from ff_mm.analysis.trajectory.trial_records import numbers, read_entries, read_logs
 from ff_mm.display.titles import hyper_titles
 from ff_mm.engine.schedulers.cycle import Cycle
+from ff_mm.errors import LedgerError
+from ff_mm.fission.ledger import LEDGER
 from ff_mm.fission.record import trial_folder
 from ff_mm.records import (
     NUMBER,
@@ -30,6 +32,8 @@ from ff_mm.records import (
 
 # Steps of an epoch that the cycle is computed with; values do not depend on it.
 _STEPS = 1000
+# A forged number would be counted through for days.
+_MOST_CYCLES = 10**4
 # Points of a curve between two of its corners: on a logarithmic axis straight lines
 # are curved.
 _BETWEEN = 40
@@ -158,7 +162,11 @@ def read_trials(folder: str | Path) -> list[TrialLog]:
         LedgerError: There is no ledger, or it is damaged.
     """
     entries = read_entries(folder)
-    return [_trial(e, Path(folder)) for e in entries if e['state'] == 'done']
+    try:
+        return [_trial(e, Path(folder)) for e in entries if e['state'] == 'done']
+    except RecordError as error:
+        path = Path(folder) / LEDGER
+        raise LedgerError(f'{path}: is not a ledger of ff_mm: {error}') from error
 
 
 def chains(trials: Sequence[TrialLog], generation: str = '') -> list[Chain]:
@@ -255,13 +263,13 @@ def _trial(entry: Mapping[str, Any], folder: Path) -> TrialLog:
         snapshots={r['epoch']: r['cycle'] for r in kept if r.get('cycle') is not None},
         metrics=metrics,
         rates=rates,
-        schedule=_schedule(entry['overrides']),
+        schedule=_schedule(entry['overrides'], epochs),
         ingredients=tuple(record['sha256'] for record in kept),
         logged=bool(rates),
     )
 
 
-def _schedule(overrides: Mapping[str, Any]) -> Cycle | None:
+def _schedule(overrides: Mapping[str, Any], epochs: int) -> Cycle | None:
     """The cycle, if the learning rate is the plan's cyclical one and nothing else."""
     schedulers = overrides.get('param_scheduler')
     if not isinstance(schedulers, list) or len(schedulers) != 1:
@@ -270,6 +278,8 @@ def _schedule(overrides: Mapping[str, Any]) -> Cycle | None:
         values = _CYCLICAL.read(schedulers[0])
     except RecordError:
         return None
+    if epochs > _MOST_CYCLES * values['cycle']:
+        raise RecordError(f'cycle {values["cycle"]} is too short for {epochs} epochs')
     in_epochs = values.get('by_epoch', True) and values.get('convert_to_iter_based')
     if not in_epochs or {'begin', 'end'} & set(values):
         return None

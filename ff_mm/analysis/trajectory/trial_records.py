@@ -25,6 +25,7 @@ from ff_mm.records import (
     ORDINAL,
     SHA256,
     TEXT,
+    Is,
     Optional,
     RecordError,
     Rows,
@@ -32,6 +33,8 @@ from ff_mm.records import (
     read_record,
 )
 
+# A forged number would be counted through for days.
+MOST_EPOCHS = 10**5
 _LOGS = '*/vis_data/scalars.json'
 # What stands in a line of validation and is no metric.
 _NO_METRICS = ('time', 'data_time', 'memory', 'step')
@@ -43,7 +46,11 @@ _DONE = Table(
     parent=Optional(TEXT),
     hyper=NAMED,
     overrides=NAMED,
-    epochs=COUNT,
+    state=TEXT,
+    epochs=Is(
+        f'a whole number from 0 to {MOST_EPOCHS}',
+        lambda value: COUNT.fits(value) and value <= MOST_EPOCHS,
+    ),
     best_epoch=Optional(ORDINAL),
     metrics=NAMED,
     ingredients=Rows(_KEPT),
@@ -56,8 +63,8 @@ class _Entry:
 
     def read(self, value: Any, where: str = '') -> dict[str, Any]:
         """Reads one."""
-        entry = _ENTRY.read(value, where)
-        return _DONE.read(entry, where) if entry['state'] == 'done' else entry
+        done = isinstance(value, Mapping) and value.get('state') == 'done'
+        return (_DONE if done else _ENTRY).read(value, where)
 
 
 _LEDGER = Table(trials=Rows(_Entry(), 'id'))
