@@ -59,7 +59,12 @@ def test_a_figure_with_such_names_can_be_read(tmp_path):
     axes = figure.subplots()
     axes.set_title(HOSTILE)
     axes.set_xticks([0], ['\x00\x9b\ufffe'])
-    files = save_figure(figure, tmp_path / 'a', ('png', 'svg', 'pdf'))
+    axes.set_xlabel('\u6bd2')
+    with pytest.warns(UserWarning) as warned:
+        files = save_figure(figure, tmp_path / 'a', ('png', 'svg', 'pdf'))
+    assert {str(each.message)[:12] for each in warned} == {'Glyph 27602 '} | {
+        'Glyph 65534 '
+    }
     texts = ''.join(ET.parse(files[1]).getroot().itertext())
     assert r'\x1b[31m# g' in texts and r'\x00\x9b\ufffe' in texts
 
