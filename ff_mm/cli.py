@@ -18,6 +18,7 @@ from mmengine.registry import RUNNERS
 from ff_mm.config import load_config, soup_names
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fusion.session import FusionSession
+from ff_mm.one_line import one_line
 from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
@@ -180,7 +181,7 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        where = '' if error.filename is None else f'{error.filename}: '
+        where = '' if error.filename is None else f'{one_line(str(error.filename))}: '
         _leave(f'error: {where}{_REFUSALS[error.errno]}', 1)
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)

@@ -25,6 +25,7 @@ from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import not_finite
 from ff_mm.merging.state_dict import StateDict
 from ff_mm.merging.wrappers import as_float32
+from ff_mm.one_line import one_line
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +46,8 @@ def in_full(state_dict: StateDict, file: str) -> StateDict:
     halves = [key for key in cast if cast[key].dtype != state_dict[key].dtype]
     if halves and is_main_process():
         kind = state_dict[halves[0]].dtype
-        print(f'note: {file}: {len(halves)} weights of {kind} are cast to float32')
+        text = f'{file}: {len(halves)} weights of {kind} are cast to float32'
+        print(one_line(f'note: {text}'))
     return cast
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def make_model(
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]
     key = _digest(cfg, contents, evaluator.keys['val'])
-    report = _made_before(folder, key)
+    report = _made_before(folder, key, {entry.name for entry in pool.entries})
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)
         report = RUNNERS.build(cfg).run(session)
@@ -202,13 +202,15 @@ def _digest(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
+def _made_before(folder: Path, key: str, pool: Collection[str]) -> dict | None:
     """The report of a soup that was made in just this way; None if there is none."""
     if not (folder / SOUP_FILE).is_file():
         return None
     try:
         made = read_record(folder / _MADE, _MADE_TABLE, 'what a method has made')
         whole = made['sha256'] == sha256(folder / SOUP_FILE)
-        return made['report'] if whole and made['key'] == key else None
+        names = [each['name'] for each in made['report']['ingredients']]
+        fits = bool(names) and set(names) <= set(pool) and len({*names}) == len(names)
+        return made['report'] if fits and whole and made['key'] == key else None
     except (OSError, RecordError):
         return None

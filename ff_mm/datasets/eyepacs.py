@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.errors import Problems, check_choice
@@ -18,6 +16,7 @@ from ff_mm.datasets.retinopathy_grades import (
     read_split_grades,
 )
 from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.display.console import log
 from ff_mm.plain import first_few
 
 #: Names of the two tables of the competition; the first that is there counts.
@@ -167,11 +166,9 @@ class EyePACS(SplitDataset):
     def _warn(self) -> None:
         if self.split == 'all':
             return
-        print_log(
+        log(
             'EyePACS is split by image: the two eyes of a patient may be in train and '
-            "in test. Scores compare with the paper's and are too good.",
-            logger='current',
-            level=logging.WARNING,
+            "in test. Scores compare with the paper's and are too good."
         )
 
 

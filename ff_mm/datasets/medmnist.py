@@ -15,6 +15,7 @@ from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
 from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
+from ff_mm.one_line import one_line
 
 #: Where the medmnist package keeps what it downloads.
 HOME = '~/.medmnist'
@@ -256,8 +257,8 @@ class MedMNIST(ArrayDataset):
         published = self.collection.counts[SPLITS.index(split)]
         if len(labels) != published:
             warnings.warn(
-                f'{self.path}: {len(labels)} images in {split}, published are '
-                f'{published}: results cannot be compared with those of others.',
+                f'{one_line(self.path)}: {len(labels)} images in {split}, published '
+                f'are {published}: results cannot be compared with those of others.',
                 stacklevel=2,
             )
         return labels

@@ -126,7 +126,7 @@ class CandidateEvaluator:
     def recall(self, recipe: Recipe) -> Outcome | None:
         """Returns what is known of a model on validation; None: nothing."""
         key = self._key('val', recipe)
-        metrics = self._memo.metrics(key)
+        metrics = self._known('val', key)
         if metrics is not None:
             return self._value(metrics)
         if key in self._given:
@@ -172,7 +172,7 @@ class CandidateEvaluator:
         unknown = {
             key: point
             for key, point in zip(keys, points, strict=True)
-            if self._memo.metrics(key) is None
+            if self._known(split, key) is None
         }
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
@@ -188,7 +188,7 @@ class CandidateEvaluator:
                 return plain_metrics(self.evaluator.evaluate(split))
 
             in_turn(self._team, 'points', list(unknown), make, note)
-        found = [self._known(key) for key in keys]
+        found = [dict(self._known(split, key) or {}) for key in keys]
         for metrics in found:
             _require(needed, metrics, split)
         return found
@@ -202,7 +202,7 @@ class CandidateEvaluator:
             As :meth:`ModelEvaluator.evaluate_all`.
         """
         keys = {name: self._key(name, candidate.recipe) for name in self.evaluator.sets}
-        unknown = [n for n, key in keys.items() if self._memo.metrics(key) is None]
+        unknown = [name for name, key in keys.items() if not self._known(name, key)]
         loaded = False
 
         def evaluate(name: str) -> dict[str, Any]:
@@ -219,7 +219,9 @@ class CandidateEvaluator:
             evaluate,
             lambda name, metrics: self._memo.add_metrics(keys[name], metrics),
         )
-        return self.evaluator.evaluate_all(lambda name: self._known(keys[name]))
+        return self.evaluator.evaluate_all(
+            lambda name: dict(self._known(name, keys[name]) or {})
+        )
 
     def cost(
         self, in_vain: Iterable[Recipe] = (), remembered: int = 0
@@ -291,8 +293,16 @@ class CandidateEvaluator:
             )
         return self._bn_samples if must or self._reestimate_all else None
 
-    def _known(self, key: str) -> dict[str, Any]:
-        return dict(self._memo.metrics(key) or {})
+    def _known(self, split: str, key: str) -> dict[str, Any] | None:
+        """The metrics of a model on a set, if they are in the memo."""
+
+        def fit(metrics: Mapping[str, Any]) -> bool:
+            selecting = split == 'val'
+            score = metrics.get(self.selection.metric) if selecting else None
+            of_no_use = selecting and not isinstance(score, int | float)
+            return not of_no_use and self.evaluator.may_give(split, metrics)
+
+        return self._memo.metrics(key, fit)
 
     def _key(self, split: str, recipe: Recipe) -> str:
         parts = by_content(recipe, self.digests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from ff_mm.merging import NoBetterThan
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import plain_metrics
+from ff_mm.records import MEASURED, NUMBER, PLAIN, WORDS, Table
 
 MEMO = 'evaluations.jsonl'
+_LINE = Table(key=WORDS, value=PLAIN)
 
 
 class EvaluationMemo:
@@ -27,14 +29,20 @@ class EvaluationMemo:
 
     Args:
         known: Findings that several memos of one process share.
+        unchecked: Keys of metrics in them that nobody has looked at since they were
+            read from a file; shared likewise.
         team: Processes that all go through the same calls. The first of them reads
             and writes the file, so that all know the same at any time.
     """
 
     def __init__(
-        self, known: dict[str, Any] | None = None, team: Team | None = None
+        self,
+        known: dict[str, Any] | None = None,
+        team: Team | None = None,
+        unchecked: set[str] | None = None,
     ) -> None:
         self._known = {} if known is None else known
+        self._unchecked = set() if unchecked is None else unchecked
         self._team = team or Team.alone()
         self._path: Path | None = None
 
@@ -44,8 +52,20 @@ class EvaluationMemo:
         for line in first_alone(self._team, 'memo', lambda: _lines(path)):
             self._read(line)
 
-    def metrics(self, key: str) -> dict[str, Any] | None:
-        """Returns the metrics of a full pass, if there was one."""
+    def metrics(
+        self, key: str, fit: Callable[[Mapping[str, Any]], bool] = bool
+    ) -> dict[str, Any] | None:
+        """Returns the metrics of a full pass, if there was one.
+
+        Args:
+            key: Of what.
+            fit: Says whether they are such as a pass gives; asked once, of those from a
+                file. Others do not count.
+        """
+        if key in self._unchecked:
+            self._unchecked.discard(key)
+            if not fit(self._known[key]):
+                del self._known[key]
         return self._known.get(key)
 
     def bound(self, key: str, metric: str, rule: str) -> NoBetterThan | None:
@@ -67,6 +87,7 @@ class EvaluationMemo:
 
     def _add(self, key: str, value: Any) -> None:
         self._known[key] = value
+        self._unchecked.discard(key)
         writes = is_main_process() and self._team.is_first
         if self._path is None or not writes:
             return
@@ -79,35 +100,21 @@ class EvaluationMemo:
 
     def _read(self, line: str) -> None:
         try:
-            entry = json.loads(line)
+            entry = _LINE.read(json.loads(line))
             key, value = entry['key'], entry['value']
-        except (ValueError, KeyError, TypeError, RecursionError):
+            # Keys of bounds end in a rule and a metric, see below.
+            is_bound = '/' in key
+            self._known[key] = (NUMBER if is_bound else MEASURED).read(value)
+        except (ValueError, RecursionError):
             return
-        # Keys of bounds end in a rule and a metric, see below.
-        expected = _is_number if '/' in str(key) else _is_metrics
-        if isinstance(key, str) and expected(value):
-            self._known[key] = value
+        if not is_bound:
+            self._unchecked.add(key)
 
 
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     return path.read_text(encoding='utf-8', errors='replace').splitlines()
-
-
-def _is_metrics(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_metric, value.values()))
-
-
-def _is_metric(value: Any) -> bool:
-    """Whether a value is what metrics give: a number, None, or a list of these."""
-    if isinstance(value, list):
-        return all(map(_is_metric, value))
-    return value is None or _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bound_key(key: str, metric: str, rule: str) -> str:

@@ -23,6 +23,7 @@ from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_bat
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
+from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
 from ff_mm.merging.state_dict import (
@@ -62,6 +63,7 @@ class ModelEvaluator:
         self._notify = notify
         self._folding: BatchNormFolding | None = None
         self._kept_batches: dict[int, KeptBatches] = {}
+        self._tried: dict[str, DryRun | None] = {}
         self.sets = {
             name: self._build_set(name, loader, metrics)
             for name, (loader, metrics) in _sets(self.cfg).items()
@@ -118,6 +120,20 @@ class ModelEvaluator:
     def metrics(self, split: str) -> Any:
         """Returns the config of the metrics of a set."""
         return _sets(self.cfg)[split][1]
+
+    def may_give(self, split: str, metrics: Mapping[str, Any]) -> bool:
+        """Says whether metrics are such as an evaluation on a set gives.
+
+        Args:
+            split: The set.
+            metrics: What a file says.
+        """
+        if split not in self._tried:
+            classes = (self.cfg.model.get('head') or {}).get('num_classes')
+            dataset = self.sets[split].dataset
+            self._tried[split] = dry_run(self.metrics(split), dataset, classes)
+        tried = self._tried[split]
+        return tried is None or tried.has_such(metrics)
 
     def check(self, state_dict: StateDict, name: str) -> None:
         """Checks that weights are of the config's model.

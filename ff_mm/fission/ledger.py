@@ -92,14 +92,14 @@ def compare(old: Any, new: Any, path: str = '') -> list[str]:
     return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
 
 
-def difference_message(path: Path, differences: list[str]) -> str:
+def difference_error(path: Path, differences: list[str]) -> LedgerError:
     """Says that a file was begun with another config, and what differs."""
-    shown = '\n'.join(f'  {line}' for line in differences[:_SHOWN])
     more = len(differences) - _SHOWN
-    return (
-        f'{path} was begun with another config (old -> new):\n{shown}'
-        + (f'\n  and {more} more' if more > 0 else '')
-        + '\nrestore these values to go on, or give a new --work-dir'
+    return LedgerError(
+        f'{path} was begun with another config (old -> new):',
+        *(f'  {line}' for line in differences[:_SHOWN]),
+        *([f'  and {more} more'] if more > 0 else []),
+        'restore these values to go on, or give a new --work-dir',
     )
 
 
@@ -235,7 +235,9 @@ class Ledger:
                     self._records[each].ask_server()
                 record = self._records[each].read()
                 if record is not None:
-                    self._ended[each] = record
+                    # What the plan says stands there, whatever the record says.
+                    plan = _entry(self._trials[each])
+                    self._ended[each] = {**plan, **record, **plan}
 
     def holder(self, trial_id: str) -> Holder | None:
         """The living process that is at work on a trial."""
@@ -355,14 +357,14 @@ class Ledger:
             return new
         try:
             _HEADER.read(data)
-        except RecordError as error:
+        except (RecordError, RecursionError) as error:
             raise LedgerError(
                 f'{self.path}: is not a ledger: {error}; move the file away to begin '
                 'anew, or give a new --work-dir'
             ) from error
         differences = compare(data['config'], self._config)
         if differences:
-            raise LedgerError(difference_message(self.path, differences))
+            raise difference_error(self.path, differences)
         return {key: data[key] for key in new}
 
 

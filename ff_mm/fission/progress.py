@@ -18,6 +18,7 @@ from rich.progress import (
 
 from ff_mm.display.console import duration, make_console, say
 from ff_mm.display.numbers import overall, shown
+from ff_mm.display.progress import Description
 from ff_mm.parallel.team import Team, TeamError
 
 
@@ -54,7 +55,7 @@ class PlanProgress:
         self._trial, self._epoch, self._epochs = '', 0, 0
         one_of_many = self._team.size > 1 or not is_main_process()
         self._bar = Progress(
-            TextColumn('{task.description}'),
+            Description(),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn('epochs, left:'),

@@ -94,7 +94,7 @@ class EvaluationSetup:
             entry.name: entry.metrics
             for entry in pool.entries
             if entry.validation == self.evaluator.validation
-            and not set(self.dry_run.perfect) - set(entry.metrics)
+            and self.dry_run.has_such(entry.metrics)
         }
 
     @property
@@ -120,6 +120,7 @@ class FusionSession:
         self._setup: EvaluationSetup | None = None
         self._setup_of = ''
         self._known: dict[str, Any] = {}
+        self._unchecked: set[str] = set()
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> FusionSession:
@@ -220,7 +221,7 @@ class FusionSession:
 
     def memo(self, path: Path) -> EvaluationMemo:
         """Opens the memo of one soup; all know what each of them does."""
-        memo = EvaluationMemo(self._known, self.team)
+        memo = EvaluationMemo(self._known, self.team, unchecked=self._unchecked)
         memo.open(path)
         return memo
 

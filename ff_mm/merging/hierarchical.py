@@ -19,6 +19,7 @@ from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
 from ff_mm.merging.soup import MEAN, SOUPS, Soup, require_distinct_names
+from ff_mm.one_line import one_line
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def _values(ingredient: AnyIngredient, level: Level, number: int) -> Hashable:
 
 def _label(ingredient: AnyIngredient, level: Level, number: int) -> str:
     hyper = ingredient.hyper
-    return ', '.join(f'{key}={hyper[key]}' for key in level.keys) or f'level {number}'
+    values = ', '.join(f'{key}={hyper[key]}' for key in level.keys)
+    return one_line(values) or f'level {number}'
 
 
 def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from typing import Any
 from ff_mm.errors import ConfigError
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.records import (
+    COST,
     FLAG,
     METRICS,
     NAMED,
-    NUMBERS,
     PLAIN,
     SHA256,
     TEXT,
@@ -46,7 +46,7 @@ _MANIFEST = Table(
     ingredients=Rows(_ENTRY),
     origin=Optional(_ENTRY),
     validation=Table(fingerprint=TEXT),
-    cost=Optional(NUMBERS),
+    cost=Optional(COST),
     complete=Optional(FLAG),
     failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial')),
 )

@@ -25,6 +25,7 @@ from ff_mm.merging.finite import not_finite
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
 from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
+from ff_mm.one_line import one_line
 
 _HASHERS = 4
 
@@ -63,11 +64,12 @@ class PoolEntry:
                 another one is not used.
         """
         same = validation is not None and self.validation == validation
+        score = self.metrics.get(metric) if same else None
         return Ingredient.from_file(
             self.checkpoint,
             name=self.name,
             hyper=self.hyper,
-            score=self.metrics.get(metric) if same else None,
+            score=score if isinstance(score, int | float) else None,
         )
 
 
@@ -128,7 +130,7 @@ class Pool:
         with ThreadPoolExecutor(_HASHERS) as hashers:
             lines = [line for line in hashers.map(_problem, files) if line]
         if lines:
-            raise CheckpointError('\n'.join(lines))
+            raise CheckpointError(*lines)
 
     def find_copies(self) -> dict[str, str]:
         """Finds entries of the same weights as one before, whatever else they hold.
@@ -320,4 +322,6 @@ def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:
             else entry.name
             for entry in entries
         ]
-    return [replace(e, name=name) for e, name in zip(entries, names, strict=True)]
+    # A name stands in logs, tables and figures; that of a file may be anything.
+    shown = (one_line(str(name)) for name in names)
+    return [replace(e, name=name) for e, name in zip(entries, shown, strict=True)]

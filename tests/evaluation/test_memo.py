@@ -84,3 +84,23 @@ def test_what_is_on_disk_elsewhere_is_shared_but_not_written(path):
     memo.share('x', {'accuracy': 1.0})
     assert memo.metrics('x') == {'accuracy': 1.0}
     assert not path.exists()
+
+
+def test_what_a_file_says_is_looked_at_once_and_what_was_measured_never(tmp_path):
+    known, unchecked, asked = {}, set(), []
+    path = tmp_path / 'evaluations.jsonl'
+    for key in 'ab':
+        opened(path).add_metrics(key, {'accuracy': 0.5, 'from': 1.0})
+
+    def fit(metrics):
+        asked.append(metrics)
+        return len(asked) > 1
+
+    memo = EvaluationMemo(known, unchecked=unchecked)
+    memo.open(path)
+    another = EvaluationMemo(known, unchecked=unchecked)
+    assert another.metrics('a', fit) is None and memo.metrics('a', fit) is None
+    assert memo.metrics('b', fit) == another.metrics('b', fit) == asked[1]
+    memo.add_metrics('a', {'accuracy': 1.0})
+    assert another.metrics('a', fit) == {'accuracy': 1.0}
+    assert len(asked) == 2

@@ -83,7 +83,17 @@ CASES = {
     'name with commands': (first(name='\x1b[2Ja'), 'name: expected a text'),
     'name twice': (first(name='b'), "2 ingredients are called 'b'"),
     'complete that is a text': (top(complete='no'), 'complete: expected true'),
-    'cost that is a list': (top(cost=[1]), 'cost: expected numbers'),
+    'cost that is a list': (top(cost=[1]), 'cost: expected names and values'),
+    'cost that is not known': (
+        top(cost=dict(trials=1, epochs=None, seconds=1)),
+        'cost: epochs: expected a number',
+    ),
+    'cost that is not said': (top(cost={}), "cost: 'trials' is missing"),
+    'metric beyond all numbers': (
+        first(metrics=dict(accuracy=10**400)),
+        "'a': metrics",
+    ),
+    'half a character': (first(hyper=dict(lr='\ud800')), "'a': hyper: expected"),
     'fingerprint that is null': (
         top(validation=dict(fingerprint=None)),
         'fingerprint: expected',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.checks.bit_depth import note_sampled_bits
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.display.console import log
 from ff_mm.errors import FFMMError
 
 
@@ -54,7 +53,7 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     steps = {name: loading_step(dataset) for name, dataset in datasets.items()}
     note_sampled_bits(datasets, steps, notes)
     for note in notes:
-        print_log(f'note: {note}', logger='current', level=logging.WARNING)
+        log(f'note: {note}')
     return datasets
 
 

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from ff_mm.display.console import log
 from ff_mm.merging.finite import not_finite
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.models.starting_weights.fit import Fit, fit
@@ -109,11 +110,9 @@ class StartingWeights(PretrainedInit):
 
     def _log(self, found: Fit) -> None:
         level = logging.WARNING if found.deviations() else logging.INFO
-        print_log(
-            f'starting weights {self.checkpoint}: {found.summary()}', 'current', level
-        )
+        log(f'starting weights {self.checkpoint}: {found.summary()}', level)
         for line in [*found.deviations(at_most=None), *found.not_used(at_most=None)]:
-            print_log(f'  {line}', 'current')
+            log(f'  {line}', logging.INFO)
 
 
 def _check(found: Fit, least: float) -> None:
