@@ -4,6 +4,7 @@ from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
 from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
+from ff_mm.engine.hooks.frozen_batch_norm_hook import FrozenBatchNormHook
 from ff_mm.engine.hooks.label_weights_hook import LabelWeightsHook
 from ff_mm.engine.hooks.resumable_early_stopping_hook import (
     ResumableEarlyStoppingHook,
@@ -20,6 +21,7 @@ __all__ = [
     'ChannelsLastHook',
     'DivergenceHook',
     'EpochSeedHook',
+    'FrozenBatchNormHook',
     'LabelWeightsHook',
     'ResumableEarlyStoppingHook',
     'ResumeStateHook',

@@ -27,16 +27,21 @@ class BestCheckpointHook(Hook):
     Args:
         monitor (str): The metric's key, such as ``'loss'``.
         rule (str): ``'less'`` or ``'greater'``: which value is better.
+        keep (str): ``'best'``; or ``'last'``: each epoch replaces the one before, as
+            long as its metric is a number.
 
     Raises:
-        ValueError: ``rule`` is neither.
+        ValueError: ``rule`` or ``keep`` is neither.
     """
 
     priority = 'LOW'
 
-    def __init__(self, monitor: str, rule: str) -> None:
+    def __init__(self, monitor: str, rule: str, keep: str = 'best') -> None:
         if rule not in ('less', 'greater'):
             raise ValueError(f"rule={rule!r}: expected 'less' or 'greater'")
+        if keep not in ('best', 'last'):
+            raise ValueError(f"keep={keep!r}: expected 'best' or 'last'")
+        self.keep = keep
         self.monitor = monitor
         self.rule = rule
 
@@ -59,7 +64,7 @@ class BestCheckpointHook(Hook):
     def _is_better(self, value: float, best: dict | None) -> bool:
         if math.isnan(value):
             return False
-        if best is None:
+        if best is None or self.keep == 'last':
             return True
         old = best['metrics'][self.monitor]
         return value < old if self.rule == 'less' else value > old
