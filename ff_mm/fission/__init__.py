@@ -2,7 +2,7 @@
 
 from ff_mm.fission.generation_runner import GenerationRunner
 from ff_mm.fission.ledger import Ledger
-from ff_mm.fission.plans import FGGPlan, GridSearchPlan, Plan
+from ff_mm.fission.plans import FGGPlan, GridSearchPlan, Plan, SWAPlan
 from ff_mm.fission.trial import Trial, trial_config
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     'GridSearchPlan',
     'Ledger',
     'Plan',
+    'SWAPlan',
     'Trial',
     'trial_config',
 ]

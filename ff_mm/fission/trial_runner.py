@@ -218,7 +218,7 @@ class TrialRunner:
             result['origin'] = self._keep_best(trial, best, runner, ORIGIN_DIR)
         else:
             kept = self._keep_best(trial, best, runner, INGREDIENTS_DIR)
-            result['ingredients'] = [kept]
+            result['ingredients'] = [kept, *snapshots(runner)]
         file = self._folder(trial.id) / BEST_FILE
         return dict(
             result,

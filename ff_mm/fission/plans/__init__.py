@@ -3,5 +3,6 @@
 from ff_mm.fission.plans.fgg import FGGPlan
 from ff_mm.fission.plans.grid_search import GridSearchPlan
 from ff_mm.fission.plans.plan import Plan
+from ff_mm.fission.plans.swa import SWAPlan
 
-__all__ = ['FGGPlan', 'GridSearchPlan', 'Plan']
+__all__ = ['FGGPlan', 'GridSearchPlan', 'Plan', 'SWAPlan']

@@ -122,12 +122,14 @@ class FineTuningPlan(Plan):
         # Of other seeds their heads begin with other weights.
         begin_alike = self.probe is None and len(self.seeds) == 1
         start = dict(type='StartHook', out_dir='../../origin', name=trial_id)
+        parent = None if self.probe is None else 'probe'
+        description = dict(stage='base', hyper=point.hyper, parent=parent)
         return Trial(
             id=trial_id,
             stage='base',
             epochs=stage.epochs,
             hyper=point.hyper,
-            parent=None if self.probe is None else 'probe',
+            parent=parent,
             overrides={
                 **common_overrides(stage.epochs, point.seed, point.augmentation),
                 **_cosine(point.lr),
@@ -137,6 +139,8 @@ class FineTuningPlan(Plan):
                 _best(stage),
                 *_early_stopping(stage),
                 *([start] if begin_alike else []),
+                *([dict(type='FrozenBatchNormHook')] * stage.freeze_batch_norm),
+                *averaging(stage.averages, trial_id, description),
             ),
         )
 
@@ -162,8 +166,27 @@ def _cosine(lr: float) -> dict[str, Any]:
     }
 
 
+def averaging(
+    averages: Sequence[Mapping[str, Any]], name: str, description: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Returns the hook that writes averages of a trial's weights, if there are any."""
+    if not averages:
+        return []
+    hook = dict(
+        type='AveragingHook',
+        averages=[dict(values) for values in averages],
+        out_dir='../../ingredients',
+        name=name,
+        meta=dict(description),
+    )
+    return [hook]
+
+
 def _best(stage: ProbeStage | BaseStage) -> dict[str, Any]:
-    return dict(type='BestCheckpointHook', monitor=stage.monitor, rule=stage.rule)
+    hook = dict(type='BestCheckpointHook', monitor=stage.monitor, rule=stage.rule)
+    if isinstance(stage, BaseStage) and stage.keep != 'best':
+        hook['keep'] = stage.keep
+    return hook
 
 
 def _early_stopping(stage: BaseStage) -> list[dict[str, Any]]:
