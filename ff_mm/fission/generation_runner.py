@@ -23,7 +23,12 @@ from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
-from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
+from ff_mm.fission.plan_checks import (
+    check_data,
+    check_metrics,
+    check_parts,
+    trial_configs,
+)
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial
@@ -136,6 +141,12 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        ids = [trial.id for trial in self.trials]
+        first_alone(
+            self.team,
+            'parts',
+            lambda: check_parts(self.cfg, configs, ids, self._say),
+        )
         check_metrics(self.cfg, self.trials, datasets['val'])
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)

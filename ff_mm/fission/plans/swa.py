@@ -12,7 +12,6 @@ from ff_mm.fission.plans.plan import (
     FineTuningPlan,
     Point,
     averaging,
-    common_overrides,
 )
 from ff_mm.fission.plans.stages import SWAStage, build_stage
 from ff_mm.fission.trial import Trial
@@ -35,6 +34,8 @@ class SWAPlan(FineTuningPlan):
         base: Likewise.
         swa: Values of :class:`ff_mm.fission.plans.stages.SWAStage`.
 
+        domains: As the others, see :class:`FineTuningPlan`.
+
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
 
@@ -51,8 +52,9 @@ class SWAPlan(FineTuningPlan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         swa: Mapping[str, Any] = {},
+        domains: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains)
         self.swa = build_stage(SWAStage, swa, 'plan.swa')
 
     def trials(self) -> list[Trial]:
@@ -72,7 +74,7 @@ class SWAPlan(FineTuningPlan):
             parent=f'base_{suffix}',
             inherit_optimizer=True,
             overrides={
-                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **self.overrides(stage.epochs, point),
                 **_rate(stage, point.lr),
                 **stage.overrides,
             },
