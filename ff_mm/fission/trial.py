@@ -12,7 +12,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from ff_mm.config import resolve, set_dataloader_defaults, without_pretrained
+from ff_mm.config import (
+    is_reference,
+    look_up,
+    resolve,
+    set_dataloader_defaults,
+    without_pretrained,
+)
 from ff_mm.errors import ConfigError
 
 # Keys of a generation config that a single training run has no use for.
@@ -93,7 +99,7 @@ def trial_config(
     cfg = copy.deepcopy(base)
     for key in _PLAN_KEYS:
         cfg.pop(key, None)
-    cfg.merge_from_dict(dict(trial.overrides))
+    _override(cfg, trial.overrides)
     cfg = resolve(cfg)
     for key in _TEST_KEYS:
         cfg.pop(key, None)
@@ -127,6 +133,28 @@ def trial_config(
     ]
     _make_resumable(cfg, state_interval)
     return cfg
+
+
+def _override(cfg: Config, overrides: Mapping[str, Any]) -> None:
+    """Sets values; a reference on the way to one is replaced by what it stands for.
+
+    The value that others refer to stays as it is.
+    """
+    for key, value in overrides.items():
+        holder: Any = cfg._cfg_dict
+        *path, last = key.split('.')
+        for name in path:
+            inner = holder.get(name) if isinstance(holder, dict) else None
+            if isinstance(inner, str) and is_reference(inner):
+                holder[name] = copy.deepcopy(look_up(inner, cfg.to_dict()))
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and isinstance(holder.get(last), str):
+            del holder[last]  # else a map in the place of a text is refused
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f'{key}={value!r}: {reason}') from error
 
 
 def check_mixed_precision(cfg: Config) -> None:
