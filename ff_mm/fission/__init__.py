@@ -2,7 +2,13 @@
 
 from ff_mm.fission.generation_runner import GenerationRunner
 from ff_mm.fission.ledger import Ledger
-from ff_mm.fission.plans import FGGPlan, GridSearchPlan, Plan, SWAPlan
+from ff_mm.fission.plans import (
+    FGGPlan,
+    GridSearchPlan,
+    Plan,
+    SparseSoupPlan,
+    SWAPlan,
+)
 from ff_mm.fission.trial import Trial, trial_config
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     'Ledger',
     'Plan',
     'SWAPlan',
+    'SparseSoupPlan',
     'Trial',
     'trial_config',
 ]

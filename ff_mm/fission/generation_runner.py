@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -236,7 +236,7 @@ class GenerationRunner:
             self._say(
                 f'note: begun with another environment, last bits may differ: {change}'
             )
-        parents = {trial.parent for trial in self.chosen}
+        parents = _parents(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
             self._say(f'note: {line}')
@@ -249,7 +249,7 @@ class GenerationRunner:
             if failure is None:
                 continue
             if failure['kind'] == 'parent failed':
-                if not ledger.has_failed(trial.parent):
+                if not any(map(ledger.has_failed, trial.parents)):
                     ledger.forget(trial.id)
                 elif trial in self.chosen:
                     self._say(f'note: {trial.id}: {failure["reason"]}')
@@ -267,14 +267,14 @@ class GenerationRunner:
         """Refuses to begin with a trial whose parent nobody trains."""
         ids = {trial.id for trial in self.chosen}
         for trial in self.chosen:
-            parent = trial.parent
-            if parent is None or parent in ids or ledger.is_settled(parent):
-                continue
-            if ledger.holder(parent) is None:
-                raise TrialError(
-                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
-                    f'nobody trains: --trial {parent} {trial.id} trains both'
-                )
+            for parent in trial.parents:
+                if parent in ids or ledger.is_settled(parent):
+                    continue
+                if ledger.holder(parent) is None:
+                    raise TrialError(
+                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
+                        f'and nobody trains: --trial {parent} {trial.id} trains both'
+                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
@@ -301,9 +301,9 @@ class GenerationRunner:
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}
-        parents = {trial.parent for trial in self.chosen} - ids
+        parents = _parents(self.chosen) - ids
         tasks = [
-            Task(trial.id, trial.parent)
+            Task(trial.id, trial.parents)
             for trial in self.trials
             if trial.id in ids
             # One that is in other hands is not begun here, but waited for.
@@ -375,6 +375,10 @@ class GenerationRunner:
 
     def _say(self, line: str) -> None:
         say(line, self.console)
+
+
+def _parents(trials: Sequence[Trial]) -> set[str]:
+    return {parent for trial in trials for parent in trial.parents}
 
 
 def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:

@@ -50,11 +50,15 @@ class Trial:
         overrides: Dotted config keys and their values, as in ``--cfg-options``.
         hyper: The hyper-parameters that tell its ingredients from others.
         parent: Id of the trial it starts from; None: from the model's own weights.
+        others: Ids of further trials whose weights go into those it starts from.
+        start: How the weights of ``parent`` and ``others`` become one, as
+            :func:`ff_mm.fission.starts.start_from` takes it; None: those of ``parent``.
         inherit_optimizer: Whether the parent's optimizer state comes along.
         hooks: Hooks that the stage needs.
         yields: Which ingredients come out of it: ``'best'``, the checkpoint of the
             best epoch; ``'snapshots'``, one at each minimum of the schedule;
-            ``'start'``, none, it is only what others start from.
+            ``'start'``, none, it is what all others start from; ``'nothing'``, none, it
+            is on the way to others.
         validates: ``'every_epoch'``, or ``'snapshots'``: those epochs alone at whose
             ends :class:`ff_mm.engine.SnapshotHook` saves.
     """
@@ -65,10 +69,17 @@ class Trial:
     overrides: Mapping[str, Any]
     hyper: Mapping[str, Any] = field(default_factory=dict)
     parent: str | None = None
+    others: tuple[str, ...] = ()
+    start: Mapping[str, Any] | None = None
     inherit_optimizer: bool = False
     hooks: tuple[Mapping[str, Any], ...] = ()
     yields: str = 'best'
     validates: str = 'every_epoch'
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of all trials that must have been done before."""
+        return () if self.parent is None else (self.parent, *self.others)
 
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""

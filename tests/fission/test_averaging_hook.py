@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Interrupt
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
@@ -112,7 +111,7 @@ def test_an_interrupted_run_yields_the_same_files(
 ):
     work_dir, _ = unbroken
     cfg = generation_config(tmp_path, **AVERAGES)
-    Interrupt.moment = ('base_lr0.01', *moment)
+    HOOKS.get('Interrupt').moment = ('base_lr0.01', *moment)
     with pytest.raises(KeyboardInterrupt):
         train(cfg)
     train(cfg)
@@ -155,7 +154,7 @@ def test_swa_goes_on_from_the_base_and_re_estimates_batch_norm(
     assert not torch.allclose(weights[variances[0]].double(), averaged, rtol=1e-3)
 
     cfg = generation_config(tmp_path / 'b', **copy.deepcopy(options))
-    Interrupt.moment = ('swa_lr0.01', 3, 'training')
+    HOOKS.get('Interrupt').moment = ('swa_lr0.01', 3, 'training')
     with pytest.raises(KeyboardInterrupt):
         train(cfg)
     again = train(cfg)

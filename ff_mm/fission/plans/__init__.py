@@ -3,6 +3,7 @@
 from ff_mm.fission.plans.fgg import FGGPlan
 from ff_mm.fission.plans.grid_search import GridSearchPlan
 from ff_mm.fission.plans.plan import Plan
+from ff_mm.fission.plans.sparse import SparseSoupPlan
 from ff_mm.fission.plans.swa import SWAPlan
 
-__all__ = ['FGGPlan', 'GridSearchPlan', 'Plan', 'SWAPlan']
+__all__ = ['FGGPlan', 'GridSearchPlan', 'Plan', 'SWAPlan', 'SparseSoupPlan']

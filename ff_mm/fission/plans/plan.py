@@ -71,10 +71,10 @@ class FineTuningPlan(Plan):
         base: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.lrs = _axis('lrs', lrs)
-        self.seeds = _axis('seeds', seeds)
+        self.lrs = axis('lrs', lrs)
+        self.seeds = axis('seeds', seeds)
         self.augmentations = (
-            (None,) if augmentations is None else _axis('augmentations', augmentations)
+            (None,) if augmentations is None else axis('augmentations', augmentations)
         )
         for lr in self.lrs:
             check_learning_rate('plan.lrs', lr)
@@ -130,7 +130,7 @@ class FineTuningPlan(Plan):
             yields='start',
         )
 
-    def _base(self, point: Point) -> Trial:
+    def _base(self, point: Point, yields: str = 'best') -> Trial:
         stage, trial_id = self.base, f'base_{self.suffix(point)}'
         # Of other seeds their heads begin with other weights.
         begin_alike = self.probe is None and len(self.seeds) == 1
@@ -143,6 +143,7 @@ class FineTuningPlan(Plan):
             epochs=stage.epochs,
             hyper=point.hyper,
             parent=parent,
+            yields=yields,
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_cosine(point.lr),
@@ -241,7 +242,7 @@ def _domains(
     return {name: dict(overrides) for name, overrides in domains.items()}
 
 
-def _axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
+def axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
     """Checks one axis of the plan: a list, not empty, each value once."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ConfigError(f'plan.{name}={values!r}: expected a list')

@@ -169,6 +169,50 @@ class SWAStage(Stage):
         return self.averages
 
 
+@dataclass(frozen=True)
+class RetrainStage(Stage):
+    """Retraining of a pruned network, once for each copy.
+
+    The rate rises from 0 in the first tenth (of whole epochs, so there are 10 at
+    least), and falls linearly to 0 (LLR). ``lrs``
+    (None: that of the base) and ``weight_decays`` (None: that of the config) are those
+    of copies, each with each seed.
+    """
+
+    epochs: int = 10
+    lrs: Sequence[float] | None = None
+    weight_decays: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('lrs', 'weight_decays'):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if (
+                isinstance(values, str)
+                or not isinstance(values, Sequence)
+                or not values
+            ):
+                raise ConfigError(f'{name}={values!r}: expected a list of numbers')
+            for value in values:
+                if value != 0 or name == 'lrs':
+                    check_learning_rate(name, value)
+
+    def schedule(self, lr: float) -> dict[str, Any]:
+        """Returns the overrides that set the rate."""
+        warm_up = self.epochs // 10
+        common = dict(type='LinearLR', by_epoch=True, convert_to_iter_based=True)
+        # From nearly nothing, as MMEngine's factor must be above 0.
+        up = dict(common, start_factor=1e-3, begin=0, end=warm_up)
+        down = dict(common, start_factor=1.0, end_factor=0.0, begin=warm_up)
+        down['end'] = self.epochs
+        return {
+            'optim_wrapper.optimizer.lr': lr,
+            'param_scheduler': [up, down] if warm_up else [down],
+        }
+
+
 T = TypeVar('T', bound=Stage)
 
 

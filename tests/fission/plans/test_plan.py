@@ -9,10 +9,12 @@ from mmengine.config import Config
 
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import ConfigError
-from ff_mm.fission import FGGPlan, GridSearchPlan, SWAPlan
+from ff_mm.fission import FGGPlan, GridSearchPlan, SparseSoupPlan, SWAPlan
 
 SCHEDULES = Path(__file__).parents[3] / 'configs' / '_base_' / 'schedules'
-PLANS = dict(FGGPlan=FGGPlan, GridSearchPlan=GridSearchPlan, SWAPlan=SWAPlan)
+PLANS = {
+    plan.__name__: plan for plan in (FGGPlan, GridSearchPlan, SWAPlan, SparseSoupPlan)
+}
 PUBLISHED = [1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 1e-7]
 
 
@@ -71,6 +73,10 @@ def test_the_other_shipped_schedules_are_what_they_say():
     # Garipov et al. 2018: the rate at a quarter of a cycle is halfway.
     values = [Cycle(5e-4, 5e-6, 4, cycle['phase']).value_at(i) for i in range(4)]
     assert values == pytest.approx([5e-4, 2.525e-4, 5e-6, 2.525e-4])
+    sparse = [t.start['sparsity'] for t in trials('sparse') if t.start]
+    assert sparse == pytest.approx(
+        [0.535841] * 3 + [0.784557] * 3 + [0.9] * 3, abs=1e-6
+    )
     diwa = trials('diwa')
     rates = {t.hyper['lr'] for t in diwa[1:]}
     assert len(diwa) == 21 and max(rates) / min(rates) == pytest.approx(5)
