@@ -16,7 +16,8 @@ from ff_mm.merging.state_dict import read_state_dict
 PLAN = dict(
     type='SparseSoupPlan',
     lr=1e-2,
-    sparsity=0.9,
+    # More, and so small a network is 0 everywhere.
+    sparsity=0.5,
     phases=2,
     seeds=[0, 1],
     probe=dict(epochs=1),
@@ -64,8 +65,8 @@ def test_the_last_copies_are_sparse_to_the_entry_and_so_is_their_soup(unbroken):
     soup = mean_of_sparse(models)  # refuses models of different masks
     for weights in [*models.values(), soup]:
         zeros = sum(int((~mask).sum()) for mask in mask_of(weights).values())
-        assert zeros == int(0.9 * total + 1e-9)
-    assert sparsity_of(soup) == pytest.approx(0.9, abs=1e-3)
+        assert zeros == int(0.5 * total + 1e-9)
+    assert sparsity_of(soup) == pytest.approx(0.5, abs=1e-3)
     first, second = models[names[0]], models[names[2]]  # they differ in seed
     assert any(not torch.equal(first[key], second[key]) for key in prunable(soup))
     assert manifest['origin']['name'] == 'probe'
