@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,12 @@ def start_from(spec: Mapping[str, Any], files: Mapping[str, Path]) -> StateDict:
 Checkpoints = Mapping[str, Mapping[str, Any]]
 
 
-def _sparse(checkpoints: Checkpoints, sparsity: float) -> StateDict:
+def _sparse(
+    checkpoints: Checkpoints, sparsity: float, leave_out: Sequence[str]
+) -> StateDict:
     """The mean of models with one mask, pruned further."""
     models = {name: each['state_dict'] for name, each in checkpoints.items()}
-    if len(models) == 1:
-        return prune(next(iter(models.values())), sparsity)
-    return prune(mean_of_sparse(models), sparsity)
+    return prune(mean_of_sparse(models), sparsity, leave_out)
 
 
 def _federated(checkpoints: Checkpoints) -> StateDict:

@@ -6,7 +6,7 @@ Zimmer, Spiegel, Pokutta, "Sparse model soups", ICLR 2024 (arXiv 2306.16788).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,16 +17,21 @@ from ff_mm.merging.state_dict import CheckpointError, StateDict
 Weights = Mapping[str, Tensor]
 
 
-def prunable(weights: Weights) -> list[str]:
+def prunable(weights: Weights, leave_out: Sequence[str] = ()) -> list[str]:
     """Return the names of what may be pruned, in the order of the state dict.
 
     These are the ``weight`` entries of two dimensions or more: convolutions and linear
-    layers, the classifier included. Biases and normalisation are left alone.
+    layers. Biases and normalisation are left alone.
+
+    Args:
+        weights: The network.
+        leave_out: What names begin with that are left alone, too.
     """
     return [
         key
         for key, value in weights.items()
         if key.split('.')[-1] == 'weight'
+        and not key.startswith(tuple(leave_out))
         and value.dim() >= 2
         and value.is_floating_point()
     ]
@@ -47,18 +52,21 @@ def sparsity_after(phase: int, phases: int, sparsity: float) -> float:
 
 
 @torch.no_grad()
-def prune(weights: Weights, sparsity: float) -> StateDict:
+def prune(
+    weights: Weights, sparsity: float, leave_out: Sequence[str] = ()
+) -> StateDict:
     """Set the smallest weights of a network to 0, wherever in it they are.
 
     Args:
         weights: The network; weights that are 0 already are among the smallest.
         sparsity: The fraction of prunable entries that are 0 then. Their number is
             rounded down; of equal magnitudes the first are pruned.
+        leave_out: As :func:`prunable` takes it.
 
     Returns:
         A new state dict; what is not pruned shares its tensors.
     """
-    names = prunable(weights)
+    names = prunable(weights, leave_out)
     if not names:
         raise CheckpointError('there is nothing to prune: no weight has two dimensions')
     magnitudes = torch.cat([weights[n].detach().abs().flatten().float() for n in names])

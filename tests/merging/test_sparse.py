@@ -38,6 +38,13 @@ def test_the_smallest_are_pruned_wherever_they_are():
     assert weights['a.weight'].tolist() == [[1, -2]]  # not in place
 
 
+def test_what_is_left_out_stays_and_does_not_count():
+    weights = {'a.weight': torch.tensor([[1.0, 2.0]]), **layer(0.1, 0.2)}
+    pruned = prune(weights, 0.5, leave_out=['fc.'])
+    assert pruned['a.weight'].tolist() == [[0, 2]]
+    assert torch.equal(pruned['fc.weight'], weights['fc.weight'])
+
+
 def test_the_mean_under_one_mask_is_as_sparse_as_its_models():
     mean = mean_of_sparse(dict(a=layer(0, 2, 0, 4), b=layer(0, 4, 0, 8)))
     assert mean['fc.weight'].tolist() == [[0, 3, 0, 6]]

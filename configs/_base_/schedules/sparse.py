@@ -1,6 +1,6 @@
-# Sparse model soups (Zimmer et al. 2024): a dense base is pruned, three copies of it are
-# retrained under one mask, their mean is pruned further, and so on. The ingredients are
-# the copies of the last phase; tools/soup.py CONFIG --soup uniform makes the soup.
+# Sparse model soups (Zimmer et al. 2024): a dense base is pruned, three copies of it
+# are retrained under one mask, their mean is pruned further, and so on. The ingredients
+# are the copies of the last phase; tools/soup.py CONFIG --soup uniform makes the soup.
 _base_ = './fine_tuning.py'
 
 plan = dict(

@@ -33,6 +33,10 @@ class SparseSoupPlan(FineTuningPlan):
         probe: As :class:`FineTuningPlan` takes it.
         base: Likewise.
         retrain: Values of :class:`ff_mm.fission.plans.stages.RetrainStage`.
+        leave_out: What the names of weights begin with that are not pruned. A new
+            classifier's weights are far smaller than pretrained ones, so that pruning
+            by magnitude would take all of it; the paper's networks, trained as a whole,
+            are pruned with theirs (``[]``).
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -51,6 +55,7 @@ class SparseSoupPlan(FineTuningPlan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         retrain: Mapping[str, Any] = {},
+        leave_out: Sequence[str] = ('head.',),
     ) -> None:
         self.copy_seeds = axis('seeds', seeds)
         super().__init__([lr], seeds[:1], augmentations, probe, base)
@@ -62,6 +67,9 @@ class SparseSoupPlan(FineTuningPlan):
             raise ConfigError('plan.augmentations: expected one, copies differ in seed')
         self.sparsity = sparsity
         self.phases = phases
+        if isinstance(leave_out, str):
+            raise ConfigError(f'plan.leave_out={leave_out!r}: expected a list')
+        self.leave_out = list(leave_out)
         self.retrain = build_stage(RetrainStage, retrain, 'plan.retrain')
 
     def trials(self) -> list[Trial]:
@@ -114,6 +122,7 @@ class SparseSoupPlan(FineTuningPlan):
             start=dict(
                 type='sparse',
                 sparsity=sparsity_after(phase, self.phases, self.sparsity),
+                leave_out=self.leave_out,
             ),
             overrides=overrides,
             hooks=(
