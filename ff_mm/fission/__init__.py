@@ -3,6 +3,7 @@
 from ff_mm.fission.generation_runner import GenerationRunner
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.plans import (
+    FedSoupPlan,
     FGGPlan,
     GridSearchPlan,
     Plan,
@@ -13,6 +14,7 @@ from ff_mm.fission.trial import Trial, trial_config
 
 __all__ = [
     'FGGPlan',
+    'FedSoupPlan',
     'GenerationRunner',
     'GridSearchPlan',
     'Ledger',

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import DistSamplerSeedHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -21,9 +20,15 @@ from ff_mm.evaluation.batch_norm_reestimation import (
     reestimate_batch_norm,
 )
 from ff_mm.evaluation.evaluation_set import EvaluationSet
-from ff_mm.evaluation.options import EvaluationOptions
+from ff_mm.fission.run_weights import (
+    copy_of_run,
+    load_into_run,
+    module_of,
+    validation_of,
+    weights_of_run,
+)
 from ff_mm.merging.averages import Average, build_average
-from ff_mm.merging.state_dict import StateDict, copy_weights
+from ff_mm.merging.state_dict import StateDict
 
 _STATE = 'weight_averages'
 
@@ -87,13 +92,13 @@ class AveragingHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Shows the averages the weights after a step."""
-        weights = _weights(runner)
+        weights = weights_of_run(runner)
         for average in self.averages.values():
             average.after_step(weights)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Shows the averages the weights at the end of an epoch."""
-        weights = _weights(runner)
+        weights = weights_of_run(runner)
         for average in self.averages.values():
             # The epoch is over, and not yet counted.
             average.after_epoch(runner.epoch + 1, weights)
@@ -124,37 +129,30 @@ class AveragingHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Takes the averages from a state."""
-        weights = _weights(runner)
+        weights = weights_of_run(runner)
         for name, state in checkpoint.get(_STATE, {}).items():
             self.averages[name].load_state(state, weights)
 
     def after_train(self, runner: Runner) -> None:
         """Validates the averages and writes them."""
-        last = {key: value.clone() for key, value in _weights(runner).items()}
-        validation = EvaluationSet(
-            'val',
-            runner.val_loop.dataloader,
-            runner.val_loop.evaluator,
-            EvaluationOptions(early_exit=False),
-            folder=Path(runner.work_dir),
-            notify=runner.logger.info,
-        )
+        last = copy_of_run(runner)
+        validation = validation_of(runner)
         for name, average in self.averages.items():
             weights = average.result(last)
             if weights is not None:
                 self._write(runner, name, weights, validation)
-        _load(runner, last)
+        load_into_run(runner, last)
 
     def _write(
         self, runner: Runner, name: str, weights: StateDict, validation: EvaluationSet
     ) -> None:
-        _load(runner, weights)
+        load_into_run(runner, weights)
         if samples := self.samples[name]:
             _draw_as_in_the_next_epoch(runner)
             loader = runner.train_dataloader
             # No more than there are, nor less than a batch.
             reestimate_batch_norm(
-                _module(runner), loader, max(samples, loader.batch_size)
+                module_of(runner), loader, max(samples, loader.batch_size)
             )
         metrics = validation.evaluate(runner.model)
         if not is_main_process():
@@ -169,22 +167,6 @@ class AveragingHook(Hook):
             dataset_meta=runner.train_dataloader.dataset.metainfo,
         )
         add_snapshot(runner, record)
-
-
-def _module(runner: Runner) -> Any:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
-
-
-def _weights(runner: Runner) -> StateDict:
-    return _module(runner).state_dict()
-
-
-def _load(runner: Runner, weights: StateDict) -> None:
-    own = _weights(runner)
-    copy_weights(weights, own, 'the average')
-    for value in own.values():
-        broadcast(value)  # batch-norm statistics of ranks can differ
 
 
 def _draw_as_in_the_next_epoch(runner: Runner) -> None:

@@ -143,6 +143,19 @@ class _EMA(_OfOneMean):
         self.mean.add(weights, share=1 - self.decay)
 
 
+class _Last(Average):
+    """No average: the weights as they are in the end."""
+
+    def result(self, like: Weights) -> StateDict | None:
+        return {key: value.detach().clone() for key, value in like.items()}
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Any], like: Weights) -> None:
+        pass
+
+
 class _SWA(_OfOneMean):
     """Stochastic weight averaging: the mean of the weights at the ends of epochs.
 
@@ -305,7 +318,9 @@ class _SWAD(Average):
 
 
 #: By the name that a config gives.
-AVERAGES: dict[str, type[Average]] = dict(ema=_EMA, swa=_SWA, lawa=_LAWA, swad=_SWAD)
+AVERAGES: dict[str, type[Average]] = dict(
+    last=_Last, ema=_EMA, swa=_SWA, lawa=_LAWA, swad=_SWAD
+)
 
 
 def build_average(values: Mapping[str, Any]) -> Average:

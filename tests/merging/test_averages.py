@@ -111,7 +111,7 @@ def test_the_sum_is_in_double_precision():
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (dict(type='sma'), "no average 'sma'; there are ema, swa, lawa, swad"),
+        (dict(type='sma'), "no average 'sma'; there are last, ema, swa, lawa, swad"),
         (dict(), 'no average None'),
         (dict(type='ema', decay=1.0), 'decay=1'),
         (dict(type='ema', decay=float('nan')), 'decay=nan: expected 0 to 1'),
