@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
-from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
+from ff_mm.fission.plan_checks import (
+    check_data,
+    check_metrics,
+    check_parts,
+    trial_configs,
+)
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial
@@ -136,6 +141,12 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        ids = [trial.id for trial in self.trials]
+        first_alone(
+            self.team,
+            'parts',
+            lambda: check_parts(self.cfg, configs, ids, self._say),
+        )
         check_metrics(self.cfg, self.trials, datasets['val'])
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
@@ -225,7 +236,7 @@ class GenerationRunner:
             self._say(
                 f'note: begun with another environment, last bits may differ: {change}'
             )
-        parents = {trial.parent for trial in self.chosen}
+        parents = _parents(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
             self._say(f'note: {line}')
@@ -238,7 +249,7 @@ class GenerationRunner:
             if failure is None:
                 continue
             if failure['kind'] == 'parent failed':
-                if not ledger.has_failed(trial.parent):
+                if not any(map(ledger.has_failed, trial.parents)):
                     ledger.forget(trial.id)
                 elif trial in self.chosen:
                     self._say(f'note: {trial.id}: {failure["reason"]}')
@@ -256,14 +267,14 @@ class GenerationRunner:
         """Refuses to begin with a trial whose parent nobody trains."""
         ids = {trial.id for trial in self.chosen}
         for trial in self.chosen:
-            parent = trial.parent
-            if parent is None or parent in ids or ledger.is_settled(parent):
-                continue
-            if ledger.holder(parent) is None:
-                raise TrialError(
-                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
-                    f'nobody trains: --trial {parent} {trial.id} trains both'
-                )
+            for parent in trial.parents:
+                if parent in ids or ledger.is_settled(parent):
+                    continue
+                if ledger.holder(parent) is None:
+                    raise TrialError(
+                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
+                        f'and nobody trains: --trial {parent} {trial.id} trains both'
+                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
@@ -290,9 +301,9 @@ class GenerationRunner:
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}
-        parents = {trial.parent for trial in self.chosen} - ids
+        parents = _parents(self.chosen) - ids
         tasks = [
-            Task(trial.id, trial.parent)
+            Task(trial.id, trial.parents)
             for trial in self.trials
             if trial.id in ids
             # One that is in other hands is not begun here, but waited for.
@@ -364,6 +375,10 @@ class GenerationRunner:
 
     def _say(self, line: str) -> None:
         say(line, self.console)
+
+
+def _parents(trials: Sequence[Trial]) -> set[str]:
+    return {parent for trial in trials for parent in trial.parents}
 
 
 def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:

@@ -196,7 +196,7 @@ class Ledger:
     def has_children_to_train(self, trial_id: str) -> bool:
         """Whether a trial is still to start from this one."""
         return any(
-            trial.parent == trial_id and not self.is_settled(trial.id)
+            trial_id in trial.parents and not self.is_settled(trial.id)
             for trial in self._trials.values()
         )
 

@@ -28,8 +28,9 @@ from ff_mm.fission.manifest import INGREDIENTS_DIR, ORIGIN_DIR
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
-from ff_mm.merging.state_dict import read_checkpoint
+from ff_mm.merging.state_dict import read_checkpoint, write_checkpoint
 from ff_mm.parallel.termination import deferred, raise_if_requested
 
 _NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
@@ -177,6 +178,7 @@ class TrialRunner:
             if is_main_process():
                 self.ledger.finish(trial.id, self._result(trial, runner, best))
                 remove_states(folder)
+                (folder / START_FILE).unlink(missing_ok=True)
             barrier()
         finally:
             runner.release()
@@ -190,15 +192,21 @@ class TrialRunner:
         return trial_folder(self.ledger.work_dir, trial_id)
 
     def _parent_file(self, trial: Trial) -> Path | None:
-        if trial.parent is None:
-            return None
-        path = self._folder(trial.parent) / BEST_FILE
-        if not path.is_file():
-            raise TrialError(
-                f'{path}: trial {trial.id!r} starts from this file, which is missing; '
-                'the same command trains its trial again'
-            )
-        return path
+        files = {id: self._folder(id) / BEST_FILE for id in trial.parents}
+        for path in files.values():
+            if not path.is_file():
+                raise TrialError(
+                    f'{path}: trial {trial.id!r} starts from this file, which is '
+                    'missing; the same command trains its trial again'
+                )
+        if trial.start is None:
+            return files[trial.parent] if trial.parent is not None else None
+        start = self._folder(trial.id) / START_FILE
+        if is_main_process():
+            weights = start_from(trial.start, files)
+            write_checkpoint(dict(meta={}, state_dict=weights), start)
+        barrier()
+        return start
 
     def _result(
         self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
@@ -216,9 +224,9 @@ class TrialRunner:
             return dict(result, metrics=records[-1]['metrics'], ingredients=records)
         if trial.yields == 'start':
             result['origin'] = self._keep_best(trial, best, runner, ORIGIN_DIR)
-        else:
+        elif trial.yields == 'best':
             kept = self._keep_best(trial, best, runner, INGREDIENTS_DIR)
-            result['ingredients'] = [kept]
+            result['ingredients'] = [kept, *snapshots(runner)]
         file = self._folder(trial.id) / BEST_FILE
         return dict(
             result,

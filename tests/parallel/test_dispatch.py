@@ -16,7 +16,7 @@ from ff_mm.parallel.team import Team
 
 RESULT = dict(epochs=1, seconds=0.5, images=10, metrics={}, ingredients=[])
 TRIALS = FGGPlan([1e-2, 1e-3, 1e-4]).trials()
-TASKS = [Task(trial.id, trial.parent) for trial in TRIALS]
+TASKS = [Task(trial.id, trial.parents) for trial in TRIALS]
 
 
 def names(plan):
@@ -33,18 +33,26 @@ def test_a_base_and_its_fission_are_a_chain_and_the_probe_comes_first():
 
 
 def test_an_only_child_follows_its_parent():
-    assert names([Task('a'), Task('b', 'a'), Task('c', 'b')]) == [['a', 'b', 'c']]
+    assert names([Task('a'), Task('b', ('a',)), Task('c', ('b',))]) == [['a', 'b', 'c']]
     assert names([Task('a'), Task('b')]) == [['a'], ['b']]
-    tree = [Task('a'), Task('b', 'a'), Task('c', 'a'), Task('d', 'b'), Task('e', 'c')]
-    assert names(tree) == [['a'], ['b', 'd'], ['c', 'e']]
+    tree = dict(a='', b='a', c='a', d='b', e='c')
+    tasks = [Task(task, tuple(parents)) for task, parents in tree.items()]
+    assert names(tasks) == [['a'], ['b', 'd'], ['c', 'e']]
+
+
+def test_a_child_of_several_begins_a_chain():
+    rounds = dict(a='', b='', c='ab', d='ab', e='c')
+    tasks = [Task(task, tuple(parents)) for task, parents in rounds.items()]
+    assert names(tasks) == [['a'], ['b'], ['c', 'e'], ['d']]
 
 
 @given(st.data())
 def test_chains_hold_every_task_once_and_parents_first(data):
     tasks = [Task('0')]
     for number in range(1, data.draw(st.integers(1, 12))):
-        parents = st.one_of(st.none(), st.sampled_from([task.id for task in tasks]))
-        tasks.append(Task(str(number), data.draw(parents)))
+        known = st.sampled_from([task.id for task in tasks])
+        parents = data.draw(st.lists(known, max_size=3, unique=True))
+        tasks.append(Task(str(number), tuple(parents)))
     found = chains(tasks)
     order = [task.id for chain in found for task in chain]
     assert sorted(order) == sorted(task.id for task in tasks)
@@ -52,7 +60,7 @@ def test_chains_hold_every_task_once_and_parents_first(data):
     for chain in found:
         # All that a chain has to wait for is in chains before it, or in itself.
         for task in chain:
-            assert task.parent is None or task.parent in seen
+            assert seen.issuperset(task.parents)
             seen.add(task.id)
 
 
