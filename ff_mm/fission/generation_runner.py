@@ -21,6 +21,7 @@ from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
+from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
@@ -192,6 +193,7 @@ class GenerationRunner:
         stack: ExitStack,
     ) -> dict[str, str]:
         """Does what is done once for all processes; gives the files of the images."""
+        check_own_folder(self.work_dir)
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
             stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
 from ff_mm.evaluation.memo import EvaluationMemo
+from ff_mm.files import NotRegularError
 from ff_mm.merging import NoBetterThan
 
 
@@ -84,3 +86,12 @@ def test_what_is_on_disk_elsewhere_is_shared_but_not_written(path):
     memo.share('x', {'accuracy': 1.0})
     assert memo.metrics('x') == {'accuracy': 1.0}
     assert not path.exists()
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, lambda path: path.symlink_to('victim')])
+def test_what_is_no_file_is_refused_before_any_pass(path, make):
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(NotRegularError, match=r'evaluations\.jsonl: is a'):
+        opened(path)
+    assert not (path.parent / 'victim').exists()

@@ -21,9 +21,10 @@ import numpy as np
 from ff_mm.display.titles import hyper_titles
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import LedgerError
-from ff_mm.files import read_json
+from ff_mm.files import open_regular, read_json
 from ff_mm.fission.ledger import LEDGER
 from ff_mm.fission.record import trial_folder
+from ff_mm.records import COUNT, Is
 
 _LOGS = '*/vis_data/scalars.json'
 # What stands in a line of validation and is no metric.
@@ -34,6 +35,13 @@ _STEPS = 1000
 # Points of a curve between two of its corners: on a logarithmic axis straight lines
 # are curved.
 _BETWEEN = 40
+# Epochs of a trial, and cycles in them, that a ledger can be of; a forged number would
+# be counted through for days.
+_MOST_EPOCHS, _MOST_CYCLES = 10**5, 10**4
+_EPOCHS = Is(
+    f'a whole number from 0 to {_MOST_EPOCHS}',
+    lambda value: COUNT.fits(value) and value <= _MOST_EPOCHS,
+)
 
 #: Epochs from the start of a trial, and the learning rate at each.
 Curve = tuple[np.ndarray, np.ndarray]
@@ -240,7 +248,7 @@ def root(trial: TrialLog, trials: Iterable[TrialLog]) -> TrialLog:
 def _trial(entry: Mapping[str, Any], folder: Path) -> TrialLog:
     if Path(entry['id']).name != entry['id']:
         raise ValueError(f'{entry["id"]!r} is no id of a trial')
-    epochs = int(entry['epochs'])
+    epochs = _EPOCHS.read(entry['epochs'], f'{entry["id"]}: epochs: ')
     metrics, rates = _read_logs(trial_folder(folder, entry['id']), epochs)
     kept = entry['ingredients']
     recorded = {int(r['epoch']): r['metrics'] for r in kept}
@@ -258,7 +266,7 @@ def _trial(entry: Mapping[str, Any], folder: Path) -> TrialLog:
         snapshots={int(r['epoch']): r['cycle'] for r in kept if r['cycle'] is not None},
         metrics=metrics,
         rates=rates,
-        schedule=_schedule(entry['overrides']),
+        schedule=_schedule(entry['overrides'], epochs),
         ingredients=tuple(record['sha256'] for record in kept),
         logged=bool(rates),
     )
@@ -289,10 +297,10 @@ def _read_logs(
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a log, without one that was cut short as a process was killed."""
-    with open(path, encoding='utf-8', errors='replace') as file:
+    with open_regular(path) as file:
         for text in file:
             try:
-                line = json.loads(text)
+                line = json.loads(text.decode('utf-8', errors='replace'))
             except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict) and 'step' in line:
@@ -309,7 +317,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _schedule(overrides: Mapping[str, Any]) -> Cycle | None:
+def _schedule(overrides: Mapping[str, Any], epochs: int) -> Cycle | None:
     """The cycle, if the learning rate is the plan's cyclical one and nothing else."""
     schedulers = overrides.get('param_scheduler') or []
     if len(schedulers) != 1 or schedulers[0].get('type') != 'CyclicalLR':
@@ -318,6 +326,8 @@ def _schedule(overrides: Mapping[str, Any]) -> Cycle | None:
     in_epochs = values.get('by_epoch', True) and values.get('convert_to_iter_based')
     if not in_epochs or {'begin', 'end'} & set(values):
         return None
+    if epochs > _MOST_CYCLES * float(values['cycle']):
+        raise ValueError(f'cycle {values["cycle"]} is too short for {epochs} epochs')
     return Cycle(
         float(values['max_value']),
         float(values['min_value']),
