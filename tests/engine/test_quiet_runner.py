@@ -67,7 +67,8 @@ def test_the_config_is_not_written_through_a_link(toy_runner, tmp_path):
     victim = tmp_path / 'victim'
     victim.write_text('mine')
     runner = toy_runner()
-    runner.cfg = Config(dict(epochs=3), filename='somewhere/toy.py')
+    (tmp_path / 'toy.py').write_text('epochs = 3')
+    runner.cfg = Config.fromfile(tmp_path / 'toy.py')
     (tmp_path / 'toy' / 'toy.py').symlink_to(victim)
     runner.dump_config()
     runner.release()
