@@ -130,7 +130,7 @@ def check_own_folder(folder: PathLike) -> None:
     """
     try:
         mode = os.stat(folder).st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # who makes it says what is wrong
         return
     if not stat.S_ISDIR(mode):
         raise NotRegularError(
