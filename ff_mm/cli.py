@@ -16,7 +16,9 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config, soup_names
+from ff_mm.display.output import output_that_may_end
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.files import check_folder
 from ff_mm.fusion.session import FusionSession
 from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
@@ -38,12 +40,24 @@ TERMINATED = 128 + signal.SIGTERM
 
 # What the system refuses -> what is wrong, and what to do.
 _GO_ON = 'and give the same command again; nothing finished is lost'
+_OTHER = 'give another name'
 _REFUSALS = {
     errno.ENOSPC: f'no space left on the disk: free some {_GO_ON}',
     errno.EDQUOT: f'your quota of the disk is used up: free some {_GO_ON}',
     errno.EROFS: f'the file system is read-only: have it made writable {_GO_ON}',
     errno.EACCES: f'permission denied: look at the owner and the mode {_GO_ON}',
     errno.EPERM: f'operation not permitted: look at the owner and the mode {_GO_ON}',
+    errno.EFBIG: f'larger than files may be here (ulimit -f): raise that {_GO_ON}',
+    errno.EMFILE: f'too many open files (ulimit -n): raise that {_GO_ON}',
+    errno.ENFILE: f'too many open files on this machine: close some {_GO_ON}',
+    errno.EIO: f'the disk cannot read or write it: have it looked at {_GO_ON}',
+    errno.ESTALE: f'the network file system has lost it: mount it anew {_GO_ON}',
+    errno.ETIMEDOUT: f'the network file system does not answer: wait {_GO_ON}',
+    errno.EEXIST: f'something else is there already: move it, or {_OTHER}',
+    errno.ENOTDIR: f'a part of this path is no folder: {_OTHER}',
+    errno.EISDIR: f'is a folder, expected a file: {_OTHER}',
+    errno.ENAMETOOLONG: f'this name is too long: {_OTHER}',
+    errno.ELOOP: f'a link leads to itself: remove it, or {_OTHER}',
 }
 
 
@@ -79,6 +93,8 @@ def read_config(
 
     Raises:
         ConfigError: No such config or soup.
+        NotRegularError: The work directory is none.
+        OSError: Its name is too long, or a link to itself.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
@@ -86,6 +102,7 @@ def read_config(
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'
+    check_folder(cfg.work_dir)
     return cfg
 
 
@@ -160,7 +177,8 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     No checkpoint that the tool or any library loads can run code: torch is told so for
     the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 1 if
     the disk is full or a file must not be written or read, with 130 when interrupted,
-    and with 0 when terminated by SIGTERM, so that a scheduler may start it again.
+    and with 0 when terminated by SIGTERM, so that a scheduler may start it again. If
+    nobody reads what is printed it goes on.
 
     Args:
         main: The tool.
@@ -170,9 +188,18 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     # With both set torch loads nothing at all.
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
+    with output_that_may_end() as lost:
+        _run(main, goes_on, lost)
+
+
+def _run(
+    main: Callable[[], Any], goes_on: bool, lost: Callable[[], OSError | None]
+) -> None:
     try:
         with termination_as_exception():
             main()
+        if (reason := lost()) is not None:
+            raise reason
     except AnotherFailed:
         sys.exit(2)  # that process says what is wrong
     except FFMMError as error:

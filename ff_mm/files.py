@@ -114,6 +114,24 @@ def _not_regular(path: PathLike, mode: int) -> NotRegularError:
     )
 
 
+def check_folder(folder: PathLike) -> None:
+    """Refuse what is there in place of a folder; it may be absent.
+
+    Raises:
+        NotRegularError: If it is a file.
+        OSError: If it cannot be looked at: its name is too long, say.
+    """
+    try:
+        mode = os.stat(folder).st_mode
+    except (FileNotFoundError, NotADirectoryError):  # who makes it says what is wrong
+        return
+    if not stat.S_ISDIR(mode):
+        raise NotRegularError(
+            f'{os.fspath(folder)}: is no folder, and files are to be written into it; '
+            'give another one'
+        )
+
+
 def check_own_folder(folder: PathLike) -> None:
     """Refuse a folder to write to in which folders are links that lead out of it.
 
@@ -126,17 +144,9 @@ def check_own_folder(folder: PathLike) -> None:
 
     Raises:
         NotRegularError: If it is a file, or with the first such link.
-        OSError: If it cannot be looked at: its name is too long, say.
+        OSError: As of :func:`check_folder`.
     """
-    try:
-        mode = os.stat(folder).st_mode
-    except (FileNotFoundError, NotADirectoryError):  # who makes it says what is wrong
-        return
-    if not stat.S_ISDIR(mode):
-        raise NotRegularError(
-            f'{os.fspath(folder)}: is no folder, and files are to be written into it; '
-            'give another one'
-        )
+    check_folder(folder)
     real = Path(os.path.realpath(folder))
     for above, subfolders, _ in os.walk(folder):
         for name in subfolders:
@@ -170,12 +180,14 @@ def atomic_write(path: PathLike, mode: str = 'wb') -> Iterator[IO[Any]]:
 
     Raises:
         ValueError: If ``mode`` is neither ``'wb'`` nor ``'w'``.
+        NotRegularError: If ``path`` is a device.
         OSError: If it cannot be written, with ``path`` as its ``filename``, be it that
             torch said it in words of its own.
     """
     if mode not in ('w', 'wb'):
         raise ValueError(f"mode must be 'w' or 'wb', got {mode!r}")
     path = Path(path)
+    _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its files are readable by the owner alone, and stay so.
     part = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.part')
@@ -193,6 +205,16 @@ def atomic_write(path: PathLike, mode: str = 'wb') -> Iterator[IO[Any]]:
             raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise
     _sync_directory(path.parent)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse what must not be replaced: folders, and devices, which root could."""
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise _not_regular(path, mode)
 
 
 def _os_error(error: BaseException, part: Path) -> OSError | None:

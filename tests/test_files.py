@@ -239,6 +239,14 @@ def test_nothing_is_appended_to_what_is_no_file(tmp_path, make):
         assert (tmp_path / 'victim').read_text() == '{}'
 
 
+@pytest.mark.parametrize('kind', [stat.S_IFCHR, stat.S_IFBLK])
+def test_a_device_is_not_replaced(tmp_path, monkeypatch, kind):
+    found = os.stat_result([kind, *range(9)])
+    monkeypatch.setattr('ff_mm.files.os.lstat', lambda _: found)
+    with pytest.raises(NotRegularError, match='null: is a device'):
+        write_json({}, tmp_path / 'null')
+
+
 def test_text_is_appended_to_a_file_that_need_not_be_there(tmp_path):
     append_text(tmp_path / 'b' / 'a', 'one ')
     append_text(tmp_path / 'b' / 'a', 'two')

@@ -25,8 +25,8 @@ BEAT = 15.0
 DEAD_AFTER = 150.0
 _LOOK_AGAIN = 0.5
 
-# More holders than any name has had.
-_MOST = 10**6
+# More holders than any name has had, and more bytes than who holds it takes.
+_MOST, _LARGEST = 10**6, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,15 @@ class Claim:
     def _holder_of(self, number: int) -> Holder | None:
         path = self._path(number)
         try:
+            if path.stat().st_size > _LARGEST:
+                raise ClaimError(f'{path}: is no claim of a process; remove it')
             content = read_json(path)
             if content.get('released'):
                 return None
             known = _HOLDER.read(content)
             holder = Holder(**{f.name: known[f.name] for f in fields(Holder)})
+        except ClaimError:
+            raise
         except (ValueError, AttributeError, OSError):
             holder = _UNKNOWN  # being written, or its writer died over it
         return holder if self._is_alive(holder, path) else None

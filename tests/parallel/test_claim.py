@@ -150,6 +150,12 @@ def test_the_claims_of_a_high_number_are_removed_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_too_large_for_a_claim_is_refused(tmp_path):
+    (tmp_path / 'base.1').write_text('[' * 100_000)
+    with pytest.raises(ClaimError, match=r'base\.1: is no claim'):
+        Claim(tmp_path, 'base').take()
+
+
 def test_a_pipe_is_a_file_without_sense(tmp_path):
     os.mkfifo(tmp_path / 'base.1')
     assert not Claim(tmp_path, 'base').take()
@@ -158,7 +164,7 @@ def test_a_pipe_is_a_file_without_sense(tmp_path):
 
 
 SENSELESS = [
-    *('', '{"host": "a', '[]', '{}', '{"pid": 1}', '[' * 100_000),
+    *('', '{"host": "a', '[]', '{}', '{"pid": 1}', '[' * 10_000),
     '{"host": "a", "machine": "", "pid": "1", "started": 1, "since": "now"}',
     '{"host": "\\u001b[2J", "machine": "", "pid": 1, "started": 1, "since": "now"}',
 ]
