@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from ff_mm.fission.trial import Trial
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
-from ff_mm.parallel.dispatch import Dispatch, Task
+from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
@@ -288,7 +288,8 @@ class GenerationRunner:
                 self._lead(run)
             else:
                 for trial_id in self._orders():
-                    runner.run(trials[trial_id])
+                    with suppress(TakenOverError):  # the first says so
+                        runner.run(trials[trial_id])
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}

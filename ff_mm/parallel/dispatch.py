@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ff_mm.errors import FFMMError
 from ff_mm.parallel.claim import Holder
 from ff_mm.parallel.team import Team
 
@@ -18,6 +19,13 @@ _LOOK_AGAIN = 2.0
 _COURTESY = 2.0
 # Seconds, where the news that a task has ended come before its record is to be seen.
 _RECORD_LAG = 0.02
+
+
+class TakenOverError(FFMMError):
+    """A task that another process carries out, since this one seemed dead.
+
+    Nothing is wrong with it: the other's result is the one that counts.
+    """
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,11 @@ class Book(Protocol):
         """The living process that is at work on it."""
 
     def fail(self, task: str, kind: str, reason: str) -> None:
-        """Notes that a task, taken by this process, has failed."""
+        """Notes that a task, taken by this process, has failed.
+
+        Raises:
+            TakenOverError: Another has taken it since.
+        """
 
 
 def chains(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -100,7 +112,7 @@ class Dispatch:
         book: What is known of them.
         team: The processes of this command.
         run: Carries out one task that this process has taken, and notes in the book how
-            it ended.
+            it ended. If it raises :class:`TakenOverError`, the task is waited for.
         notify: Takes lines for the user.
     """
 
@@ -165,6 +177,9 @@ class Dispatch:
                 self._book.fail(task.id, 'parent failed', reason)
             else:
                 self._run(task.id)
+        except TakenOverError as error:
+            self._notify(str(error))
+            return False
         finally:
             self._book.release(task.id)
         self._team.tell(_settled(task.id))
