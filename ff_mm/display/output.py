@@ -78,7 +78,7 @@ def _replaced(stream: TextIO | None) -> tuple[TextIO, _Stream | None]:
     """A stream that can do without what is behind it; others are left as they are."""
     if stream is None:  # it was closed when the process began
         return open(os.devnull, 'w'), None
-    if stream not in (sys.__stdout__, sys.__stderr__):
+    if not any(stream is own for own in (sys.__stdout__, sys.__stderr__)):
         return stream, None
     stream.flush()
     raw = _Stream(stream.fileno(), 'w', closefd=False)
