@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 # A pipe's has ended, a terminal has gone.
 _NO_READER = (errno.EPIPE, errno.EIO)
@@ -83,10 +83,12 @@ def _replaced(stream: TextIO | None) -> tuple[TextIO, _Stream | None]:
     stream.flush()
     raw = _Stream(stream.fileno(), 'w', closefd=False)
     raw.is_output = stream is sys.__stdout__
+    at_once = getattr(stream, 'write_through', False)  # python -u
     text = io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        cast(Any, raw) if at_once else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream is sys.__stderr__ or stream.isatty(),
+        write_through=at_once,
     )
     return text, raw

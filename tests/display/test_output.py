@@ -78,3 +78,13 @@ def test_a_closed_output_takes_everything(monkeypatch):
         print('a line')
         assert lost() is None
     assert sys.stdout is None
+
+
+def test_what_is_not_buffered_arrives_at_once(standard_output):
+    read, write = os.pipe()
+    standard_output(write, sys.stderr)
+    sys.stdout.reconfigure(write_through=True)
+    with output_that_may_end():
+        print('one')
+        assert os.read(read, 100) == b'one\n'
+    os.close(read)
