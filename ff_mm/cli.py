@@ -19,6 +19,7 @@ from ff_mm.config import load_config, soup_names
 from ff_mm.display.output import output_that_may_end
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import check_folder
+from ff_mm.fission.trial_runner import failure_of
 from ff_mm.fusion.session import FusionSession
 from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
@@ -47,6 +48,7 @@ _REFUSALS = {
     errno.EROFS: f'the file system is read-only: have it made writable {_GO_ON}',
     errno.EACCES: f'permission denied: look at the owner and the mode {_GO_ON}',
     errno.EPERM: f'operation not permitted: look at the owner and the mode {_GO_ON}',
+    errno.ENOMEM: f'out of memory: free some {_GO_ON}',
     errno.EFBIG: f'larger than files may be here (ulimit -f): raise that {_GO_ON}',
     errno.EMFILE: f'too many open files (ulimit -n): raise that {_GO_ON}',
     errno.ENFILE: f'too many open files on this machine: close some {_GO_ON}',
@@ -176,9 +178,9 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
 
     No checkpoint that the tool or any library loads can run code: torch is told so for
     the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 1 if
-    the disk is full or a file must not be written or read, with 130 when interrupted,
-    and with 0 when terminated by SIGTERM, so that a scheduler may start it again. If
-    nobody reads what is printed it goes on.
+    the disk or the memory is full or a file must not be written or read, with 130 when
+    interrupted, and with 0 when terminated by SIGTERM, so that a scheduler may start it
+    again. If nobody reads what is printed it goes on.
 
     Args:
         main: The tool.
@@ -209,6 +211,10 @@ def _run(
             raise
         where = '' if error.filename is None else f'{error.filename}: '
         _leave(f'error: {where}{_REFUSALS[error.errno]}', 1)
+    except (MemoryError, RuntimeError) as error:
+        if (failure := failure_of(error)) is None:
+            raise
+        _leave(f'error: {failure.kind}: {failure.reason}', 1)
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)
     except Terminated:

@@ -82,6 +82,30 @@ def test_what_the_disk_refuses_is_one_line_and_status_1(capsys, number, words, n
     assert 'None' not in err
 
 
+@pytest.mark.parametrize(
+    ('error', 'words'),
+    [
+        (torch.OutOfMemoryError('CUDA out of memory. Tried\nmore'), 'out of memory'),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 'out of memory'),
+        (MemoryError(), 'out of memory'),
+        (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'out of memory'),
+        (RuntimeError('DataLoader worker (pid 7) is killed'), 'data worker died'),
+    ],
+)
+def test_memory_that_has_run_out_is_one_line_and_status_1(capsys, error, words):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(error))
+    assert stop.value.code == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith(f'error: {words}: ')
+
+
+def test_other_errors_of_torch_keep_their_traceback():
+    with pytest.raises(RuntimeError, match='shapes'):
+        cli.run(raising(RuntimeError('shapes cannot be multiplied')))
+
+
 def too_long(tmp_path):
     return tmp_path / ('z' * 256)
 

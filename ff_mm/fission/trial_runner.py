@@ -70,7 +70,7 @@ def failure_of(error: BaseException) -> Failure | None:
     # Of what a worker has raised the last line says what it was.
     said = str(error).strip()
     last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    text = ' '.join((last_line or said).split())
+    text = ' '.join((last_line or said).split()) or type(error).__name__
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
@@ -151,9 +151,13 @@ class TrialRunner:
             if grouped or (failure and failure.kind == 'data worker died'):
                 raise_if_requested()  # another rank, or the worker, has ended of it
             # Of several ranks, one alone may have it; those that go on would wait.
-            alone = grouped and failure and failure.may_pass
-            if failure is None or alone:
+            if failure is None:
                 raise
+            if grouped and failure.may_pass:
+                raise TrialError(
+                    f'{trial.id} ({failure.kind}): {failure.reason}; the others cannot '
+                    'go on without this process, the same command goes on from here'
+                ) from error
             return failure
         finally:
             self._free_memory()
