@@ -66,7 +66,5 @@ def test_one_of_several_ranks_without_memory_ends_all_with_one_line(monkeypatch)
     runner = TrialRunner(None, None, None, None)
     monkeypatch.setattr(runner, '_train', train)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
-    with pytest.raises(
-        TrialError, match=r'probe .*memory.* goes on from here'
-    ):
+    with pytest.raises(TrialError, match=r'probe .*memory.* goes on from here'):
         runner.run(FGGPlan([1e-2]).trials()[0])
