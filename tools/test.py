@@ -9,6 +9,7 @@ test set and out-of-distribution sets, as far as they are there.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -19,7 +20,7 @@ from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.display.tables import evaluation_table
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.files import write_json
+from ff_mm.files import refuse_irregular, write_json
 from ff_mm.merging import CheckpointError, read_state_dict
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import not_finite
@@ -55,6 +56,8 @@ def main() -> None:
     """Evaluates and prints a table of metrics."""
     args = parse_args()
     cfg = cli.read_config(args, args.config)
+    if args.out:  # before the evaluation, which may take long
+        refuse_irregular(os.path.realpath(args.out))
     state_dict = read_state_dict(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)

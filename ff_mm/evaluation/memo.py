@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 
+from ff_mm.files import append_text, open_regular, refuse_irregular
 from ff_mm.merging import NoBetterThan
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
@@ -47,7 +47,11 @@ class EvaluationMemo:
         self._path: Path | None = None
 
     def open(self, path: Path) -> None:
-        """Reads what there is in a file, and goes on with it."""
+        """Reads what there is in a file, and goes on with it.
+
+        Raises:
+            NotRegularError: It is a link, a pipe or a device.
+        """
         self._path = path
         for line in first_alone(self._team, 'memo', lambda: _lines(path)):
             self._read(line)
@@ -91,12 +95,8 @@ class EvaluationMemo:
         writes = is_main_process() and self._team.is_first
         if self._path is None or not writes:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         # The line break comes first: a line that was cut short stays alone.
-        with open(self._path, 'a', encoding='utf-8') as file:
-            file.write('\n' + json.dumps(dict(key=key, value=value)))
-            file.flush()
-            os.fsync(file.fileno())
+        append_text(self._path, '\n' + json.dumps(dict(key=key, value=value)))
 
     def _read(self, line: str) -> None:
         try:
@@ -112,9 +112,12 @@ class EvaluationMemo:
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
+    refuse_irregular(path)  # before any pass, which would be appended to it
+    try:
+        with open_regular(path) as file:
+            return file.read().decode('utf-8', errors='replace').splitlines()
+    except FileNotFoundError:
         return []
-    return path.read_text(encoding='utf-8', errors='replace').splitlines()
 
 
 def _bound_key(key: str, metric: str, rule: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
+from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
@@ -35,7 +36,7 @@ from ff_mm.fission.trial import Trial
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
-from ff_mm.parallel.dispatch import Dispatch, Task
+from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
@@ -203,6 +204,7 @@ class GenerationRunner:
         stack: ExitStack,
     ) -> dict[str, str]:
         """Does what is done once for all processes; gives the files of the images."""
+        check_own_folder(self.work_dir)
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
             stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
@@ -297,7 +299,8 @@ class GenerationRunner:
                 self._lead(run)
             else:
                 for trial_id in self._orders():
-                    runner.run(trials[trial_id])
+                    with suppress(TakenOverError):  # the first says so
+                        runner.run(trials[trial_id])
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}

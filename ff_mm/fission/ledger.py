@@ -17,7 +17,7 @@ from ff_mm.files import read_json, write_json
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
 from ff_mm.parallel.claim import Claim, Holder, claimed_names
-from ff_mm.parallel.dispatch import write_until_current
+from ff_mm.parallel.dispatch import TakenOverError, write_until_current
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
 
@@ -257,6 +257,15 @@ class Ledger:
             return False
         return True
 
+    def require_mine(self, trial_id: str) -> None:
+        """Raises :class:`TakenOverError` if another process has taken a trial since."""
+        claim = self._claims[trial_id]
+        if not claim.is_mine:
+            raise TakenOverError(
+                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
+                'while this process seemed dead; its result is the one that counts'
+            )
+
     def release(self, trial_id: str) -> None:
         """Lets others take a trial."""
         self._claims[trial_id].release()
@@ -270,7 +279,7 @@ class Ledger:
                 together), ``best_epoch``, ``metrics`` and ``ingredients``.
 
         Raises:
-            LedgerError: The trial was taken by another process in the meantime.
+            TakenOverError: Another process has taken the trial in the meantime.
         """
         self._end(trial_id, dict(result, state='done'))
 
@@ -283,7 +292,7 @@ class Ledger:
             reason: A line for the user.
 
         Raises:
-            LedgerError: The trial was taken by another process in the meantime.
+            TakenOverError: Another process has taken the trial in the meantime.
         """
         self._end(
             trial_id, dict(state='failed', failure=dict(kind=kind, reason=reason))
@@ -329,12 +338,7 @@ class Ledger:
         return self._ended.get(trial_id, {}).get('state')
 
     def _end(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        claim = self._claims[trial_id]
-        if not claim.is_mine:
-            raise LedgerError(
-                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
-                'while this process seemed dead; its result is the one that counts'
-            )
+        self.require_mine(trial_id)
         entry = {**_entry(self._trials[trial_id]), **result}
         self._records[trial_id].write(entry)
         self.refresh(trial_id)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ff_mm.files import sha256, write_json
+from ff_mm.files import NotRegularError, sha256, write_json
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.record import trial_folder
 from ff_mm.parallel.dispatch import write_until_current
@@ -139,5 +139,5 @@ def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:
 def _digest(path: Path) -> str | None:
     try:
         return sha256(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotRegularError):
         return None

@@ -112,6 +112,11 @@ class PlanProgress:
             self._give_up()
         self._line(f'{trial_id} has failed ({why}) and is left out')
 
+    def give_up_trial(self) -> None:
+        """The trial that runs here is in other hands."""
+        if self._trial:
+            self._give_up()
+
     def _give_up(self) -> None:
         self._add('epochs saved', self._epochs - self._epoch)
         self._add('trials', 1)

@@ -42,7 +42,7 @@ _WEIGHTS = Table(
     stage=Optional(TEXT),
     cycle=Optional(COUNT),
     parent=Optional(TEXT),
-    epoch=Optional(ORDINAL),
+    epoch=Optional(COUNT),
 )
 # By how the trial has ended.
 _ENDS = {

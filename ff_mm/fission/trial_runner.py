@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.engine.distributed import model_wrapper
@@ -25,12 +27,14 @@ from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.manifest import INGREDIENTS_DIR, ORIGIN_DIR
+from ff_mm.fission.ownership_hook import OwnershipHook
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
 from ff_mm.merging.state_dict import read_checkpoint, write_checkpoint
+from ff_mm.parallel.dispatch import TakenOverError
 from ff_mm.parallel.termination import deferred, raise_if_requested
 
 _NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
@@ -67,7 +71,7 @@ def failure_of(error: BaseException) -> Failure | None:
     # Of what a worker has raised the last line says what it was.
     said = str(error).strip()
     last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    text = ' '.join((last_line or said).split())
+    text = ' '.join((last_line or said).split()) or type(error).__name__
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
@@ -123,28 +127,38 @@ class TrialRunner:
 
         Raises:
             TrialError: The parent's checkpoint is missing.
+            TakenOverError: Another process trains it, since this one seemed dead; on
+                all ranks.
         """
         failure = self._try(trial)
         if failure is None:
             return
+        self._together(self.ledger.fail, trial.id, failure.kind, failure.reason)
         self.progress.fail_trial(trial.id, f'{failure.kind}: {failure.reason}')
-        if is_main_process():
-            self.ledger.fail(trial.id, failure.kind, failure.reason)
 
     def _try(self, trial: Trial) -> Failure | None:
         """Trains a trial; what is left of a failed one is garbage when it returns."""
         try:
             with deferred():
                 self._train(trial)
+        except TakenOverError:
+            self.progress.give_up_trial()
+            raise
         except Exception as error:
             failure = failure_of(error)
             grouped = torch.distributed.is_initialized()
+            if not grouped:  # files that another has cleared away are no error of ours
+                self.ledger.require_mine(trial.id)
             if grouped or (failure and failure.kind == 'data worker died'):
                 raise_if_requested()  # another rank, or the worker, has ended of it
             # Of several ranks, one alone may have it; those that go on would wait.
-            alone = grouped and failure and failure.may_pass
-            if failure is None or alone:
+            if failure is None:
                 raise
+            if grouped and failure.may_pass:
+                raise TrialError(
+                    f'{trial.id} ({failure.kind}): {failure.reason}; the others cannot '
+                    'go on without this process, the same command goes on from here'
+                ) from error
             return failure
         finally:
             self._free_memory()
@@ -172,16 +186,38 @@ class TrialRunner:
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
+            require_mine = partial(self._together, self.ledger.require_mine, trial.id)
+            runner.hooks.insert(0, OwnershipHook(require_mine))
             with without_worker_traceback():
                 runner.train()
             best = _require_best(trial, runner)
-            if is_main_process():
-                self.ledger.finish(trial.id, self._result(trial, runner, best))
-                remove_states(folder)
-                (folder / START_FILE).unlink(missing_ok=True)
-            barrier()
+            require_mine()
+            self._together(self._finish, trial, runner, best)
         finally:
             runner.release()
+
+    def _finish(
+        self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
+    ) -> None:
+        self.ledger.finish(trial.id, self._result(trial, runner, best))
+        remove_states(self._folder(trial.id))
+        (self._folder(trial.id) / START_FILE).unlink(missing_ok=True)
+
+    def _together(self, work: Callable[..., None], *args: Any) -> None:
+        """Has the first rank do something, while the others wait.
+
+        Raises:
+            TakenOverError: On all ranks, if the trial is another process's.
+        """
+        lost: list[str | None] = [None]
+        if is_main_process():
+            try:
+                work(*args)
+            except TakenOverError as error:
+                lost[0] = str(error)
+        broadcast_object_list(lost)
+        if lost[0] is not None:
+            raise TakenOverError(lost[0])
 
     def _free_memory(self) -> None:
         gc.collect()  # models hold cycles; without this two would be in memory
@@ -202,11 +238,14 @@ class TrialRunner:
         if trial.start is None:
             return files[trial.parent] if trial.parent is not None else None
         start = self._folder(trial.id) / START_FILE
-        if is_main_process():
-            weights = start_from(trial.start, files)
-            write_checkpoint(dict(meta={}, state_dict=weights), start)
-        barrier()
+        self._together(self._write_start, trial, files, start)
         return start
+
+    def _write_start(self, trial: Trial, files: dict[str, Path], start: Path) -> None:
+        assert trial.start is not None
+        self.ledger.require_mine(trial.id)
+        weights = start_from(trial.start, files)
+        write_checkpoint(dict(meta={}, state_dict=weights), start)
 
     def _result(
         self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None

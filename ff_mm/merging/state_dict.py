@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,13 @@ from torch.serialization import (
 )
 
 from ff_mm.errors import FFMMError
-from ff_mm.files import PathLike, atomic_write, sha256
+from ff_mm.files import (
+    NotRegularError,
+    PathLike,
+    atomic_write,
+    open_regular,
+    sha256,
+)
 from ff_mm.merging.archive import Archive
 from ff_mm.merging.wrappers import unwrapped, weights_entry
 
@@ -148,10 +153,10 @@ def is_zip(path: PathLike) -> bool:
         CheckpointError: If it cannot be opened.
     """
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):  # which would be waited for
-            raise CheckpointError(f'{path}: is a pipe, expected a file')
-        with open(path, 'rb') as file:
+        with open_regular(path) as file:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    except NotRegularError as error:
+        raise CheckpointError(str(error)) from error
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be opened: {error.strerror}') from error
 

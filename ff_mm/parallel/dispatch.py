@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ff_mm.errors import FFMMError
 from ff_mm.parallel.claim import Holder
 from ff_mm.parallel.team import Team
 
@@ -19,6 +20,13 @@ _LOOK_AGAIN = 2.0
 _COURTESY = 2.0
 # Seconds, where the news that a task has ended come before its record is to be seen.
 _RECORD_LAG = 0.02
+
+
+class TakenOverError(FFMMError):
+    """A task that another process carries out, since this one seemed dead.
+
+    Nothing is wrong with it: the other's result is the one that counts.
+    """
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,11 @@ class Book(Protocol):
         """The living process that is at work on it."""
 
     def fail(self, task: str, kind: str, reason: str) -> None:
-        """Notes that a task, taken by this process, has failed."""
+        """Notes that a task, taken by this process, has failed.
+
+        Raises:
+            TakenOverError: Another has taken it since.
+        """
 
 
 def chains(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -101,7 +113,7 @@ class Dispatch:
         book: What is known of them.
         team: The processes of this command.
         run: Carries out one task that this process has taken, and notes in the book how
-            it ended.
+            it ended. If it raises :class:`TakenOverError`, the task is waited for.
         notify: Takes lines for the user.
     """
 
@@ -167,6 +179,9 @@ class Dispatch:
                 self._book.fail(task.id, 'parent failed', reason)
             else:
                 self._run(task.id)
+        except TakenOverError as error:
+            self._notify(str(error))
+            return False
         finally:
             self._book.release(task.id)
         self._team.tell(_settled(task.id))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
 from ff_mm.evaluation.memo import EvaluationMemo
+from ff_mm.files import NotRegularError
 from ff_mm.merging import NoBetterThan
 
 
@@ -104,3 +106,12 @@ def test_what_a_file_says_is_looked_at_once_and_what_was_measured_never(tmp_path
     memo.add_metrics('a', {'accuracy': 1.0})
     assert another.metrics('a', fit) == {'accuracy': 1.0}
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, lambda path: path.symlink_to('victim')])
+def test_what_is_no_file_is_refused_before_any_pass(path, make):
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(NotRegularError, match=r'evaluations\.jsonl: is a'):
+        opened(path)
+    assert not (path.parent / 'victim').exists()

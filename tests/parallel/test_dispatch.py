@@ -11,7 +11,13 @@ from many_processes import PATIENCE
 from ff_mm.fission import FGGPlan, Ledger
 from ff_mm.fission.ledger import comparable
 from ff_mm.parallel.claim import Claim
-from ff_mm.parallel.dispatch import Dispatch, Task, chains, write_until_current
+from ff_mm.parallel.dispatch import (
+    Dispatch,
+    TakenOverError,
+    Task,
+    chains,
+    write_until_current,
+)
 from ff_mm.parallel.team import Team
 
 RESULT = dict(epochs=1, seconds=0.5, images=10, metrics={}, ingredients=[])
@@ -204,17 +210,46 @@ def test_an_error_gives_the_trial_free(tmp_path):
     assert Ledger(tmp_path, {}, TRIALS).take('probe')
 
 
-def test_a_result_of_one_who_was_taken_for_dead_does_not_count(tmp_path):
-    from ff_mm.errors import LedgerError
-
-    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
-    slow.take('probe')
-    claim = tmp_path / 'claims' / 'probe.1'
+def seem_dead(work_dir, task):
+    """Has the owner of a task seem a process of another machine, long silent."""
+    claim = work_dir / 'claims' / f'{task}.1'
     claim.write_text(claim.read_text().replace('"machine": "', '"machine": "other '))
     os.utime(claim, (0, 0))
+
+
+def test_who_was_taken_for_dead_goes_on_with_the_next(tmp_path):
+    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
+    lines, done = [], []
+
+    def run(task):
+        done.append(task)
+        if task == 'base_lr0.01':
+            seem_dead(tmp_path, task)
+            assert fast.take(task)
+        if task == 'base_lr0.001':  # the other is done meanwhile
+            fast.finish('base_lr0.01', dict(RESULT, by='fast'))
+            fast.release('base_lr0.01')
+        slow.finish(task, dict(RESULT, by='slow'))
+
+    Dispatch(TASKS, slow, Team.alone(), run, lines.append).carry_out()
+    assert slow.complete
+    assert sorted(done) == sorted(trial.id for trial in TRIALS)
+    assert slow.entry('base_lr0.01')['by'] == 'fast'
+    assert slow.entry('fission_lr0.01')['by'] == 'slow'
+    (line,) = lines
+    assert "'base_lr0.01' was taken over by process" in line
+
+
+@pytest.mark.parametrize('note', ['finish', 'fail', 'require_mine'])
+def test_a_result_of_one_who_was_taken_for_dead_does_not_count(tmp_path, note):
+    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
+    slow.take('probe')
+    slow.require_mine('probe')
+    seem_dead(tmp_path, 'probe')
     assert fast.take('probe')
-    with pytest.raises(LedgerError, match="'probe' was taken over by process"):
-        slow.finish('probe', RESULT)
+    arguments = dict(finish=[RESULT], fail=['a', 'b'], require_mine=[])[note]
+    with pytest.raises(TakenOverError, match="'probe' was taken over by process"):
+        getattr(slow, note)('probe', *arguments)
     fast.finish('probe', RESULT)
     assert Claim(tmp_path / 'claims', 'probe').holder is not None
     assert comparable({}) == {}

@@ -283,6 +283,8 @@ def _schedule(overrides: Mapping[str, Any], epochs: int) -> Cycle | None:
     in_epochs = values.get('by_epoch', True) and values.get('convert_to_iter_based')
     if not in_epochs or {'begin', 'end'} & set(values):
         return None
+    if epochs > _MOST_CYCLES * float(values['cycle']):
+        raise ValueError(f'cycle {values["cycle"]} is too short for {epochs} epochs')
     return Cycle(
         float(values['max_value']),
         float(values['min_value']),

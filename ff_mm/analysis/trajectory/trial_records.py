@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import LedgerError
+from ff_mm.files import open_regular
 from ff_mm.fission.ledger import LEDGER
 from ff_mm.records import (
     COUNT,
@@ -39,7 +40,7 @@ _LOGS = '*/vis_data/scalars.json'
 # What stands in a line of validation and is no metric.
 _NO_METRICS = ('time', 'data_time', 'memory', 'step')
 _MODE = re.compile('^(train|val)/')
-_KEPT = Table(epoch=ORDINAL, cycle=Optional(COUNT), sha256=SHA256, metrics=METRICS)
+_KEPT = Table(epoch=COUNT, cycle=Optional(COUNT), sha256=SHA256, metrics=METRICS)
 _DONE = Table(
     id=FILE_NAME,
     stage=TEXT,
@@ -119,10 +120,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
     One may have been cut short as a process was killed.
     """
-    with open(path, encoding='utf-8', errors='replace') as file:
+    with open_regular(path) as file:
         for text in file:
             with suppress(ValueError, RecursionError):
-                line = _NAMES.read(json.loads(text))
+                line = _NAMES.read(json.loads(text.decode('utf-8', errors='replace')))
                 # log_with_hierarchy puts the mode before each name.
                 named = {_MODE.sub('', name): value for name, value in line.items()}
                 yield _LINE.read(named)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from pathlib import Path
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.files import NotRegularError, open_regular
 
 _GZIP = b'\x1f\x8b'
 _UTF16 = (b'\xff\xfe', b'\xfe\xff')
@@ -28,11 +28,12 @@ def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | N
         The text, with the line breaks of the file; None if there is a problem.
     """
     try:
-        raw = Path(path).read_bytes()
+        with open_regular(path) as file:
+            raw = file.read()
         if raw.startswith(_GZIP):
             with gzip.open(io.BytesIO(raw)) as file:
                 raw = file.read(_LARGEST + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, NotRegularError) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
         return None
     if len(raw) > _LARGEST:

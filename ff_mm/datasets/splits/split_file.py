@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.tables.table_file import find_column, read_table
-from ff_mm.files import atomic_write
+from ff_mm.files import NotRegularError, atomic_write, open_regular
 
 #: Word, in lower case -> our name of the split.
 _SPLIT_NAMES = {
@@ -133,8 +133,9 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
         write_split_file(path, datasets)
         return
     try:
-        before = set(path.read_text(encoding='utf-8').splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        with open_regular(path, 'r') as file:
+            before = set(file.read().splitlines())
+    except (OSError, UnicodeDecodeError, NotRegularError) as error:
         raise DatasetError(
             f'{path}: cannot be read ({error}), so nobody knows whether this run began '
             'with these data; restore it, or use a new --work-dir'

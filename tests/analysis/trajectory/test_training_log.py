@@ -234,6 +234,23 @@ def test_a_missing_ledger_is_named(tmp_path):
         read_trials(tmp_path)
 
 
+@pytest.mark.parametrize('epochs', [10**9, -1, '3', 1e6, 10**400])
+def test_a_number_of_epochs_that_nobody_trains_is_refused(own, epochs):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][1]['epochs'] = epochs
+    (own / 'ledger.json').write_text(json.dumps(ledger))
+    with pytest.raises(LedgerError, match='epochs: expected a whole number from 0 to'):
+        read_trials(own)
+
+
+def test_a_cycle_too_short_to_be_drawn_is_refused(own):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][2]['overrides']['param_scheduler'][0]['cycle'] = 1e-9
+    write_json(ledger, own / 'ledger.json')
+    with pytest.raises(LedgerError, match='too short for 3 epochs'):
+        read_trials(own)
+
+
 def test_ids_do_not_lead_out_of_the_folder(own):
     ledger = read_json(own / 'ledger.json')
     ledger['trials'][1]['id'] = f'../../elsewhere/{BASE}'
