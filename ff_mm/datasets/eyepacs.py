@@ -10,14 +10,16 @@ from typing import Any
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, check_choice
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.plain import first_few
 
 #: Names of the two tables of the competition; the first that is there counts.

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from mmpretrain.datasets.custom import find_folders
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
 from ff_mm.datasets.files.image_paths import files_below, relative_name
 from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, split_of_folder
 from ff_mm.datasets.tables.table_file import meaning, plain
 from ff_mm.errors import ConfigError

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, as_names, check_choice
 from ff_mm.datasets.files.finding import first_of
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.published import Published
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')

@@ -10,9 +10,10 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case, Published
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.published import Published
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASS_INFO = 'stage_2_detailed_class_info.csv'

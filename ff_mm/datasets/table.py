@@ -8,6 +8,7 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.image_paths import (
     files_below,
@@ -17,7 +18,6 @@ from ff_mm.datasets.files.image_paths import (
 )
 from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
 from ff_mm.datasets.tables.row_filter import select_rows
 from ff_mm.datasets.tables.table_description import TableDescription
