@@ -14,6 +14,7 @@ from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.folders import FolderDataset
 from ff_mm.datasets.ham10000 import HAM10000
 from ff_mm.datasets.image_cache.transforms import LoadCachedImage, ShrinkImage
+from ff_mm.datasets.isic2019 import ISIC2019
 from ff_mm.datasets.medmnist import MedMNIST
 from ff_mm.datasets.messidor import Messidor, Messidor2
 from ff_mm.datasets.mimic_cxr import MIMICCXR
@@ -25,6 +26,7 @@ __all__ = [
     'APTOS2019',
     'CIFAR10_1',
     'HAM10000',
+    'ISIC2019',
     'MIMICCXR',
     'Case',
     'CheXpert',

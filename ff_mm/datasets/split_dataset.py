@@ -17,7 +17,7 @@ from mmpretrain.datasets import BaseDataset
 from ff_mm.datasets.case import Case, Image
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dicom
-from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
+from ff_mm.datasets.files.finding import Files, find_image, image_stem, scan
 from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.published import Published, how_edited
 from ff_mm.datasets.splits.lists import Known, read_named_splits, select_listed
@@ -121,7 +121,7 @@ class SplitDataset(BaseDataset, ABC):
         Here folder and extension do not matter; a subclass whose ids are paths
         overrides this.
         """
-        return without_extension(os.path.basename(name))
+        return image_stem(name)
 
     def make_split(
         self, cases: list[Case], shares: Sequence[int], problems: Problems
