@@ -103,10 +103,11 @@ class TestDataverse:
         assert len(HAM10000(str(dataverse), split='all')) == 140
 
     def test_ids_with_an_extension(self, dataverse):
-        change_table(
-            dataverse,
-            lambda rows: [row.__setitem__(1, f'{row[1]}.jpg') for row in rows[1:]],
-        )
+        def add_extension(rows: list[list[str]]) -> None:
+            for row in rows[1:]:
+                row[1] += '.jpg'
+
+        change_table(dataverse, add_extension)
         dataset = HAM10000(str(dataverse), split='all')
         assert values(dataset, 'image_id')[0] == 'ISIC_0000000'
         (dataverse / 'own.txt').write_text('ISIC_0000003.jpg\nISIC_0000001\n')
