@@ -57,12 +57,12 @@ def how_edited(
         for name, count in official.classes.items()
         if counts and counts[name] != count
     ]
-    lost = [repr(c) for c in official.cells if found and c not in found]
+    lost = [c or 'empty' for c in official.cells if found and c not in found]
     if rows == official.rows and not differing and not lost:
         return []
     text = f'{path!r} has {rows:,} rows, {official.rows:,} were published'
     if differing:
         text += f'; images (published): {", ".join(differing)}'
     if lost:
-        text += f'; no label is {", ".join(lost)}, as of the published ones some are'
+        text += f'; no label is {" or ".join(lost)}, of the published ones some are'
     return [f'{text}. If it should be the official table, download it again.']
