@@ -189,7 +189,7 @@ class TableDataset(OwnDataset):
             if is_empty(row.cells[column]):
                 unnamed.append(row.place)
                 continue
-            image_id = self.image_key(row.cells[column])
+            image_id = self.image_key(row.image or row.cells[column])
             if is_excluded(image_id, self.exclude):
                 excluded.append(image_id)
                 continue

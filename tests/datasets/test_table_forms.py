@@ -285,6 +285,43 @@ class TestPaths:
         )
         assert 'folders without an image: 1 (row 3: MURA/empty)' in text
 
+    def test_folders_of_lesions_that_are_the_groups(self, tmp_path, build):
+        """MILK10k: two images a lesion, a column a class."""
+        rows = []
+        for i in range(6):
+            for view in range(2):
+                write_image(tmp_path / 'input' / f'IL_{i}' / f'ISIC_{view}{i}.jpg', i)
+            rows.append([f'IL_{i}', i % 2, 1 - i % 2])
+        write_table(tmp_path / 'truth.csv', [['lesion_id', 'MEL', 'NV'], *rows])
+        ages = [[f'IL_{i}', 20 + i] for i in range(6)]
+        write_table(tmp_path / 'meta.csv', [['lesion_id', 'age'], *ages])
+        dataset = build(
+            file='truth.csv',
+            image='lesion_id',
+            label=None,
+            labels=['MEL', 'NV'],
+            one_hot=True,
+            group='lesion_id',
+            join=dict(file='meta.csv', on='lesion_id'),
+            filter=dict(age=dict(min=21)),
+            prefix='input',
+        )
+        assert values(dataset, 'group') == [
+            f'IL_{i}' for i in range(1, 6) for _ in 'ab'
+        ]
+        assert labels(dataset)[:4] == [0, 0, 1, 1]
+        assert values(dataset, 'image_id')[0] == 'IL_1/ISIC_01.jpg'
+
+    def test_a_table_by_what_stands_in_the_path(self, clinic, build):
+        ages = [[f'p{i:02d}', 20 + i] for i in range(30)]
+        write_table(clinic / 'ages.csv', [['name', 'age'], *ages])
+        dataset = build(
+            path_pattern=r'(?P<name>p\d+)_',
+            join=dict(file='ages.csv', on='name'),
+            filter=dict(age=dict(min=45)),
+        )
+        assert len(dataset) == 10
+
     def test_label_and_group_in_the_path(self, tmp_path, build):
         names = [
             f'breast/{label}/SOB/x/SOB_{p}/40X/SOB_{p}-{label}-{i}.png'

@@ -58,11 +58,13 @@ class Row(NamedTuple):
             of the columns, as a spreadsheet shows it.
         cells: Column -> text without space around it.
         split: The split whose table it stands in; '' if a table has all splits.
+        image: The image that is meant, where the cell names a folder; else ''.
     """
 
     place: str
     cells: dict[str, str]
     split: str = ''
+    image: str = ''
 
 
 def read_rows(

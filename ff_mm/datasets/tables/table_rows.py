@@ -48,7 +48,11 @@ class TableReader:
         Returns:
             None of them if a column is missing.
         """
-        rows = self._read_files(problems)
+        rows = self._open_folders(self._read_files(problems), problems)
+        return self._join(self._take_apart(rows, problems), problems)
+
+    def _join(self, rows: list[Row], problems: Problems) -> list[Row]:
+        """Puts the columns of other tables beside those of the first."""
         names = [*rows[0].cells] if rows else []
         for join in self.table.joins if rows else ():
             path = self._path(join.file)
@@ -67,7 +71,7 @@ class TableReader:
             _check_columns(lost, names, problems)
             if lost:
                 return []
-        return self._take_apart(self._open_folders(rows, problems), problems)
+        return rows
 
     def _read_files(self, problems: Problems) -> list[Row]:
         files = self.table.file
@@ -104,10 +108,7 @@ class TableReader:
             if not below:
                 empty.append(f'{row.place}: {name}')
             folders, images = folders + 1, images + len(below)
-            opened += [
-                row._replace(cells={**row.cells, column: f'{name}/{image}'})
-                for image in below
-            ]
+            opened += [row._replace(image=f'{name}/{image}') for image in below]
         problems.found('folders without an image', empty, 'Unpack all images.')
         if folders:
             self.notes.append(
@@ -128,7 +129,7 @@ class TableReader:
         pattern, column = self.table.pattern, self.table.image
         if pattern is None:
             return rows
-        paths = [self.image_key(row.cells[column]) for row in rows]
+        paths = [self.image_key(row.image or row.cells[column]) for row in rows]
         found = [pattern.search(path) for path in paths]
         lost = [path for path, match in zip(paths, found, strict=True) if not match]
         problems.found(
