@@ -285,6 +285,19 @@ class TestPaths:
         )
         assert 'folders without an image: 1 (row 3: MURA/empty)' in text
 
+    @pytest.mark.parametrize('folder', ['/', '..', '.', 'images/..'])
+    def test_no_folder_outside_is_walked_through(
+        self, clinic, images, folder, monkeypatch
+    ):
+        monkeypatch.chdir(images)
+        rows = read_table(clinic / 'cases.csv')
+        rows[1][0] = folder
+        write_table(clinic / 'cases.csv', rows)
+        table = dict(TABLE, file=str(clinic / 'cases.csv'))
+        for root in ('.', str(images)):
+            with pytest.raises(DatasetError, match=r'images without a file: 1 '):
+                TableDataset(root, table, split='all')
+
     def test_folders_of_lesions_that_are_the_groups(self, tmp_path, build):
         """MILK10k: two images a lesion, a column a class."""
         rows = []

@@ -121,8 +121,11 @@ class TableReader:
         cell = row.cells[self.table.image]
         if is_empty(cell):
             return ''
-        path = os.path.join(self.images, self.image_key(cell))
-        return path if os.path.isdir(path) else ''
+        root = os.path.abspath(self.images)
+        path = os.path.abspath(os.path.join(root, self.image_key(cell)))
+        # "/" and ".." would be walked through to the end of the disk.
+        is_below = path != root and os.path.commonpath([path, root]) == root
+        return path if is_below and os.path.isdir(path) else ''
 
     def _take_apart(self, rows: list[Row], problems: Problems) -> list[Row]:
         """Makes columns of what ``path_pattern`` finds in the path of each image."""
