@@ -121,11 +121,13 @@ class TableReader:
         cell = row.cells[self.table.image]
         if is_empty(cell):
             return ''
-        root = os.path.abspath(self.images)
-        path = os.path.abspath(os.path.join(root, self.image_key(cell)))
+        path = os.path.join(self.images, cell.replace('\\', '/'))
+        if not os.path.isdir(path):  # as of most of a hundred thousand ids
+            return ''
+        root, path = os.path.abspath(self.images), os.path.abspath(path)
         # "/" and ".." would be walked through to the end of the disk.
         is_below = path != root and os.path.commonpath([path, root]) == root
-        return path if is_below and os.path.isdir(path) else ''
+        return path if is_below else ''
 
     def _take_apart(self, rows: list[Row], problems: Problems) -> list[Row]:
         """Makes columns of what ``path_pattern`` finds in the path of each image."""
