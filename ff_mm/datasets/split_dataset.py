@@ -20,7 +20,7 @@ from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dico
 from ff_mm.datasets.files.finding import Files, find_image, image_stem, scan
 from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.published import Published, how_edited
-from ff_mm.datasets.splits.lists import Known, read_named_splits, select_listed
+from ff_mm.datasets.splits import lists
 from ff_mm.datasets.splits.split_file import mark_trainval
 from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares
 from ff_mm.errors import ConfigError, FFMMError
@@ -92,7 +92,7 @@ class SplitDataset(BaseDataset, ABC):
         check_choice('split', split, (*SPLITS, 'all'))
         if split_file and image_list:
             raise ValueError('give split_file or image_list, not both')
-        _check_split_file(split_file)
+        lists.check_split_file(split_file)
         self.split = split
         self.shares = check_shares(self.SHARES if shares is None else shares)
         self.seed = seed
@@ -314,7 +314,8 @@ class SplitDataset(BaseDataset, ABC):
     def _select(self, cases: list[Case], problems: Problems) -> list[Case]:
         if self.image_list:
             path = os.path.join(self.data_root, os.path.expanduser(self.image_list))
-            return select_listed(Known(cases, self.image_key), path, problems)
+            known = lists.Known(cases, self.image_key)
+            return lists.select_listed(known, path, problems)
         if self.split_file:
             cases = self._take_split_file(cases, self.split_file, problems)
         if not cases or self.split == 'all':
@@ -326,8 +327,8 @@ class SplitDataset(BaseDataset, ABC):
         self, cases: list[Case], file: str | Mapping[str, str], problems: Problems
     ) -> list[Case]:
         """Gives each case the split that a file gives it; leaves the others out."""
-        known = Known(cases, self.image_key)
-        named = read_named_splits(known, file, self.data_root, problems)
+        known = lists.Known(cases, self.image_key)
+        named = lists.read_named_splits(known, file, self.data_root, problems)
         cases = [case for case in cases if named.get(case.image_id)]
         words = [named[case.image_id] for case in cases]
         if self.CUTS_VAL or not isinstance(file, str):
@@ -374,17 +375,6 @@ class SplitDataset(BaseDataset, ABC):
 def _prefer_converted(paths: list[str]) -> list[str]:
     """Leaves out DICOM files beside which there is a copy in another format."""
     return [path for path in paths if not is_dicom(path)] or paths
-
-
-def _check_split_file(file: Any) -> None:
-    texts = [*file.values()] if isinstance(file, Mapping) else [file or '']
-    if isinstance(file, Mapping) and not (file and set(file) <= set(SPLITS)):
-        texts = [None]
-    if not all(isinstance(text, str) for text in texts):
-        raise ConfigError(
-            f'split_file={file!r}: expected a table, or a list of images a split, such '
-            "as dict(train='train_val_list.txt', test='test_list.txt')"
-        )
 
 
 def _check_classes(classes: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, repeated
 from ff_mm.datasets.files.finding import without_extension
 from ff_mm.datasets.files.text import read_lines
 from ff_mm.datasets.splits.split_file import read_split_file
+from ff_mm.datasets.splits.splitting import SPLITS
+from ff_mm.errors import ConfigError
 
 
 class Known:
@@ -122,3 +125,19 @@ def _read_list(known: Known, path: str, key: str, problems: Problems) -> list[st
         'images listed twice', repeated(listed), f'Each may stand once in {path!r}.'
     )
     return listed
+
+
+def check_split_file(file: Any) -> None:
+    """Refuses what is neither a table nor a list for each split.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    texts = [*file.values()] if isinstance(file, Mapping) else [file or '']
+    if isinstance(file, Mapping) and not (file and set(file) <= set(SPLITS)):
+        texts = [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ConfigError(
+            f'split_file={file!r}: expected a table, or a list of images a split, such '
+            "as dict(train='train_val_list.txt', test='test_list.txt')"
+        )
