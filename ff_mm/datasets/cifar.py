@@ -15,11 +15,11 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download, find_file
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.datasets.files.plain_pickle import read_plain_pickle
-from ff_mm.datasets.split_dataset import Case
 
 HOMEPAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, check_choice
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.display.console import log
 from ff_mm.plain import first_few
 

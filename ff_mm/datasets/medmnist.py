@@ -10,10 +10,10 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.one_line import one_line
 

@@ -16,6 +16,7 @@ from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.checks.bit_depth import note_sampled_bits
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.tables.table_labels import how_alike, join_alike, spelled_alike
 from ff_mm.display.console import log
 from ff_mm.errors import FFMMError
 
@@ -174,7 +175,8 @@ def check_leaks(datasets: Mapping[str, BaseDataset], problems: Problems) -> None
     for name, dataset in datasets.items():
         if name == 'train':
             continue
-        shared = overlap(train, identities(dataset))
+        others = identities(dataset)
+        shared = overlap(train, others)
         problems.found(
             f'images of train that are also in {name}',
             shared.images,
@@ -185,6 +187,29 @@ def check_leaks(datasets: Mapping[str, BaseDataset], problems: Problems) -> None
             shared.groups,
             'Keep all images of one on the same side of the split.',
         )
+        alike = _groups_alike(train, others)
+        problems.found(
+            f'groups (lesions, patients) of train and {name} that differ only in '
+            f'{how_alike(alike)}',
+            map(join_alike, alike),
+            'Write each in one way; where they are not the same patient or lesion, '
+            'rename one.',
+        )
+
+
+def _groups_alike(first: Identities, second: Identities) -> list[list[str]]:
+    """Gives the groups that the second has in another spelling than the first."""
+    found = []
+    kinds = {kind for kind, _ in first.groups} & {kind for kind, _ in second.groups}
+    for kind in kinds:
+        ours = {group for of, group in first.groups if of == kind}
+        theirs = {group for of, group in second.groups if of == kind}
+        found += [
+            names
+            for names in spelled_alike(sorted(ours | theirs))
+            if ours.intersection(names) and not ours.issuperset(names)
+        ]
+    return found
 
 
 def overlap(first: Identities, second: Identities) -> Overlap:

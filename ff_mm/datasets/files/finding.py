@@ -122,6 +122,11 @@ def without_extension(name: str) -> str:
     return os.path.splitext(name)[0] if is_image(name) else name
 
 
+def image_stem(name: str) -> str:
+    """Gives the name of an image without folder and extension."""
+    return without_extension(os.path.basename(name))
+
+
 def is_ours(name: str) -> bool:
     """Whether the name of a file or folder is neither hidden nor a machine's copy."""
     return not name.startswith('.') and name not in _NOT_OURS

@@ -114,7 +114,11 @@ def is_excluded(name: str, patterns: Sequence[str]) -> bool:
 
 
 def locate_images(
-    names: Sequence[str], root: str, problems: Problems, exclude: Sequence[str] = ()
+    names: Sequence[str],
+    root: str,
+    problems: Problems,
+    exclude: Sequence[str] = (),
+    lost_is_wrong: bool = True,
 ) -> list[str | None]:
     """Finds the file of each image.
 
@@ -126,6 +130,7 @@ def locate_images(
         problems: Takes a note of names without a file, of those with several, and of
             files with several names.
         exclude: Patterns of files that do not count, see :func:`is_excluded`.
+        lost_is_wrong: Whether a name without a file is a problem.
 
     Returns:
         A path for each name, or None.
@@ -135,7 +140,7 @@ def locate_images(
     expected = os.path.join(root, lost[0]) if lost else ''
     problems.found(
         'images without a file',
-        lost,
+        lost if lost_is_wrong else [],
         f'Looked for {expected!r}, and for such a name '
         f'anywhere below {root!r}. Check the column, data_root and data_prefix.',
     )

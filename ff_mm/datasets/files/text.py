@@ -12,17 +12,25 @@ from ff_mm.files import NotRegularError, open_regular
 _GZIP = b'\x1f\x8b'
 _UTF16 = (b'\xff\xfe', b'\xfe\xff')
 
+# Ends of a message.
+_OWN = (
+    '. A table of your own that was saved by Excel on a Windows of Western Europe or '
+    "America is read with table.encoding='cp1252', too."
+)
+_OFFICIAL = ', or take the file as it was downloaded.'
+
 # Bytes that a file may have once it is unpacked. Few of gzip can become very many.
 _LARGEST = 1 << 30
 
 
-def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | None:
+def read_text(path: str, problems: Problems, encoding: str | None = None) -> str | None:
     """Reads a text file, with gzip or without.
 
     Args:
         path: The file.
         problems: Takes a note if it cannot be read, or is in another encoding.
-        encoding: Of the text. Byte order marks, also of UTF-16, are recognised.
+        encoding: Of the text; None: UTF-8, and the user cannot say another. Byte order
+            marks, also of UTF-16, are recognised.
 
     Returns:
         The text, with the line breaks of the file; None if there is a problem.
@@ -42,17 +50,15 @@ def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | N
             'has. Check that it is the right file.'
         )
         return None
-    if raw[:2] in _UTF16:
-        encoding = 'utf-16'
+    remedy = _OWN if encoding else _OFFICIAL
+    encoding = 'utf-16' if raw[:2] in _UTF16 else encoding or 'utf-8'
     try:
         text = raw.decode(encoding).removeprefix('\ufeff')
     except UnicodeDecodeError as error:
         line = raw.count(b'\n', 0, error.start) + 1
         problems.add(
             f'{path!r} is not {encoding.upper()}: byte 0x{raw[error.start]:02x} in '
-            f"line {line}. Save it as 'CSV UTF-8'. A table of your own that was saved "
-            'by Excel on a Windows of Western Europe or America is read with '
-            "table.encoding='cp1252', too."
+            f"line {line}. Save it as 'CSV UTF-8'{remedy}"
         )
         return None
     if '\0' in text:

@@ -58,6 +58,26 @@ def test_shared_lesion_without_a_shared_image(dataverse):
     assert 'images of train' not in text
 
 
+def test_spellings_of_a_patient_in_a_table_for_each_split(tmp_path):
+    rows = [[f'{i}.png', 'ab'[i % 2], f'p{i:03d}'] for i in range(8)]
+    for value, (name, *_) in enumerate(rows):
+        write_image(tmp_path / name, value)
+    rows[6][2] = 'P003'
+    header = ['image', 'label', 'patient']
+    write_table(tmp_path / 'train.csv', [header, *rows[:4]])
+    write_table(tmp_path / 'val.csv', [header, *rows[4:]])
+    config = dict(type='TableDataset', data_root=str(tmp_path), split='all')
+    table = dict(image='image', label='label', group='patient')
+    text = problems_of(
+        train=dict(config, table=dict(table, file='train.csv')),
+        val=dict(config, table=dict(table, file='val.csv')),
+    )
+    assert (
+        'groups (lesions, patients) of train and val that differ only in upper and '
+        'lower case: 1 (P003 and p003). Write each in one way' in text
+    )
+
+
 def test_shared_image_in_another_folder(dataverse, tmp_path_factory):
     copy = tmp_path_factory.mktemp('copy') / 'ham'
     shutil.copytree(dataverse, copy)

@@ -87,13 +87,18 @@ def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path):
 def test_other_encodings_by_name(tmp_path):
     path = tmp_path / 'cases.csv'
     path.write_bytes('file,grade\na.jpg,gutartig\nb.jpg,bösartig\n'.encode('cp1252'))
-    text = problem_of(path, path.read_bytes())
+    text = problem_of(path, path.read_bytes(), encoding='utf-8')
     assert text.endswith(
         "cases.csv' is not UTF-8: byte 0xf6 in line 3. Save it as 'CSV UTF-8'. A table "
         'of your own that was saved by Excel on a Windows of Western Europe or America '
         "is read with table.encoding='cp1252', too."
     )
     assert cells(read(path, encoding='cp1252'))[1] == ('b.jpg', 'bösartig')
+    # Official tables have no table.encoding.
+    text = problem_of(path, path.read_bytes())
+    assert text.endswith(
+        "Save it as 'CSV UTF-8', or take the file as it was downloaded."
+    )
 
 
 def test_columns_that_are_not_there(tmp_path):
