@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,12 +22,16 @@ from torch.serialization import (
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, atomic_write, sha256
 from ff_mm.merging.archive import Archive
+from ff_mm.merging.contents import settle
 from ff_mm.merging.wrappers import unwrapped, weights_entry
+from ff_mm.plain import check_tuples
 
 StateDict = dict[str, Tensor]
 
 _ZIP_MAGIC = b'PK\x03\x04'
 _NAMED_AT_MOST = 3
+# Magic number, protocol, system, content, keys of storages.
+_LEGACY_PICKLES = 5
 
 
 class CheckpointError(FFMMError):
@@ -122,7 +127,7 @@ def read_checkpoint(
     """
     zipped = is_zip(path)
     try:
-        archive = Archive.read(path) if zipped else None
+        archive = Archive.read(path) if zipped else _check_legacy(path)
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
@@ -130,8 +135,9 @@ def read_checkpoint(
                 weights_only=True,
                 mmap=mmap and zipped,
             )
+        tensors = settle(checkpoint)
         if archive is not None and device == 'cpu':
-            archive.check_sizes(checkpoint)
+            archive.check_sizes(tensors)
     except Exception as error:  # a malformed pickle can raise anything
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(checkpoint, dict):
@@ -154,6 +160,15 @@ def is_zip(path: PathLike) -> bool:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be opened: {error.strerror}') from error
+
+
+def _check_legacy(path: PathLike) -> None:
+    """Looks at the pickles of which a file in the legacy format consists."""
+    if tarfile.is_tarfile(path):  # of torch 0.1, refused by torch in its own words
+        return
+    with open(path, 'rb') as file:
+        for _ in range(_LEGACY_PICKLES):
+            check_tuples(file)
 
 
 def _explain(path: PathLike, error: Exception) -> str:

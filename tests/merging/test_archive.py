@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ff_mm.merging.archive import Archive
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.contents import settle
 
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bool, torch.complex128])
 TENSORS = st.lists(st.tuples(DTYPES, st.integers(0, 300)), min_size=1, max_size=8)
@@ -36,10 +37,11 @@ def test_sizes_count_once_for_what_shares_a_storage(tmp_path, shared):
     content = dict(a=one, b=[one if shared else torch.ones(5)])
     torch.save(content, tmp_path / 'a.pth')
     archive = Archive.read(tmp_path / 'a.pth')
-    archive.check_sizes(content)
-    archive.check_sizes(dict(content, nothing=torch.ones(0)))
+    tensors = settle(content)
+    archive.check_sizes(tensors)
+    archive.check_sizes([*tensors, torch.ones(0)])
     with pytest.raises(ValueError, match='parts of 20 bytes are needed, it has'):
-        archive.check_sizes(dict(content, c=(torch.ones(5),)))
+        archive.check_sizes([*tensors, torch.ones(5)])
 
 
 def test_a_directory_that_points_beyond_the_end(tmp_path):
