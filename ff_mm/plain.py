@@ -28,7 +28,7 @@ class _Nest(NamedTuple):
     """How deep tuples are within each other, and how many are hashed for it."""
 
     depth: int = 0
-    count: int = 0
+    hashed: int = 0
 
 
 def check_tuples(file: IO[bytes] | bytes) -> None:
@@ -81,10 +81,10 @@ def _made(name: str, taken: Sequence[_Nest]) -> _Nest:
     if 'TUPLE' not in name:
         return _Nest()
     depth = 1 + max((nest.depth for nest in taken), default=0)
-    count = 1 + sum(nest.count for nest in taken)
-    if depth > _DEEPEST or count > _MOST:
-        raise ValueError(f'{depth} tuples within each other, {count} in one')
-    return _Nest(depth, count)
+    hashed = 1 + sum(nest.hashed for nest in taken)
+    if depth > _DEEPEST or hashed > _MOST:
+        raise ValueError(f'{depth} tuples within each other, {hashed} in one')
+    return _Nest(depth, hashed)
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:

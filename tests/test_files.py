@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
 import os
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 
-from ff_mm.files import atomic_write, read_json, sha256, write_json
+from ff_mm.files import atomic_write, matching, read_json, sha256, write_json
 
 
 def test_atomic_write_creates_directories_and_leaves_only_the_file(tmp_path):
@@ -187,3 +189,40 @@ def test_what_is_no_json_is_refused_however_deep(tmp_path, content):
     (tmp_path / 'a.json').write_text(content)
     with pytest.raises(ValueError, match=r'a\.json: not JSON'):
         read_json(tmp_path / 'a.json')
+
+
+FILES = [
+    'runs[1]/a.pth',
+    'runs[1]/b.pth',
+    'runs1/a.pth',
+    'x/deep[2]/a.pth',
+    'x/deep2/a.pth',
+]
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'found'),
+    [
+        ('runs[1]/a.pth', ['runs[1]/a.pth']),
+        ('runs[1]/*.pth', ['runs[1]/a.pth', 'runs[1]/b.pth']),
+        ('runs[12]/*.pth', ['runs1/a.pth']),
+        ('*/deep[2]/a.pth', ['x/deep[2]/a.pth']),
+        ('x/deep?/a.pth', ['x/deep2/a.pth']),
+        ('**/a.pth', sorted(file for file in FILES if file.endswith('a.pth'))),
+        ('./runs1/a.pth', ['runs1/a.pth']),
+        ('nothing/*.pth', []),
+        ('nothing.pth', []),
+    ],
+)
+@pytest.mark.parametrize('absolute', [False, True])
+def test_what_is_literally_called_so_wins_over_a_pattern(
+    tmp_path, monkeypatch, pattern, found, absolute
+):
+    monkeypatch.chdir(tmp_path)
+    for file in FILES:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+    if absolute:
+        found = [str(tmp_path / file) for file in found]
+        pattern = os.path.join(glob.escape(str(tmp_path)), pattern)
+    assert matching(pattern) == found

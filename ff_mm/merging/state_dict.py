@@ -23,6 +23,8 @@ from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, atomic_write, sha256
 from ff_mm.merging.archive import Archive
 from ff_mm.merging.contents import settle
+from ff_mm.merging.finite import unusual_kind
+from ff_mm.merging.safetensors_file import is_safetensors, read_safetensors
 from ff_mm.merging.wrappers import unwrapped, weights_entry
 from ff_mm.plain import check_tuples
 
@@ -113,7 +115,8 @@ def read_checkpoint(
 
     Args:
         path: A file written by ``torch.save``, in today's or in the legacy format
-            (which cannot be mapped and is read whole).
+            (which cannot be mapped and is read whole), or one of safetensors, be it
+            under another name.
         mmap: Whether to map the file into memory rather than read it whole.
         device: Where the tensors go; on ``'meta'`` they have no values.
 
@@ -126,8 +129,15 @@ def read_checkpoint(
             other than tensors and plain data.
     """
     zipped = is_zip(path)
+    if not zipped and is_safetensors(path):
+        try:
+            return read_safetensors(path)
+        except ValueError as error:
+            raise CheckpointError(f'{path}: {error}') from error
     try:
-        archive = Archive.read(path) if zipped else _check_legacy(path)
+        archive = Archive.read(path) if zipped else None
+        if archive is None:
+            _check_legacy(path)
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
@@ -194,13 +204,14 @@ def _first_sentence(text: str) -> str:
     return text.splitlines()[0].split('. ')[0][:120]
 
 
-def read_state_dict(path: PathLike) -> StateDict:
+def read_state_dict(path: PathLike, entry: str | None = None) -> StateDict:
     """Read the weights of a checkpoint: its ``state_dict`` entry, or all of it.
 
     What wraps the weights is taken off, see :mod:`ff_mm.merging.wrappers`.
 
     Args:
         path: A checkpoint, or a bare state dict, see :func:`read_checkpoint`.
+        entry: Which entry holds them, such as ``'state_dict_ema'``; None: the usual.
 
     Returns:
         Tensors on the CPU by name, mapped into memory, in the order of the file.
@@ -209,7 +220,7 @@ def read_state_dict(path: PathLike) -> StateDict:
         CheckpointError: If the file cannot be read, has no weights, or holds
             anything but dense tensors among them.
     """
-    weights = weights_of(read_checkpoint(path), path)
+    weights = weights_of(read_checkpoint(path), path, entry)
     empty = next((key for key, value in weights.items() if value.is_meta), None)
     if empty is not None:
         raise CheckpointError(
@@ -218,18 +229,24 @@ def read_state_dict(path: PathLike) -> StateDict:
     return weights
 
 
-def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
+def weights_of(
+    checkpoint: Mapping[str, Any], path: PathLike, entry: str | None = None
+) -> StateDict:
     """Return the weights of a checkpoint that was read, as :func:`read_state_dict`.
 
     Args:
         checkpoint: What :func:`read_checkpoint` returned.
         path: Its file, for messages.
+        entry: Which entry holds them; None: the usual.
 
     Raises:
         CheckpointError: If it has no weights, or anything but dense tensors among
             them, or a name with characters that cannot be printed.
     """
-    _, state_dict = weights_entry(checkpoint)
+    try:
+        _, state_dict = weights_entry(checkpoint, entry)
+    except ValueError as error:
+        raise CheckpointError(f'{path}: {error}') from error
     if not isinstance(state_dict, dict) or not state_dict:
         raise CheckpointError(f'{path}: has no weights, or an empty state dict')
     for key, value in state_dict.items():
@@ -241,7 +258,7 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         # Names come into messages, and to a terminal some characters are commands.
         if not key.isprintable():
             raise CheckpointError(f'{path}: key {key!r} is no name of a weight')
-        if kind := _unusual(value):
+        if kind := unusual_kind(value):
             raise CheckpointError(
                 f'{path}: key {key!r} holds a {kind} tensor, of which there is no '
                 'mean; save the weights of the network as it was trained'
@@ -251,17 +268,6 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         for key, value in state_dict.items()
     }
     return unwrapped(values, checkpoint)
-
-
-def _unusual(tensor: Tensor) -> str | None:
-    """What kind of tensor this is, if it is none of values one after the other."""
-    if tensor.is_quantized:
-        return 'quantised'
-    if tensor.is_nested:
-        return 'nested'
-    if tensor.layout != torch.strided:
-        return f'sparse ({tensor.layout})'
-    return None
 
 
 def outline(state_dict: Mapping[str, Tensor]) -> StateDict:
