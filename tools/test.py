@@ -23,6 +23,7 @@ from ff_mm.files import write_json
 from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.state_dict import check_whole
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +48,7 @@ def main() -> None:
     args = parse_args()
     cfg = cli.read_config(args, args.config)
     checkpoint = CheckpointFile(args.checkpoint, args.entry, full=True)
+    check_whole(args.checkpoint)
     state_dict = checkpoint.weights()
     if is_main_process():
         for note in checkpoint.notes:

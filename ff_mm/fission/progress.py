@@ -111,6 +111,10 @@ class PlanProgress:
             self._give_up()
         self._line(f'{trial_id} has failed ({why}) and is left out')
 
+    def note(self, text: str) -> None:
+        """Says what the user should know, in a line."""
+        self._line(f'note: {text}')
+
     def _give_up(self) -> None:
         self._add('epochs saved', self._epochs - self._epoch)
         self._add('trials', 1)

@@ -23,7 +23,11 @@ from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
-from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    check_same_architecture,
+    check_whole,
+)
 
 _HASHERS = 4
 
@@ -195,6 +199,8 @@ def _problem(entry: PoolEntry) -> str | None:
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
                 ' copy it again, or train it again'
             )
+        if entry.digest is None:
+            check_whole(entry.file)
         if wrong := wrong_values(entry.checkpoint.in_passing()):
             return (
                 f'{entry.file}: {wrong}: this model has diverged, or the file is '

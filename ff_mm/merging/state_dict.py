@@ -21,7 +21,7 @@ from torch.serialization import (
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, atomic_write, sha256
-from ff_mm.merging.archive import Archive
+from ff_mm.merging.archive import Archive, damaged_part
 from ff_mm.merging.contents import settle
 from ff_mm.merging.finite import unusual_kind
 from ff_mm.merging.safetensors_file import is_safetensors, read_safetensors
@@ -106,7 +106,7 @@ def _stand_ins_only() -> Iterator[None]:
 
 
 def read_checkpoint(
-    path: PathLike, mmap: bool = True, device: str = 'cpu'
+    path: PathLike, mmap: bool = True, device: str = 'cpu', whole: bool = False
 ) -> dict[str, Any]:
     """Read a checkpoint without running its code.
 
@@ -119,6 +119,8 @@ def read_checkpoint(
             under another name.
         mmap: Whether to map the file into memory rather than read it whole.
         device: Where the tensors go; on ``'meta'`` they have no values.
+        whole: Whether all bytes are compared with their CRC-32, see
+            :func:`check_whole`.
 
     Returns:
         The dict that was saved.
@@ -138,6 +140,8 @@ def read_checkpoint(
         archive = Archive.read(path) if zipped else None
         if archive is None:
             _check_legacy(path)
+        elif whole:
+            check_whole(path)
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
@@ -148,6 +152,8 @@ def read_checkpoint(
         tensors = settle(checkpoint)
         if archive is not None and device == 'cpu':
             archive.check_sizes(tensors)
+    except CheckpointError:
+        raise
     except Exception as error:  # a malformed pickle can raise anything
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(checkpoint, dict):
@@ -170,6 +176,16 @@ def is_zip(path: PathLike) -> bool:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be opened: {error.strerror}') from error
+
+
+def check_whole(path: PathLike) -> None:
+    """Check that each byte is the one that was written, where the format can tell.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    if is_zip(path) and (wrong := damaged_part(path)):
+        raise CheckpointError(f'{path}: is damaged: {wrong}; copy or make it anew')
 
 
 def _check_legacy(path: PathLike) -> None:

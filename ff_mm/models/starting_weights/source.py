@@ -67,7 +67,7 @@ def _read_file(place: str, sources: Mapping[str, str]) -> dict[str, Any]:
             f'starting weights {place!r}: no such file{names}{hint}; give a file, a '
             'URL, or None for random weights'
         )
-    return read_checkpoint(path, mmap=False)
+    return read_checkpoint(path, mmap=False, whole=True)
 
 
 @CheckpointLoader.register_scheme(prefixes=_TIMM, force=True)
