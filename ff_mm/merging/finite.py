@@ -51,6 +51,8 @@ def wrong_values(weights: Mapping[str, Tensor]) -> str | None:
         The first of them and what is wrong, for messages; None: all are well.
     """
     for key in weights:
+        if weights[key].is_meta:
+            return f'{key!r} has no values'
         tensor = _values(weights[key])
         if tensor is None:
             continue
