@@ -9,13 +9,14 @@ end, or writes through a link. :func:`check_own_folder` keeps links out of the w
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -232,6 +233,31 @@ def _os_error(error: BaseException, part: Path) -> OSError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def matching(pattern: str) -> list[str]:
+    """Give the paths that a pattern such as ``'runs/*/best*.pth'`` fits, sorted.
+
+    What is literally called so wins: if there is a folder ``run[1]``, it is meant, and
+    not ``run1``.
+    """
+    return sorted(_matching('', Path(pattern).parts))
+
+
+def _matching(folder: str, parts: Sequence[str]) -> Iterator[str]:
+    if not parts:
+        yield folder
+        return
+    part, rest = parts[0], parts[1:]
+    literal = os.path.join(folder, part)
+    if os.path.lexists(literal):
+        yield from _matching(literal, rest)
+    elif '**' in part:
+        pattern = os.path.join(glob.escape(folder), *parts)
+        yield from glob.glob(pattern, recursive=True)
+    elif glob.has_magic(part):
+        for path in glob.glob(os.path.join(glob.escape(folder), part)):
+            yield from _matching(path, rest)
 
 
 def remove_unfinished(directory: PathLike, name: str = '') -> None:

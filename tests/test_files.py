@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from ff_mm.files import (
     append_text,
     atomic_write,
     check_own_folder,
+    matching,
     open_regular,
     read_json,
     sha256,
@@ -278,3 +280,40 @@ def test_a_work_directory_is_a_folder(tmp_path):
     (tmp_path / 'work').touch()
     with pytest.raises(NotRegularError, match='work: is no folder'):
         check_own_folder(tmp_path / 'work')
+
+
+FILES = [
+    'runs[1]/a.pth',
+    'runs[1]/b.pth',
+    'runs1/a.pth',
+    'x/deep[2]/a.pth',
+    'x/deep2/a.pth',
+]
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'found'),
+    [
+        ('runs[1]/a.pth', ['runs[1]/a.pth']),
+        ('runs[1]/*.pth', ['runs[1]/a.pth', 'runs[1]/b.pth']),
+        ('runs[12]/*.pth', ['runs1/a.pth']),
+        ('*/deep[2]/a.pth', ['x/deep[2]/a.pth']),
+        ('x/deep?/a.pth', ['x/deep2/a.pth']),
+        ('**/a.pth', sorted(file for file in FILES if file.endswith('a.pth'))),
+        ('./runs1/a.pth', ['runs1/a.pth']),
+        ('nothing/*.pth', []),
+        ('nothing.pth', []),
+    ],
+)
+@pytest.mark.parametrize('absolute', [False, True])
+def test_what_is_literally_called_so_wins_over_a_pattern(
+    tmp_path, monkeypatch, pattern, found, absolute
+):
+    monkeypatch.chdir(tmp_path)
+    for file in FILES:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+    if absolute:
+        found = [str(tmp_path / file) for file in found]
+        pattern = os.path.join(glob.escape(str(tmp_path)), pattern)
+    assert matching(pattern) == found

@@ -117,6 +117,10 @@ class PlanProgress:
         if self._trial:
             self._give_up()
 
+    def note(self, text: str) -> None:
+        """Says what the user should know, in a line."""
+        self._line(f'note: {text}')
+
     def _give_up(self) -> None:
         self._add('epochs saved', self._epochs - self._epoch)
         self._add('trials', 1)

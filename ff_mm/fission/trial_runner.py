@@ -33,7 +33,11 @@ from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
-from ff_mm.merging.state_dict import read_checkpoint, write_checkpoint
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    read_checkpoint,
+    write_checkpoint,
+)
 from ff_mm.parallel.dispatch import TakenOverError
 from ff_mm.parallel.termination import deferred, raise_if_requested
 
@@ -168,6 +172,7 @@ class TrialRunner:
         folder = self._folder(trial.id)
         if is_main_process():
             remove_unfinished(folder)
+            self._drop_damaged_state(trial.id)
             for name in (INGREDIENTS_DIR, ORIGIN_DIR):
                 remove_unfinished(self.ledger.work_dir / name, trial.id)
         state = [find_state(folder)]
@@ -218,6 +223,19 @@ class TrialRunner:
         broadcast_object_list(lost)
         if lost[0] is not None:
             raise TakenOverError(lost[0])
+
+    def _drop_damaged_state(self, trial_id: str) -> None:
+        """Has a trial begin anew whose last state, or best epoch, is not as written."""
+        folder = self._folder(trial_id)
+        state, best = find_state(folder), folder / BEST_FILE
+        try:
+            if state is not None:
+                read_checkpoint(state, whole=True)
+                if best.is_file():
+                    read_checkpoint(best, whole=True)
+        except CheckpointError as error:
+            remove_states(folder)
+            self.progress.note(f'{error}: trial {trial_id} begins anew')
 
     def _free_memory(self) -> None:
         gc.collect()  # models hold cycles; without this two would be in memory

@@ -169,12 +169,15 @@ class FusionSession:
         return pool.without_copies(copies) if copies else pool
 
     def digests(self, pool: Pool) -> dict[str, str]:
-        """SHA-256 of the files of a pool by the names of its entries."""
+        """What names the weights of a pool by content, by the names of its entries."""
         files = dict.fromkeys(e.file for e in pool.entries if e.digest is None)
         unknown = [file for file in files if file not in self._digests]
         found = first_alone(self.team, 'sha256', lambda: list(map(sha256, unknown)))
         self._digests.update(zip(unknown, found, strict=True))
-        return {e.name: e.digest or self._digests[e.file] for e in pool.entries}
+        return {
+            e.name: e.digest or e.checkpoint.named(self._digests[e.file])
+            for e in pool.entries
+        }
 
     def supplies(self, pool: Pool) -> dict[str, Supply]:
         """Returns what merging methods can have besides the ingredients of a pool."""

@@ -234,6 +234,8 @@ class SoupRunner(FusionRunner):
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
             )
+        for note in pool.notes():
+            self.line(f'note: {note}')
         for copied, original in pool.copies:
             self.line(
                 f'note: {copied} has the weights of {original} and counts once with '

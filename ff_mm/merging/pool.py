@@ -7,7 +7,6 @@ Beside its ingredients it may know their origin: where their training has begun.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,16 @@ from typing import Any
 import torch
 
 from ff_mm.errors import ConfigError
-from ff_mm.files import sha256
+from ff_mm.files import matching, sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.finite import not_finite
+from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
-from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    check_same_architecture,
+    check_whole,
+)
 from ff_mm.one_line import one_line
 
 _HASHERS = 4
@@ -153,6 +156,21 @@ class Pool:
                 alike.append(entry)
         return copies
 
+    def notes(self) -> list[str]:
+        """Says how files were read, in a line for all of which the same is to say.
+
+        Raises:
+            CheckpointError: A file that cannot be read.
+        """
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            for note in entry.checkpoint.notes:
+                found.setdefault(note, []).append(entry.name)
+        return [
+            f'{names[0]}{f" (one of {len(names)})" if names[1:] else ""}: {note}'
+            for note, names in found.items()
+        ]
+
     def without_copies(self, copies: Mapping[str, str]) -> Pool:
         """Returns the pool without entries that :meth:`find_copies` has found."""
         entries = tuple(entry for entry in self.entries if entry.name not in copies)
@@ -183,10 +201,12 @@ def _problem(entry: PoolEntry) -> str | None:
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
                 ' copy it again, or train it again'
             )
-        if wrong := not_finite(entry.checkpoint.in_passing()):
+        if entry.digest is None:
+            check_whole(entry.file)
+        if wrong := wrong_values(entry.checkpoint.in_passing()):
             return (
-                f'{entry.file}: {wrong}: this model has diverged; leave it out, as '
-                'every mean with it would be worth nothing'
+                f'{entry.file}: {wrong}: this model has diverged, or the file is '
+                'damaged; leave it out, as every mean with it would be worth nothing'
             )
     except OSError as error:
         return f'{entry.file}: cannot be read: {error.strerror}'
@@ -205,7 +225,8 @@ def read_pool(source: Source, origin: str | None = None) -> Pool:
         source: An ``ingredients.json``; a checkpoint or a pattern such as
             ``'runs/*/best*.pth'``; ``dict(file=<path or pattern>, lr=1e-4, seed=0)``,
             whose other entries are hyper-parameters (``name`` gives a single file its
-            name); or a list of any of these.
+            name, ``entry='state_dict_ema'`` says which weights of a file are meant);
+            or a list of any of these.
         origin: A checkpoint; None: what the manifests say, if it is one and the same.
 
     Returns:
@@ -245,7 +266,7 @@ def _given_origin(file: Any) -> PoolEntry:
             f'origin={file!r}: no such file; expected a checkpoint of the weights from '
             "which the training of the ingredients has begun, or None: the manifest's"
         )
-    checkpoint = CheckpointFile(file)
+    checkpoint = CheckpointFile(file, full=True)
     checkpoint.outline()
     return PoolEntry('origin', checkpoint)
 
@@ -270,7 +291,7 @@ def _read_manifest(path: Path) -> Pool:
     def described(entry: ManifestEntry) -> PoolEntry:
         return PoolEntry(
             name=entry.name,
-            checkpoint=CheckpointFile(entry.file),
+            checkpoint=CheckpointFile(entry.file, full=True),
             hyper=entry.hyper,
             metrics=entry.metrics,
             digest=entry.sha256,
@@ -287,7 +308,7 @@ def _read_manifest(path: Path) -> Pool:
 
 
 def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
-    files = sorted(glob.glob(pattern, recursive=True)) or [pattern]
+    files = matching(pattern) or [pattern]
     if files == [pattern] and not Path(pattern).is_file():
         raise ConfigError(f'ingredients: {pattern!r} fits no file')
     if 'name' in given and len(files) > 1:
@@ -301,7 +322,13 @@ def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
 def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
     """An entry for a checkpoint; one of ff_mm's own knows its hyper-parameters."""
     name = given.pop('name', file.stem)
-    checkpoint = CheckpointFile(file)
+    part = given.pop('entry', None)
+    if not isinstance(part, str | None):
+        raise ConfigError(
+            f'ingredients: entry={part!r} of {str(file)!r}: expected the name of an '
+            "entry of the file, such as 'state_dict_ema'"
+        )
+    checkpoint = CheckpointFile(file, part, full=True)
     own = checkpoint.meta.get('ingredient')
     known = (
         grouping(own, f'{file}: meta.ingredient: ') if isinstance(own, Mapping) else {}

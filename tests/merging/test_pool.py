@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from manifests import ingredient, write_manifest
+from safetensors.torch import save_file
 
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
@@ -327,3 +328,64 @@ def test_copies_are_found_by_their_weights_alone(tmp_path):
     left = pool.without_copies(copies)
     assert [entry.name for entry in left.entries] == ['a', 'b', 'd']
     assert left.copies == (('c', 'a'), ('e', 'b'))
+
+
+def test_half_floats_of_a_pool_are_cast_and_that_is_said_once(tmp_path):
+    for name in 'abc':
+        half = {key: value.bfloat16() for key, value in weights(2).items()}
+        torch.save(half, tmp_path / f'{name}.pth')
+    torch.save(weights(3), tmp_path / 'd.pth')
+    pool = read_pool(str(tmp_path / '*.pth'))
+    pool.check()
+    assert pool.notes() == [
+        'a (one of 3): 1 weights of torch.bfloat16 are cast to float32'
+    ]
+    for entry in pool.entries:
+        made = entry.ingredient('accuracy', None)
+        for found in (made.load(), made.in_passing(), made.outline()):
+            assert found['weight'].dtype == torch.float32
+
+
+def test_the_entry_of_a_file_that_is_meant_can_be_given(tmp_path):
+    file = str(tmp_path / 'a.pth')
+    torch.save(dict(state_dict=weights(1), state_dict_ema=weights(2)), file)
+    raw, ema = read_pool([file, dict(file=file, entry='state_dict_ema', lr=1)]).entries
+    assert ema.hyper == dict(lr=1)
+    for entry, value in ((raw, 1.0), (ema, 2.0)):
+        assert entry.ingredient('accuracy', None).load()['weight'][0] == value
+    assert read_pool(file).notes() == [
+        "a: the weights are those of 'state_dict', not of 'state_dict_ema' "
+        "(entry='state_dict_ema' takes it)"
+    ]
+    with pytest.raises(CheckpointError, match=r"a\.pth: no entry='ema'"):
+        read_pool(dict(file=file, entry='ema'))
+    with pytest.raises(ConfigError, match=r'entry=3 of .*expected the name'):
+        read_pool(dict(file=file, entry=3))
+
+
+def test_the_file_that_is_literally_called_so_is_the_ingredient(tmp_path):
+    for folder, value in (('run[1]', 1), ('run1', 2)):
+        (tmp_path / folder).mkdir()
+        torch.save(weights(value), tmp_path / folder / 'best.pth')
+    for pattern in ('run[1]/best.pth', 'run[1]/*.pth'):
+        (entry,) = read_pool(str(tmp_path / pattern)).entries
+        assert entry.file == tmp_path / 'run[1]' / 'best.pth'
+
+
+def test_safetensors_under_any_name_are_ingredients(tmp_path):
+    for name in ('a.pth', 'b.safetensors'):
+        save_file(weights(2), tmp_path / name)
+    pool = read_pool([str(tmp_path / 'a.pth'), str(tmp_path / 'b.safetensors')])
+    pool.check()
+    for entry in pool.entries:
+        assert entry.ingredient('accuracy', None).load()['weight'][0] == 2.0
+    (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:-3])
+    with pytest.raises(CheckpointError, match=r'a\.pth: damaged'):
+        read_pool(str(tmp_path / 'a.pth'))
+
+
+def test_a_variance_that_is_negative_is_refused(tmp_path):
+    file = tmp_path / 'a.pth'
+    torch.save({'bn.running_var': torch.tensor([1.0, -1.0])}, file)
+    with pytest.raises(CheckpointError, match=r"a\.pth: 'bn\.running_var' is negative"):
+        read_pool(str(file)).check_files()

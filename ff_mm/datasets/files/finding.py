@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import os
 import zlib
@@ -212,7 +213,8 @@ def find_file(root: str, name: str) -> str | None:
     Raises:
         DatasetError: There are several in folders of one depth that differ.
     """
-    for pattern in (name, f'*/{name}', f'*/*/{name}'):
+    end = glob.escape(name)
+    for pattern in (end, f'*/{end}', f'*/*/{end}'):
         paths = [str(p) for p in sorted(Path(root).glob(pattern)) if p.is_file()]
         if paths:
             return one_content(name, paths)[0]

@@ -21,7 +21,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from ff_mm.display.console import log
-from ff_mm.merging.finite import not_finite
+from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.models.starting_weights.fit import Fit, fit
 from ff_mm.models.starting_weights.source import read_source
@@ -66,10 +66,12 @@ class StartingWeights(PretrainedInit):
         map_location: str = 'cpu',
         sources: Mapping[str, str] | None = None,
         least: float = 0.9,
+        entry: str | None = None,
     ) -> None:
         super().__init__(checkpoint, prefix, map_location)
         self.sources = dict(sources or {})
         self.least = least
+        self.entry = entry
 
     def __call__(self, module: nn.Module) -> None:
         """Loads the weights into a module, and logs what was loaded and what not.
@@ -96,11 +98,12 @@ class StartingWeights(PretrainedInit):
             )
         checkpoint = read_source(self.checkpoint, self.sources)
         try:
-            found = fit(checkpoint, module, self.prefix)
+            found = fit(checkpoint, module, self.prefix, self.entry)
             _check(found, self.least)
-            if wrong := not_finite(found.weights):
+            if wrong := wrong_values(found.weights):
                 raise CheckpointError(
-                    f'{wrong}: that model has diverged; give another file'
+                    f'{wrong}: that model has diverged, or the file is damaged; give '
+                    'another'
                 )
         except CheckpointError as error:
             raise CheckpointError(
