@@ -47,6 +47,7 @@ _MADE = 'made.json'
 _MADE_TABLE = Table(
     key=TEXT,
     sha256=SHA256,
+    images=Optional(TEXT),
     # What a comparison asks of it.
     report=Table(
         method=TEXT,
@@ -164,12 +165,21 @@ def make_model(
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]
     key = _digest(cfg, contents, evaluator.keys['val'])
-    report = _made_before(folder, key)
+    images = evaluator.images['val']
+    runner = RUNNERS.build(cfg)
+    if runner.bn_samples is not None:
+        images += f' {evaluator.training_images}'
+    made = _made_before(folder, key)
+    report = made['report'] if made else None
+    if made and made.get('images') not in (None, images):
+        notify(f'{folder}: made with other images under the same names; made anew')
+        report = None
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)
-        report = RUNNERS.build(cfg).run(session)
+        report = runner.run(session)
+    if made is None or made.get('images') != images:
         made = dict(key=key, sha256=sha256(folder / SOUP_FILE), report=report)
-        write_json(made, folder / _MADE)
+        write_json(dict(made, images=images), folder / _MADE)
     return MethodModel(source, pool, report, folder / SOUP_FILE)
 
 
@@ -203,12 +213,12 @@ def _digest(
 
 
 def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
-    """The report of a soup that was made in just this way; None if there is none."""
+    """The record of a soup that was made in just this way; None if there is none."""
     if not (folder / SOUP_FILE).is_file():
         return None
     try:
         made = read_record(folder / _MADE, _MADE_TABLE, 'what a method has made')
         whole = made['sha256'] == sha256(folder / SOUP_FILE)
-        return made['report'] if whole and made['key'] == key else None
+        return made if whole and made['key'] == key else None
     except (OSError, RecordError):
         return None

@@ -15,6 +15,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.datasets.checks.on_disk import images_identity
+from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper
 from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
@@ -25,6 +27,7 @@ from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
+from ff_mm.merging.manifest import Validation
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -94,8 +97,22 @@ class ModelEvaluator:
         return self.sets['val'].dataset
 
     @cached_property
-    def validation(self) -> str:
-        """Fingerprint of validation, as generations record it."""
+    def images(self) -> dict[str, str]:
+        """What identifies the images of each set as they lie on disk."""
+        return {name: images_identity(s.dataset) for name, s in self.sets.items()}
+
+    @cached_property
+    def training_images(self) -> str:
+        """What identifies the images on which batch norm is re-estimated."""
+        return images_identity(build_dataset(self.cfg.train_dataloader.dataset))
+
+    @property
+    def validation(self) -> Validation:
+        """What is validated on, as generations record it."""
+        return Validation(self._validation, self.images['val'])
+
+    @cached_property
+    def _validation(self) -> str:
         return validation_fingerprint(self.cfg, self.val_dataset)
 
     @cached_property

@@ -95,7 +95,7 @@ def fingerprint(dataset: BaseDataset) -> str:
         A SHA-256, 64 hexadecimal digits.
     """
     infos = list(data_infos(dataset))
-    root = _root(dataset, infos)
+    root = root_of(dataset, infos)
     cases = sorted(f'{_image(info, root)}\t{_label(info)}' for info in infos)
     return hashlib.sha256('\n'.join(cases).encode()).hexdigest()
 
@@ -244,7 +244,7 @@ def loading_step(dataset: BaseDataset) -> Any:
     return LoadImageFromFile()
 
 
-def _root(dataset: BaseDataset, infos: list[dict]) -> str:
+def root_of(dataset: BaseDataset, infos: list[dict]) -> str:
     """Gives the folder that paths are taken relative to."""
     paths = [os.path.abspath(i['img_path']) for i in infos if i.get('img_path')]
     if not paths:
