@@ -12,8 +12,8 @@ from ff_mm.datasets.errors import Problems
 _GZIP = b'\x1f\x8b'
 _UTF16 = (b'\xff\xfe', b'\xfe\xff')
 
-# Bytes that a file may have once it is unpacked. Few of gzip can become very many.
-_LARGEST = 1 << 30
+#: Bytes that a file may have once it is unpacked. Few of gzip can become very many.
+LARGEST = 1 << 30
 
 
 def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | None:
@@ -31,13 +31,13 @@ def read_text(path: str, problems: Problems, encoding: str = 'utf-8') -> str | N
         raw = Path(path).read_bytes()
         if raw.startswith(_GZIP):
             with gzip.open(io.BytesIO(raw)) as file:
-                raw = file.read(_LARGEST + 1)
+                raw = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
         return None
-    if len(raw) > _LARGEST:
+    if len(raw) > LARGEST:
         problems.add(
-            f'{path!r} has more than {_LARGEST >> 30} GiB of text, which no table here '
+            f'{path!r} has more than {LARGEST >> 30} GiB of text, which no table here '
             'has. Check that it is the right file.'
         )
         return None
