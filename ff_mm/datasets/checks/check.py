@@ -19,6 +19,13 @@ from mmpretrain.registry import DATASETS
 from ff_mm.datasets.checks.bit_depth import note_sampled_bits
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.errors import FFMMError
+from ff_mm.plain import not_utf8
+
+#: What to do about names that are not UTF-8.
+RENAME = (
+    'Rename them, all at once by: convmv -f latin1 -t utf8 -r --notest FOLDER; then '
+    'make the tables anew that name them.'
+)
 
 
 def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
@@ -141,7 +148,21 @@ def build_datasets(
             datasets[name] = dataset
     for problem, names in found.items():
         problems.add(f'{", ".join(names)}, {problem}')
+    for name, dataset in datasets.items():
+        problems.found(
+            f'{name}: names that are not UTF-8',
+            not_utf8(_names_in(dataset)),
+            RENAME,
+        )
     return datasets
+
+
+def _names_in(dataset: BaseDataset) -> Iterator[str]:
+    """Gives classes, and of each image the path, or else the id, and the group."""
+    yield from map(str, dataset.metainfo.get('classes') or ())
+    for info in data_infos(dataset):
+        yield info.get('img_path') or str(info.get('image_id'))
+        yield str(info.get('group'))
 
 
 def add_notes(datasets: Mapping[str, BaseDataset], notes: Problems) -> None:

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from ff_mm.datasets.checks.check import RENAME
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.deep_images import FULL, check_bits
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
@@ -24,6 +25,7 @@ from ff_mm.datasets.files.finding import IMAGE_EXTENSIONS, is_image, is_ours
 from ff_mm.datasets.files.workers import track
 from ff_mm.datasets.resizing.shrinking import decode, encode, keeps_16_bits, shrink
 from ff_mm.files import read_json, write_json
+from ff_mm.plain import not_utf8
 
 #: In the copy: how it was made, and which images could not be read.
 MANIFEST = 'resized.json'
@@ -252,6 +254,7 @@ def _check_names(source: Path, files: _Files, options: ResizeOptions) -> None:
         repeated([*targets, *files.others]),
         'Rename one of them, or choose another format.',
     )
+    problems.found('images whose names are not UTF-8', not_utf8(files.images), RENAME)
     problems.raise_if_any()
 
 
