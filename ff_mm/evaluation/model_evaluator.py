@@ -18,8 +18,8 @@ from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper
-from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
@@ -175,7 +175,7 @@ class ModelEvaluator:
         Returns:
             The metrics of the split's evaluator.
         """
-        with without_worker_traceback():
+        with loading_images():
             return self.sets[split].evaluate(self.runner.model)
 
     def predict(self, split: str) -> list[dict[str, Any]]:
@@ -187,7 +187,7 @@ class ModelEvaluator:
         Returns:
             Data samples as dicts, in the order of the data set.
         """
-        with without_worker_traceback():
+        with loading_images():
             return self.sets[split].predict(self.runner.model)
 
     def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
@@ -201,7 +201,7 @@ class ModelEvaluator:
             The metrics, or what the candidate could have reached at best.
         """
         val = self.sets['val']
-        with without_worker_traceback():
+        with loading_images():
             val.keep()
             if self.options.fold_batch_norm:
                 self.fold_batch_norm()
@@ -254,9 +254,10 @@ class ModelEvaluator:
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
         if keep:
             kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
-        return reestimate_batch_norm(
-            self.model, batches if kept is None else kept, num_samples
-        )
+        with loading_images():
+            return reestimate_batch_norm(
+                self.model, batches if kept is None else kept, num_samples
+            )
 
     def close(self) -> None:
         """Releases the Runner's global instances."""
