@@ -21,6 +21,13 @@ class WorkerError(FFMMError):
     """A data worker that died, or that memory did not suffice for."""
 
 
+def what_it_says(error: BaseException) -> str:
+    """Gives an error's message in one line: its last, if a worker has raised it."""
+    said = str(error).strip()
+    last_line = 'Original Traceback' in said and said.splitlines()[-1]
+    return ' '.join((last_line or said).split())
+
+
 def worker_failure(error: BaseException) -> str | None:
     """Says in a line that data workers have died, and what to do; None: it is not that.
 
@@ -29,11 +36,7 @@ def worker_failure(error: BaseException) -> str | None:
     """
     if not isinstance(error, RuntimeError):
         return None
-    # Of what a worker has raised the last line says what it was.
-    said = str(error).strip()
-    text = ' '.join(
-        (said.splitlines()[-1] if 'Original Trace' in said else said).split()
-    )
+    text = what_it_says(error)
     if not any(words in text for words in _WORDS):
         return None
     return (

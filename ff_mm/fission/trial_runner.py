@@ -21,7 +21,7 @@ from ff_mm.engine.hooks.start_hook import start_of
 from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
-from ff_mm.engine.worker_failures import worker_failure
+from ff_mm.engine.worker_failures import what_it_says, worker_failure
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
 from ff_mm.fission.ledger import Ledger
@@ -62,10 +62,7 @@ def failure_of(error: BaseException) -> Failure | None:
     Args:
         error: What was raised while the trial was trained.
     """
-    # Of what a worker has raised the last line says what it was.
-    said = str(error).strip()
-    last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    text = ' '.join((last_line or said).split())
+    text = what_it_says(error)
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
