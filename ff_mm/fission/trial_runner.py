@@ -68,8 +68,8 @@ def failure_of(error: BaseException) -> Failure | None:
     if _is_out_of_memory(error, text):
         reason = f'{_short(text)}; it needs a device with more memory, or to itself'
         return Failure('out of memory', reason, may_pass=True)
-    if reason := worker_failure(error):
-        return Failure('data worker died', reason, may_pass=True)
+    if died := worker_failure(error):
+        return Failure('data worker died', died, may_pass=True)
     return None
 
 

@@ -144,11 +144,11 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
     if before == now and rows_before != rows_now:
         # Which images make a batch goes by their numbers.
         pairs = zip(rows_before, rows_now, strict=False)
-        example = next((pair for pair in pairs if pair[0] != pair[1]), ('', ''))
+        old, new = next((pair for pair in pairs if pair[0] != pair[1]), ('', ''))
         raise DatasetError(
             f'{path}: the cases are in another order than when this run began, such as '
-            f'{example[1]!r} in the place of {example[0]!r}; restore the order of the '
-            'table, or use a new --work-dir'
+            f'{new!r} in the place of {old!r}; restore the order of the table, or use '
+            'a new --work-dir'
         )
     if before != now:
         example = min(before ^ now)
