@@ -26,6 +26,7 @@ from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
 from ff_mm.parallel.together import AnotherFailed
+from ff_mm.plain import not_utf8
 
 # Key that tells a config's kind -> kind, and the tool that carries it out.
 _KINDS = {
@@ -106,6 +107,8 @@ def read_config(
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'
     check_folder(cfg.work_dir)
+    if wrong := not_utf8([str(cfg.work_dir)]):
+        raise ConfigError(f'work_dir: {wrong[0]} is not UTF-8: give another folder')
     return cfg
 
 

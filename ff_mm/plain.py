@@ -139,6 +139,26 @@ def first_few(names: Iterable[object], limit: int | None) -> str:
     return ', '.join(listed[:limit]) + more
 
 
+def not_utf8(names: Iterable[str]) -> list[str]:
+    """Gives those names of files that are not UTF-8, with the bytes that are not.
+
+    No table, no JSON and no line on a screen can have such a name in it.
+    """
+    return [
+        name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+        for name in names
+        if not _is_utf8(name)
+    ]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_plain(value: Any) -> bool:
     """Whether :func:`to_plain` would take the value."""
     try:

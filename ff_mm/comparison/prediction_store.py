@@ -24,10 +24,16 @@ class PredictionStore:
     Args:
         folder: Where files lie.
         evaluator: The network and the sets.
+        notify: Takes a line for the user, once a set, where predictions are of other
+            images than these, or do not say of which they are.
     """
 
-    def __init__(self, folder: Path, evaluator: ModelEvaluator) -> None:
+    def __init__(
+        self, folder: Path, evaluator: ModelEvaluator, notify: Callable[[str], None]
+    ) -> None:
         self._folder = folder
+        self._notify = notify
+        self._noted: set[str] = set()
         self._evaluator = evaluator
         self._cases = {name: cases_of(s.dataset) for name, s in evaluator.sets.items()}
 
@@ -55,7 +61,7 @@ class PredictionStore:
             name = f'{key_of(key, recipe)[:32]}.npz'
             path = self._folder / split / name
             cases, groups = self._cases[split]
-            kept = Predictions.read(path) if path.is_file() else None
+            kept = self._read(path, split) if path.is_file() else None
             if kept is None or kept.cases != tuple(cases):
                 if not loaded:
                     self._evaluator.load(load())
@@ -66,9 +72,32 @@ class PredictionStore:
             found[split] = replace(kept, groups=groups)
         return found
 
+    def _read(self, path: Path, split: str) -> Predictions | None:
+        """Reads predictions; None if they are of other images under the same names."""
+        kept, images = Predictions.read(path), self._evaluator.images[split]
+        if kept.images == images:
+            return kept
+        if kept.images:
+            what = 'of other images under the same names (size, content or time of a '
+            self._note(path.parent, f'{what}file differ); computed anew')
+            return None
+        what = 'of a version that did not note of which images; taken to be of these'
+        self._note(path.parent, what)
+        kept = replace(kept, images=images)
+        kept.save(path)
+        return kept
+
+    def _note(self, folder: Path, what: str) -> None:
+        note = f'note: {folder}: predictions are {what}'
+        if note not in self._noted:
+            self._notify(note)
+        self._noted.add(note)
+
     def _predict(self, split: str) -> Predictions:
         cases, groups = self._cases[split]
-        return Predictions.from_samples(self._evaluator.predict(split), cases, groups)
+        samples = self._evaluator.predict(split)
+        found = Predictions.from_samples(samples, cases, groups)
+        return replace(found, images=self._evaluator.images[split])
 
 
 def cases_of(dataset: Any) -> tuple[list[str], np.ndarray | None]:

@@ -254,6 +254,13 @@ class MedMNIST(ArrayDataset):
         labels = read_array(self.path, f'{split}_labels', self.cache_dir)
         if not self.collection.multilabel and labels.shape[1:] == (1,):
             labels = labels[:, 0]
+        expected = (len(self.file_classes),) if self.collection.multilabel else ()
+        if labels.shape[1:] != expected:
+            raise DatasetError(
+                f'{self.path!r}: {split}_labels are {labels.dtype} of shape '
+                f'{labels.shape}, not (number, {(expected or (1,))[0]}). Take the file '
+                'as it was downloaded.'
+            )
         published = self.collection.counts[SPLITS.index(split)]
         if len(labels) != published:
             warnings.warn(

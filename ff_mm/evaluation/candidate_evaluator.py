@@ -112,7 +112,7 @@ class CandidateEvaluator:
             'score',
             list(by_key),
             lambda key: self._score(by_key[key], cannot_win),
-            self._note,
+            lambda key, found: self._note(key, found, by_key[key].recipe),
             lambda found: _wins(outcome(found), cannot_win),
         )
         outcomes: list[Outcome] = []
@@ -169,6 +169,8 @@ class CandidateEvaluator:
             AnotherFailed: Another process has.
         """
         keys = [self._key(split, point.recipe) for point in points]
+        sets = [self._sets(split, point.recipe) for point in points]
+        sets_of = dict(zip(keys, sets, strict=True))
         unknown = {
             key: point
             for key, point in zip(keys, points, strict=True)
@@ -177,7 +179,7 @@ class CandidateEvaluator:
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
-                self._memo.add_metrics(key, metrics)
+                self._memo.add_metrics(key, metrics, sets_of[key])
                 _require(needed, metrics, split)
                 progress.advance()
 
@@ -217,7 +219,9 @@ class CandidateEvaluator:
             'evaluate',
             unknown,
             evaluate,
-            lambda name, metrics: self._memo.add_metrics(keys[name], metrics),
+            lambda name, metrics: self._memo.add_metrics(
+                keys[name], metrics, self._sets(name, candidate.recipe)
+            ),
         )
         return self.evaluator.evaluate_all(
             lambda name: dict(self._known(name, keys[name]) or {})
@@ -269,14 +273,15 @@ class CandidateEvaluator:
             return float(outcome.value)
         return plain_metrics(outcome)
 
-    def _note(self, key: str, outcome: dict[str, Any] | float) -> None:
+    def _note(self, key: str, outcome: dict[str, Any] | float, recipe: Recipe) -> None:
         """Keeps what a pass has found."""
         self._scored.add(key)
+        sets = self._sets('val', recipe)
         if isinstance(outcome, dict):
-            self._memo.add_metrics(key, outcome)
+            self._memo.add_metrics(key, outcome, sets)
         else:
             metric, rule = self.selection.metric, self.selection.rule
-            self._memo.add_bound(key, metric, rule, NoBetterThan(outcome))
+            self._memo.add_bound(key, metric, rule, NoBetterThan(outcome), sets)
 
     def _load(self, candidate: Candidate) -> None:
         self.evaluator.load_from(candidate.load)
@@ -309,6 +314,10 @@ class CandidateEvaluator:
         if samples := self._reestimated_on(recipe):
             parts[f'batch norm of {self._training_data()}'] = float(samples)
         return key_of(self.evaluator.keys[split], parts)
+
+    def _sets(self, split: str, recipe: Recipe) -> list[str]:
+        """Of which sets images go into the metrics of a model on one."""
+        return [split, *(['train'] if self._reestimated_on(recipe) else [])]
 
     def _training_data(self) -> str:
         """What the images consist of on which batch norm is re-estimated."""

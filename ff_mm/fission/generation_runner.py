@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import RUNNERS, TASK_UTILS
 
 from ff_mm.config import resolve
+from ff_mm.datasets.checks.on_disk import images_identity, keep_images_file
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
@@ -41,6 +42,7 @@ from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
 SPLITS = 'splits.csv'
+IMAGES = 'images.csv'
 # Names of claims that no trial can have.
 _PLAN, _PREPARATION = '.plan', '.preparation'
 
@@ -162,9 +164,11 @@ class GenerationRunner:
         cfg = resolve(self.cfg)
         for name in ('train', 'val'):
             keep_dataset(cfg[f'{name}_dataloader'].dataset, datasets[name])
+        val = datasets['val']
         validation = dict(
-            fingerprint=validation_fingerprint(cfg, datasets['val']),
-            size=len(datasets['val']),
+            fingerprint=validation_fingerprint(cfg, val),
+            images=first_alone(self.team, 'val', lambda: images_identity(val)),
+            size=len(val),
         )
         if self.team.is_first and (self.work_dir / MANIFEST).exists():
             write_manifest(self.ledger, validation)  # it may be complete no longer
@@ -217,13 +221,23 @@ class GenerationRunner:
                 for line in check_starting_weights(resolve(self.cfg).model):
                     self._say(line)
             ledger = self._open_ledger()
-            keep_split_file(self.work_dir / SPLITS, datasets)
+            self._keep_data(datasets)
             self._look_back(ledger)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
             self._require_parents(ledger)
             return self.images.fill(datasets, configs)
+
+    def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
+        """Refuses to go on with other cases or images than the plan was begun with."""
+        begun = (self.work_dir / SPLITS).exists()
+        keep_split_file(self.work_dir / SPLITS, datasets)
+        if not keep_images_file(self.work_dir / IMAGES, datasets) and begun:
+            self._say(
+                f'note: begun by a version that had no {IMAGES}: from now on images '
+                'are to stay what they are'
+            )
 
     def _open_ledger(self) -> Ledger:
         config = self.cfg.to_dict()

@@ -23,6 +23,7 @@ from ff_mm.engine.hooks.start_hook import start_of
 from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.engine.worker_failures import what_it_says, worker_failure
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
 from ff_mm.fission.ledger import Ledger
@@ -42,8 +43,6 @@ from ff_mm.parallel.dispatch import TakenOverError
 from ff_mm.parallel.termination import deferred, raise_if_requested
 
 _NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
-# Of its death; what a worker has raised says 'in DataLoader worker process'.
-_WORKER = ('DataLoader worker (pid', 'unable to open shared memory', 'insufficient sha')
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,14 @@ def failure_of(error: BaseException) -> Failure | None:
     Args:
         error: What was raised while the trial was trained.
     """
-    # Of what a worker has raised the last line says what it was.
-    said = str(error).strip()
-    last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    text = ' '.join((last_line or said).split()) or type(error).__name__
+    text = what_it_says(error)
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
         reason = f'{_short(text)}; it needs a device with more memory, or to itself'
         return Failure('out of memory', reason, may_pass=True)
-    if isinstance(error, RuntimeError) and any(words in text for words in _WORKER):
-        reason = (
-            f'{_short(text)}; mostly memory, or shared memory (/dev/shm), ran out: '
-            'lower num_workers of the data loaders'
-        )
-        return Failure('data worker died', reason, may_pass=True)
+    if died := worker_failure(error):
+        return Failure('data worker died', died, may_pass=True)
     return None
 
 

@@ -93,7 +93,7 @@ class EvaluationSetup:
         return {
             entry.name: entry.metrics
             for entry in pool.entries
-            if entry.validation == self.evaluator.validation
+            if entry.is_validated_on(self.evaluator.validation)
             and self.dry_run.has_such(entry.metrics)
         }
 
@@ -219,13 +219,35 @@ class FusionSession:
             self._setup = EvaluationSetup(ModelEvaluator(cfg, notify), dry_run, team)
             self._setup_of = key
             _require_equal_sets(self._setup)
+            evaluator = self._setup.evaluator
+            # Times of files can differ between machines, and what is known of models
+            # must not.
+            evaluator.images = first_alone(
+                self.team, 'images on disk', lambda: evaluator.images
+            )
             forget_datasets()  # the evaluator has its own hold of what it needs
         return self._setup
 
-    def memo(self, path: Path) -> EvaluationMemo:
-        """Opens the memo of one soup; all know what each of them does."""
-        memo = EvaluationMemo(self._known, self.team, unchecked=self._unchecked)
+    def memo(
+        self, path: Path, notify: Callable[[str], None], trains: bool = False
+    ) -> EvaluationMemo:
+        """Opens the memo of one soup; all know what each of them does.
+
+        Args:
+            path: Its file.
+            notify: Takes a line where evaluations are of other images than these.
+            trains: Whether training images go into evaluations, as where batch norm is
+                re-estimated.
+        """
+        assert self._setup is not None
+        evaluator = self._setup.evaluator
+        images = dict(evaluator.images)
+        if trains:
+            images['train'] = evaluator.training_images
+        memo = EvaluationMemo(self._known, self.team, self._unchecked, images)
         memo.open(path)
+        for note in memo.notes:
+            notify(f'note: {note}')
         return memo
 
     def _check_data(self, cfg: Config) -> DryRun | None:

@@ -120,7 +120,7 @@ class SoupRunner(FusionRunner):
         self.pool = pool
         self.candidates = CandidateEvaluator(
             self.evaluator,
-            session.memo(self.work_dir / MEMO),
+            session.memo(self.work_dir / MEMO, self.line, self.bn_samples is not None),
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
             setup.team,
@@ -229,7 +229,8 @@ class SoupRunner(FusionRunner):
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
             f' recorded at training on this validation set'
         )
-        if any(e.validation not in (None, validation) for e in pool.entries):
+        known = [e.validation for e in pool.entries if e.validation is not None]
+        if not all(each.is_of(validation) for each in known):
             self.line(
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'

@@ -22,7 +22,7 @@ from ff_mm.files import matching, sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
-from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
+from ff_mm.merging.manifest import ManifestEntry, Validation, grouping, read_manifest
 from ff_mm.merging.state_dict import (
     CheckpointError,
     check_same_architecture,
@@ -43,7 +43,7 @@ class PoolEntry:
         hyper: What levels can group by: hyper-parameters, stage, cycle, parent.
         metrics: Validation metrics recorded at training, as fractions.
         digest: SHA-256 that the file must have; None: not known.
-        validation: Fingerprint of the validation set of these metrics.
+        validation: The validation set of these metrics; None: not known.
     """
 
     name: str
@@ -51,22 +51,28 @@ class PoolEntry:
     hyper: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     digest: str | None = None
-    validation: str | None = None
+    validation: Validation | None = None
 
     @property
     def file(self) -> Path:
         """The checkpoint's path."""
         return self.checkpoint.path
 
-    def ingredient(self, metric: str, validation: str | None) -> Ingredient:
+    def is_validated_on(self, validation: Validation | None) -> bool:
+        """Whether the metrics were taken on a validation set, today's say."""
+        if validation is None or self.validation is None:
+            return False
+        return self.validation.is_of(validation)
+
+    def ingredient(self, metric: str, validation: Validation | None) -> Ingredient:
         """Makes the ingredient.
 
         Args:
             metric: The metric that ranks and selects.
-            validation: Fingerprint of today's validation set; a metric recorded on
-                another one is not used.
+            validation: Today's validation set; a metric recorded on another one is
+                not used.
         """
-        same = validation is not None and self.validation == validation
+        same = self.is_validated_on(validation)
         score = self.metrics.get(metric) if same else None
         return Ingredient.from_file(
             self.checkpoint,

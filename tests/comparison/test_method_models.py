@@ -31,7 +31,7 @@ def without(key):
 def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
     assert _made_before(tmp_path, 'k', POOL) is None
     made(tmp_path)
-    assert _made_before(tmp_path, 'k', POOL) == REPORT
+    assert _made_before(tmp_path, 'k', POOL)['report'] == REPORT
     assert _made_before(tmp_path, 'other', POOL) is None
     (tmp_path / 'soup.pth').write_bytes(b'another')
     assert _made_before(tmp_path, 'k', POOL) is None

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from manifests import write_manifest
+from manifests import VALIDATION, write_manifest
 
 from ff_mm.merging.pool import read_pool
 
@@ -144,7 +144,7 @@ def test_a_metric_that_is_null_is_not_known(tmp_path):
     path.write_text(json.dumps(content))
     entry = read_pool(str(path)).entries[0]
     assert entry.metrics == dict(loss=0.5)
-    assert entry.ingredient('accuracy', 'f00').score is None
+    assert entry.ingredient('accuracy', VALIDATION).score is None
 
 
 def test_a_folder_may_be_reached_through_a_link(tmp_path):

@@ -32,6 +32,14 @@ MemoryError: no room for 9 GB"""
             RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.'),
             'data worker died',
         ),
+        (
+            RuntimeError(
+                'Caught RuntimeError in DataLoader worker process 0.\nOriginal '
+                'Traceback (most recent call last):\nRuntimeError: unable to allocate '
+                'shared memory(shm) for file </torch_1_2_3>: No space left on device'
+            ),
+            'data worker died',
+        ),
     ],
 )
 def test_of_one_trial(error, kind):

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 import torch
-from manifests import ingredient, write_manifest
+from manifests import VALIDATION, ingredient, write_manifest
 from safetensors.torch import save_file
 
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
+from ff_mm.merging.manifest import Validation
 from ff_mm.merging.pool import read_pool
 
 
@@ -41,7 +42,7 @@ def test_a_manifest_is_read_from_wherever_its_folder_lies(manifest, tmp_path):
     assert pool.cost['epochs'] == 9 and pool.complete
     b = pool.entries[1]
     assert b.hyper == dict(lr=1e-3, stage='fission', cycle=3, parent='a')
-    loaded = b.ingredient('accuracy', 'f00').load()
+    loaded = b.ingredient('accuracy', VALIDATION).load()
     assert torch.equal(loaded['weight'], torch.full((2,), 2.0))
 
 
@@ -153,10 +154,20 @@ def test_an_origin_that_is_no_file_is_refused_at_once(manifest, origin):
 
 def test_recorded_metrics_count_only_on_the_same_validation_set(manifest):
     entry = read_pool(str(manifest)).entries[1]
-    assert entry.ingredient('accuracy', 'f00').score == 0.2
-    assert entry.ingredient('accuracy', 'other').score is None
+    assert entry.ingredient('accuracy', VALIDATION).score == 0.2
+    assert entry.ingredient('accuracy', Validation('other')).score is None
     assert entry.ingredient('accuracy', None).score is None
-    assert entry.ingredient('auroc', 'f00').score is None
+    assert entry.ingredient('auroc', VALIDATION).score is None
+
+
+def test_a_manifest_that_says_its_images_is_of_no_others(manifest):
+    content = json.loads(manifest.read_text())
+    content['validation']['images'] = 'i1'
+    manifest.write_text(json.dumps(content))
+    entry = read_pool(str(manifest)).entries[1]
+    for images, score in (('i1', 0.2), ('i2', None), (None, 0.2)):
+        today = Validation('f00', images)
+        assert entry.ingredient('accuracy', today).score == score
 
 
 def test_an_unfinished_generation_says_so(manifest):
@@ -250,7 +261,7 @@ def checkpoints(tmp_path):
 def test_a_pattern_takes_all_files_in_order_and_tells_equal_names_apart(checkpoints):
     pool = read_pool(str(checkpoints / '**' / '*.pth'))
     assert [e.name for e in pool.entries] == ['best', 'x/last', 'y/last']
-    assert pool.entries[0].ingredient('accuracy', 'f00').score is None
+    assert pool.entries[0].ingredient('accuracy', VALIDATION).score is None
 
 
 def test_hyper_parameters_are_given_by_hand(checkpoints):

@@ -19,6 +19,13 @@ from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.tables.table_labels import how_alike, join_alike, spelled_alike
 from ff_mm.display.console import log
 from ff_mm.errors import FFMMError
+from ff_mm.plain import not_utf8
+
+#: What to do about names that are not UTF-8.
+RENAME = (
+    'Rename them, all at once by: convmv -f latin1 -t utf8 -r --notest FOLDER; then '
+    'make the tables anew that name them.'
+)
 
 
 def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
@@ -95,7 +102,7 @@ def fingerprint(dataset: BaseDataset) -> str:
         A SHA-256, 64 hexadecimal digits.
     """
     infos = list(data_infos(dataset))
-    root = _root(dataset, infos)
+    root = root_of(dataset, infos)
     cases = sorted(f'{_image(info, root)}\t{_label(info)}' for info in infos)
     return hashlib.sha256('\n'.join(cases).encode()).hexdigest()
 
@@ -141,7 +148,21 @@ def build_datasets(
             datasets[name] = dataset
     for problem, names in found.items():
         problems.add(f'{", ".join(names)}, {problem}')
+    for name, dataset in datasets.items():
+        problems.found(
+            f'{name}: names that are not UTF-8',
+            not_utf8(_names_in(dataset)),
+            RENAME,
+        )
     return datasets
+
+
+def _names_in(dataset: BaseDataset) -> Iterator[str]:
+    """Gives classes, and of each image the path, or else the id, and the group."""
+    yield from map(str, dataset.metainfo.get('classes') or ())
+    for info in data_infos(dataset):
+        yield info.get('img_path') or str(info.get('image_id'))
+        yield str(info.get('group'))
 
 
 def add_notes(datasets: Mapping[str, BaseDataset], notes: Problems) -> None:
@@ -268,7 +289,7 @@ def loading_step(dataset: BaseDataset) -> Any:
     return LoadImageFromFile()
 
 
-def _root(dataset: BaseDataset, infos: list[dict]) -> str:
+def root_of(dataset: BaseDataset, infos: list[dict]) -> str:
     """Gives the folder that paths are taken relative to."""
     paths = [os.path.abspath(i['img_path']) for i in infos if i.get('img_path')]
     if not paths:

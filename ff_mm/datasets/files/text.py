@@ -19,8 +19,8 @@ _OWN = (
 )
 _OFFICIAL = ', or take the file as it was downloaded.'
 
-# Bytes that a file may have once it is unpacked. Few of gzip can become very many.
-_LARGEST = 1 << 30
+#: Bytes that a file may have once it is unpacked. Few of gzip can become very many.
+LARGEST = 1 << 30
 
 
 def read_text(path: str, problems: Problems, encoding: str | None = None) -> str | None:
@@ -40,13 +40,13 @@ def read_text(path: str, problems: Problems, encoding: str | None = None) -> str
             raw = file.read()
         if raw.startswith(_GZIP):
             with gzip.open(io.BytesIO(raw)) as file:
-                raw = file.read(_LARGEST + 1)
+                raw = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error, NotRegularError) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
         return None
-    if len(raw) > _LARGEST:
+    if len(raw) > LARGEST:
         problems.add(
-            f'{path!r} has more than {_LARGEST >> 30} GiB of text, which no table here '
+            f'{path!r} has more than {LARGEST >> 30} GiB of text, which no table here '
             'has. Check that it is the right file.'
         )
         return None

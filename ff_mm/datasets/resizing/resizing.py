@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from ff_mm.datasets.checks.check import RENAME
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.deep_images import FULL, check_bits
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
@@ -31,6 +32,7 @@ from ff_mm.files import (
     read_json,
     write_json,
 )
+from ff_mm.plain import not_utf8
 
 #: In the copy: how it was made, and which images could not be read.
 MANIFEST = 'resized.json'
@@ -277,6 +279,7 @@ def _check_names(source: Path, files: _Files, options: ResizeOptions) -> None:
         repeated([*targets, *files.others]),
         'Rename one of them, or choose another format.',
     )
+    problems.found('images whose names are not UTF-8', not_utf8(files.images), RENAME)
     problems.raise_if_any()
 
 

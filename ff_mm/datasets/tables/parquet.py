@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.files.text import LARGEST
 
 # CVE-2023-47248: before 14.0.1 a type in a file could bring a pickle along.
 _SAFE_PYARROW = 15
+
+# Few bytes of parquet can become very many cells, as few of gzip can very much text.
+_MOST_ROWS = 5_000_000
+_MOST_CELLS = 25_000_000
+_ROWS_AT_ONCE = 1000
+
+
+class _TooLarge(Exception):
+    """What a table has more of than any does."""
 
 
 def read_parquet(
@@ -40,13 +50,55 @@ def read_parquet(
         names = file.schema_arrow.names
         # Others may hold the images themselves.
         read = [name for name in names if wanted is None or name in wanted]
-        content = file.read(columns=read).to_pydict()
+        content = _read_columns(file, read)
+    except _TooLarge as error:
+        problems.add(f'{path!r} has {error}. Check that it is the right file.')
+        return None, []
     except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
         problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
         return None, []
     not_read = [''] * file.metadata.num_rows
     lines = zip(*(content.get(name, not_read) for name in names), strict=True)
-    return names, [[_text(value) for value in line] for line in lines]
+    return names, [list(line) for line in lines]
+
+
+def _read_columns(file: Any, names: list[str]) -> dict[str, list[str]]:
+    """Reads columns as texts, some rows at a time.
+
+    Raises:
+        _TooLarge: They have more rows, cells or text than a table has.
+    """
+    rows = file.metadata.num_rows
+    if rows > _MOST_ROWS or rows * len(names) > _MOST_CELLS:
+        raise _TooLarge(
+            f'{rows:,} rows with {len(names)} columns that are read; a table here has '
+            f'no more than {_MOST_ROWS:,} rows and {_MOST_CELLS:,} cells'
+        )
+    # No cell is larger than all that is kept of the columns, so no batch is too large.
+    at_once = min(max(LARGEST // (_kept_bytes(file, names) + 1), 1), _ROWS_AT_ONCE)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    size = 0
+    for batch in file.iter_batches(at_once, columns=names):
+        for name, values in batch.to_pydict().items():
+            texts = [_text(value) for value in values]
+            size += sum(map(len, texts))
+            if size > LARGEST:
+                raise _TooLarge(
+                    f'more than {LARGEST >> 30} GiB of text, which no table here has'
+                )
+            found[name] += texts
+    return found
+
+
+def _kept_bytes(file: Any, names: list[str]) -> int:
+    """Bytes of some columns, unpacked; a text that many rows have counts once."""
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    columns = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(
+        column.total_uncompressed_size
+        for column in columns
+        if column.path_in_schema.split('.')[0] in names
+    )
 
 
 def _text(value: Any) -> str:

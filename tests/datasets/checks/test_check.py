@@ -143,6 +143,20 @@ def test_every_problem_of_every_data_set(dataverse, tmp_path):
     assert '/absent.txt' in text
 
 
+@pytest.mark.parametrize(
+    'name', ['a/caf\udce9.png', 'caf\udce9/a.png'], ids=['file', 'folder']
+)
+def test_names_that_are_not_utf8_are_a_problem(tmp_path, name):
+    """The check says so, and training, which could not write them down."""
+    for path in (name, 'a/x.png', 'b/y.png'):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    config = dict(type='CustomDataset', data_prefix=str(tmp_path))
+    text = problems_of(val=config)
+    assert 'val: names that are not UTF-8' in text and r'caf\xe9' in text
+    text.encode()
+
+
 def test_describe(dataverse):
     (dataverse / 'own.txt').write_text('ISIC_0000000\nISIC_0000001\nISIC_0000003\n')
     dataset = HAM10000(str(dataverse), image_list='own.txt')
