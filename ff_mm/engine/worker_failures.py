@@ -25,7 +25,7 @@ def what_it_says(error: BaseException) -> str:
     """Gives an error's message in one line: its last, if a worker has raised it."""
     said = str(error).strip()
     last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    return ' '.join((last_line or said).split())
+    return ' '.join((last_line or said).split()) or type(error).__name__
 
 
 def worker_failure(error: BaseException) -> str | None:

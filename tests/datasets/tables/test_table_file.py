@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ff_mm.datasets.errors import DatasetError, Problems
-from ff_mm.datasets.tables import table_file
+from ff_mm.datasets.tables import parquet
 from ff_mm.datasets.tables.table_file import Row, find_column, read_rows, read_table
 
 TEXT = 'file,grade,note\na.jpg,1,"x, y"\nb.jpg,0,\n'
@@ -215,7 +215,7 @@ class TestParquet:
     def test_few_bytes_that_mean_too_much(self, tmp_path, monkeypatch, limit, expected):
         self.write(tmp_path / 'x', dict(file=['ab'] * 2000, grade=[1] * 2000))
         for name, value in limit.items():
-            monkeypatch.setattr(table_file, name, value)
+            monkeypatch.setattr(parquet, name, value)
         if expected is None:
             assert len(read(tmp_path / 'x')) == 2000
             return
