@@ -18,7 +18,8 @@ from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
-from ff_mm.merging.soup import MEAN, SOUPS, Soup, require_distinct_names
+from ff_mm.merging.soup import MEAN, Soup, require_distinct_names
+from ff_mm.merging.soups import SOUPS
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Level:
 
     Attributes:
         soup: Which soup is made in each group, a key of
-            :data:`~ff_mm.merging.soup.SOUPS`.
+            :data:`~ff_mm.merging.soups.SOUPS`.
         group_by: The hyper-parameter(s) that the members of a group have in common;
             None puts all into one group.
         merge: How the members of a soup are combined: a key of

@@ -16,7 +16,11 @@ from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
 from ff_mm.merging.mean import RunningMean
 from ff_mm.merging.scorer import Candidate, Scorer
-from ff_mm.merging.soup import SOUPS, Soup, best, greedy, uniform
+from ff_mm.merging.soup import Soup
+from ff_mm.merging.soups import SOUPS
+from ff_mm.merging.soups.best import best
+from ff_mm.merging.soups.greedy import greedy
+from ff_mm.merging.soups.uniform import uniform
 
 SIZE = 5
 
