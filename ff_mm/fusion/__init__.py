@@ -6,6 +6,7 @@ from ff_mm.fusion.soups import (
     GoUSoupRunner,
     GreedySoupRunner,
     HierarchicalSoupRunner,
+    PrunedSoupRunner,
     UniformSoupRunner,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     'GoUSoupRunner',
     'GreedySoupRunner',
     'HierarchicalSoupRunner',
+    'PrunedSoupRunner',
     'UniformSoupRunner',
 ]

@@ -15,11 +15,12 @@ from ff_mm.merging import Level, gog, gou
 class HierarchicalSoupRunner(SoupRunner):
     """Hierarchical souping with any levels.
 
-    Levels go from the bottom to the top, each with a soup (``'uniform'``, ``'greedy'``
-    or ``'best'``), the key or keys that the members of a group have in common, and how
-    they are merged, a key of :data:`ff_mm.merging.methods.METHODS` (``'mean'``) or a
-    dict with that as ``type`` and its options; the last leaves one model. More than two
-    levels go beyond the paper.
+    Levels go from the bottom to the top, each with a soup, a key of
+    :data:`ff_mm.merging.soups.SOUPS` (such as ``'greedy'``), the key or keys that the
+    members of a group have in common, and how they are merged, a key of
+    :data:`ff_mm.merging.methods.METHODS` (``'mean'``) or a dict with that as ``type``
+    and its options; the last leaves one model. More than two levels go beyond the
+    paper.
 
     Examples:
         >>> soup = dict(levels=[
@@ -119,3 +120,16 @@ class BestIngredientRunner(SoupRunner):
     def build_levels(self) -> list[Level]:
         """Returns a level that takes the best."""
         return [Level('best')]
+
+
+@RUNNERS.register_module()
+class PrunedSoupRunner(SoupRunner):
+    """The pruned soup: starts with all ingredients, and drops what hurts."""
+
+    method = 'pruned'
+    title = 'pruned'
+    soup_keys = ('merge',)
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single pruned level."""
+        return [Level('pruned', None, self.options.get('merge'))]

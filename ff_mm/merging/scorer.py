@@ -19,7 +19,8 @@ class Step:
 
     Attributes:
         candidate: The name of what was considered.
-        score: What the soup would score with it; None if that was not needed.
+        score: What the soup would score with it, of a pruned soup without it; None if
+            that was not needed.
         best: The best score so far; None at the start.
         accepted: Whether it went in.
         reason: Why, in a few words.
@@ -65,6 +66,7 @@ class Candidate:
     load: Callable[..., StateDict]
 
 
+#: A score, or a bound that settles the matter.
 Outcome = float | NoBetterThan
 
 #: Which value of a metric is the better one.

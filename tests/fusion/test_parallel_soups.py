@@ -41,6 +41,7 @@ SOUPS = {
     'gog by loss': ('GoGSoupRunner', LOSS, {}),
     'ties': ('GoGSoupRunner', ACCURACY, dict(accept_ties=True)),
     'hierarchical': ('HierarchicalSoupRunner', F1, dict(levels=THREE_LEVELS)),
+    'pruned': ('PrunedSoupRunner', F1, {}),
 }
 
 

@@ -32,6 +32,7 @@ SOUPS = {
     'gou': ('GoUSoupRunner', dict(group_by='lr')),
     'gog': ('GoGSoupRunner', dict(group_by='lr')),
     'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
+    'pruned': ('PrunedSoupRunner', {}),
 }
 
 

@@ -13,14 +13,17 @@ from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.scorer import Scorer
 from ff_mm.merging.soup import Soup
-from ff_mm.merging.soups import best, greedy, uniform
+from ff_mm.merging.soups import best, greedy, pruned, uniform
 
 SoupMethod = Callable[
     [Sequence[AnyIngredient], Scorer, str, PathLike | None, Merge], Soup
 ]
 
 SOUPS: dict[str, SoupMethod] = dict(
-    uniform=uniform.uniform, greedy=greedy.greedy, best=best.best
+    uniform=uniform.uniform,
+    greedy=greedy.greedy,
+    best=best.best,
+    pruned=pruned.pruned,
 )
 
 __all__ = ['SOUPS', 'SoupMethod']
