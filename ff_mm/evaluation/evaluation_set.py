@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
@@ -138,7 +138,15 @@ class EvaluationSet:
             for batch in self.cases.batches(self._options.batch_size):
                 samples += [output.to_dict() for output in model.val_step(batch)]
         self.count.images += len(samples)
-        return samples
+        return self._of_all_ranks(samples)
+
+    def _of_all_ranks(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What all ranks have, in the order in which MMEngine's sampler gave it out."""
+        if get_world_size() == 1:
+            return samples
+        rows = zip(*all_gather_object(samples), strict=True)
+        # The sampler repeats cases until all ranks have as many.
+        return [sample for row in rows for sample in row][: len(self.dataset)]
 
     def first_output(self, model: Any) -> Any:
         """Returns the network's output for the first images, in evaluation mode."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ff_mm.comparison.prediction_store import cases_of
+from ff_mm.evaluation.prediction_store import cases_of
 
 
 class Cases:
