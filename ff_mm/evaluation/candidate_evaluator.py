@@ -52,6 +52,9 @@ class CandidateEvaluator:
         console: Where progress is shown.
 
     Attributes:
+        team: The processes.
+        others: Passes over validation that chose, besides those that scored a
+            candidate: ``made``, or ``remembered``.
         at_once: How many candidates it is good to give at a time.
     """
 
@@ -70,14 +73,15 @@ class CandidateEvaluator:
         self.selection = selection
         self.digests = dict(digests)
         self._memo = memo
-        self._team = team or Team.alone()
+        self.team = team or Team.alone()
         self._bn_samples = bn_samples
         self._reestimate_all = reestimate_all
         self._console = console or Console(quiet=True)
-        self.at_once = 1 if self._team.size == 1 else _AHEAD * self._team.size
+        self.at_once = 1 if self.team.size == 1 else _AHEAD * self.team.size
         sets = evaluator.sets.items()
         self._before = {name: vars(s.count).copy() for name, s in sets}
         self._scored: set[str] = set()
+        self.others: Counter[str] = Counter()
         self._given: dict[str, Outcome] = {}
 
     def score(
@@ -102,13 +106,11 @@ class CandidateEvaluator:
         """
 
         def outcome(found: dict[str, Any] | float) -> Outcome:
-            return (
-                self._value(found) if isinstance(found, dict) else NoBetterThan(found)
-            )
+            return self.value(found) if isinstance(found, dict) else NoBetterThan(found)
 
         by_key = {self._key('val', c.recipe): c for c in candidates}
         in_turn(
-            self._team,
+            self.team,
             'score',
             list(by_key),
             lambda key: self._score(by_key[key], cannot_win),
@@ -128,7 +130,7 @@ class CandidateEvaluator:
         key = self._key('val', recipe)
         metrics = self._memo.metrics(key)
         if metrics is not None:
-            return self._value(metrics)
+            return self.value(metrics)
         if key in self._given:
             return self._given[key]
         return self._memo.bound(key, self.selection.metric, self.selection.rule)
@@ -182,12 +184,12 @@ class CandidateEvaluator:
                 progress.advance()
 
             def make(key: str) -> dict[str, Any]:
-                self._load(unknown[key])
+                self.load(unknown[key])
                 if self.evaluator.options.fold_batch_norm:
                     self.evaluator.fold_batch_norm()
                 return plain_metrics(self.evaluator.evaluate(split))
 
-            in_turn(self._team, 'points', list(unknown), make, note)
+            in_turn(self.team, 'points', list(unknown), make, note)
         found = [self._known(key) for key in keys]
         for metrics in found:
             _require(needed, metrics, split)
@@ -208,12 +210,12 @@ class CandidateEvaluator:
         def evaluate(name: str) -> dict[str, Any]:
             nonlocal loaded
             if not loaded:
-                self._load(candidate)
+                self.load(candidate)
             loaded = True
             return plain_metrics(self.evaluator.evaluate(name))
 
         in_turn(
-            self._team,
+            self.team,
             'evaluate',
             unknown,
             evaluate,
@@ -244,15 +246,15 @@ class CandidateEvaluator:
         for name, count in spent.items():
             count['images'] = sum(rank[name] for rank in ranks)
         total: dict[str, Counter] = {name: Counter() for name in spent}
-        for of_process in together(self._team, 'cost', lambda: spent):
+        for of_process in together(self.team, 'cost', lambda: spent):
             for name, count in of_process.items():
                 total[name].update(count)
         return dict(
             {name: count['passes'] for name, count in total.items()},
-            selection=len(self._scored),
+            selection=len(self._scored) + self.others['made'],
             in_vain=len(self._scored & {self._key('val', r) for r in in_vain}),
             stopped=total['val']['stopped'],
-            remembered=remembered,
+            remembered=remembered + self.others['remembered'],
             images={name: count['images'] for name, count in total.items()},
         )
 
@@ -260,7 +262,7 @@ class CandidateEvaluator:
         self, candidate: Candidate, cannot_win: CannotWin | None
     ) -> dict[str, Any] | float:
         """Makes one pass; the metrics, or a bound where it was cut short."""
-        self._load(candidate)
+        self.load(candidate)
         selection = Selection(self.selection.metric, self.selection.rule, cannot_win)
         outcome = self.evaluator.score(selection)
         if isinstance(outcome, NoBetterThan):
@@ -276,7 +278,8 @@ class CandidateEvaluator:
             metric, rule = self.selection.metric, self.selection.rule
             self._memo.add_bound(key, metric, rule, NoBetterThan(outcome))
 
-    def _load(self, candidate: Candidate) -> None:
+    def load(self, candidate: Candidate) -> None:
+        """Loads a model into the network; batch norm is re-estimated if need be."""
         self.evaluator.load_from(candidate.load)
         if samples := self._reestimated_on(candidate.recipe):
             self.evaluator.reestimate_batch_norm(samples, keep=True)
@@ -294,11 +297,15 @@ class CandidateEvaluator:
     def _known(self, key: str) -> dict[str, Any]:
         return dict(self._memo.metrics(key) or {})
 
-    def _key(self, split: str, recipe: Recipe) -> str:
+    def content(self, recipe: Recipe) -> dict[str, float]:
+        """Returns what identifies a model as it is evaluated, by content."""
         parts = by_content(recipe, self.digests)
         if samples := self._reestimated_on(recipe):
             parts[f'batch norm of {self._training_data()}'] = float(samples)
-        return key_of(self.evaluator.keys[split], parts)
+        return parts
+
+    def _key(self, split: str, recipe: Recipe) -> str:
+        return key_of(self.evaluator.keys[split], self.content(recipe))
 
     def _training_data(self) -> str:
         """What the images consist of on which batch norm is re-estimated."""
@@ -312,7 +319,8 @@ class CandidateEvaluator:
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _value(self, metrics: Mapping[str, Any]) -> float:
+    def value(self, metrics: Mapping[str, Any]) -> float:
+        """Returns the metric that selects; raises ConfigError if it is not there."""
         if self.selection.metric not in metrics:
             raise ConfigError(
                 f'selection.metric={self.selection.metric!r} is not among the '

@@ -2,6 +2,7 @@
 
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
+    EnsembleSelectionRunner,
     GoGSoupRunner,
     GoUSoupRunner,
     GreedySoupRunner,
@@ -12,6 +13,7 @@ from ff_mm.fusion.soups import (
 
 __all__ = [
     'BestIngredientRunner',
+    'EnsembleSelectionRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',
     'GreedySoupRunner',

@@ -21,6 +21,7 @@ from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
@@ -275,6 +276,7 @@ class SoupRunner(FusionRunner):
             score_many=score if at_once > 1 else None,
             at_once=at_once,
             memory=self.candidates,
+            ensembles=ValidationEnsembles(self.candidates, self.work_dir / PREDICTIONS),
         )
         return hierarchical(
             ingredients,
@@ -372,7 +374,9 @@ class SoupRunner(FusionRunner):
 
 
 def _describe(level: Level) -> dict[str, Any]:
-    described: dict[str, Any] = dict(soup=level.soup, group_by=level.group_by)
+    described: dict[str, Any] = dict(soup=level.which.type, group_by=level.group_by)
+    if level.which.options:
+        described['options'] = dict(level.which.options)
     if level.how != MEAN:
         described['merge'] = level.how.describe()
     return described

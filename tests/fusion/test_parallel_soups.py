@@ -42,6 +42,7 @@ SOUPS = {
     'ties': ('GoGSoupRunner', ACCURACY, dict(accept_ties=True)),
     'hierarchical': ('HierarchicalSoupRunner', F1, dict(levels=THREE_LEVELS)),
     'pruned': ('PrunedSoupRunner', F1, {}),
+    'ensemble_selection': ('EnsembleSelectionRunner', LOSS, dict(rounds=9)),
 }
 
 
@@ -173,7 +174,7 @@ def test_candidates_shared_out_are_decided_as_by_one(
     assert least['in_vain'] == 0
 
 
-@pytest.mark.parametrize('method', ['greedy', 'gou', 'gog'])
+@pytest.mark.parametrize('method', ['greedy', 'gou', 'gog', 'ensemble_selection'])
 def test_passes_split_over_images_come_to_the_same(usual, fusion, tmp_path, method):
     cfg = soup_config(fusion, tmp_path, method, parallel='images')
     report, other = make(2, soup, cfg)

@@ -33,6 +33,7 @@ SOUPS = {
     'gog': ('GoGSoupRunner', dict(group_by='lr')),
     'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
     'pruned': ('PrunedSoupRunner', {}),
+    'ensemble_selection': ('EnsembleSelectionRunner', dict(rounds=9)),
 }
 
 

@@ -6,24 +6,27 @@ accuracy without increasing inference time", ICML 2022 (arXiv 2203.05482).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
-from ff_mm.files import PathLike
-from ff_mm.merging.ingredient import AnyIngredient
-from ff_mm.merging.merge import Merge
-from ff_mm.merging.scorer import Scorer
 from ff_mm.merging.soup import Soup
-from ff_mm.merging.soups import best, greedy, pruned, uniform
+from ff_mm.merging.soups import best, ensemble_selection, greedy, pruned, uniform
 
-SoupMethod = Callable[
-    [Sequence[AnyIngredient], Scorer, str, PathLike | None, Merge], Soup
-]
+#: ``(ingredients, scorer, name, file=None, merge=MEAN)``, and ``options`` of those that
+#: stand in :data:`OPTIONS`.
+SoupMethod = Callable[..., Soup]
 
 SOUPS: dict[str, SoupMethod] = dict(
     uniform=uniform.uniform,
     greedy=greedy.greedy,
     best=best.best,
     pruned=pruned.pruned,
+    ensemble_selection=ensemble_selection.ensemble_selection,
 )
 
-__all__ = ['SOUPS', 'SoupMethod']
+#: A dataclass that checks its values.
+OPTIONS: dict[str, type[Any]] = dict(
+    ensemble_selection=ensemble_selection.EnsembleSelectionOptions,
+)
+
+__all__ = ['OPTIONS', 'SOUPS', 'SoupMethod']

@@ -18,9 +18,14 @@ def ranked(
     require_distinct_names(ingredients, name)
     found = scorer.order(ingredients)
     if math.isnan(scorer.score(found[0])):
-        names = ', '.join(ingredient.name for ingredient in found)
-        raise FFMMError(f'soup {name!r}: the score of every ingredient is NaN: {names}')
+        raise nothing_but_nan(found, name)
     return found
+
+
+def nothing_but_nan(ingredients: Sequence[AnyIngredient], name: str) -> FFMMError:
+    """Return the error of a soup of which nothing can be used."""
+    names = ', '.join(ingredient.name for ingredient in ingredients)
+    return FFMMError(f'soup {name!r}: the score of every ingredient is NaN: {names}')
 
 
 def reason(score: float, best: float, accepted: bool) -> str:
