@@ -53,8 +53,10 @@ class CandidateEvaluator:
 
     Attributes:
         team: The processes.
+        memo: As given.
         others: Passes over validation that chose, besides those that scored a
-            candidate: ``made``, or ``remembered``.
+            candidate: ``made``, or ``remembered``; and how many ``gradients`` were
+            taken.
         at_once: How many candidates it is good to give at a time.
     """
 
@@ -72,7 +74,7 @@ class CandidateEvaluator:
         self.evaluator = evaluator
         self.selection = selection
         self.digests = dict(digests)
-        self._memo = memo
+        self.memo = memo
         self.team = team or Team.alone()
         self._bn_samples = bn_samples
         self._reestimate_all = reestimate_all
@@ -128,12 +130,12 @@ class CandidateEvaluator:
     def recall(self, recipe: Recipe) -> Outcome | None:
         """Returns what is known of a model on validation; None: nothing."""
         key = self._key('val', recipe)
-        metrics = self._memo.metrics(key)
+        metrics = self.memo.metrics(key)
         if metrics is not None:
             return self.value(metrics)
         if key in self._given:
             return self._given[key]
-        return self._memo.bound(key, self.selection.metric, self.selection.rule)
+        return self.memo.bound(key, self.selection.metric, self.selection.rule)
 
     def keep(self, recipe: Recipe, outcome: Outcome) -> None:
         """Takes note of a score that came with an ingredient.
@@ -145,7 +147,7 @@ class CandidateEvaluator:
     def take_over(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Takes over an ingredient's validation metrics recorded at training."""
         if not self._reestimate_all:
-            self._memo.share(self._key('val', {name: 1.0}), metrics)
+            self.memo.share(self._key('val', {name: 1.0}), metrics)
 
     def evaluate(
         self,
@@ -174,12 +176,12 @@ class CandidateEvaluator:
         unknown = {
             key: point
             for key, point in zip(keys, points, strict=True)
-            if self._memo.metrics(key) is None
+            if self.memo.metrics(key) is None
         }
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
-                self._memo.add_metrics(key, metrics)
+                self.memo.add_metrics(key, metrics)
                 _require(needed, metrics, split)
                 progress.advance()
 
@@ -204,7 +206,7 @@ class CandidateEvaluator:
             As :meth:`ModelEvaluator.evaluate_all`.
         """
         keys = {name: self._key(name, candidate.recipe) for name in self.evaluator.sets}
-        unknown = [n for n, key in keys.items() if self._memo.metrics(key) is None]
+        unknown = [n for n, key in keys.items() if self.memo.metrics(key) is None]
         loaded = False
 
         def evaluate(name: str) -> dict[str, Any]:
@@ -219,7 +221,7 @@ class CandidateEvaluator:
             'evaluate',
             unknown,
             evaluate,
-            lambda name, metrics: self._memo.add_metrics(keys[name], metrics),
+            lambda name, metrics: self.memo.add_metrics(keys[name], metrics),
         )
         return self.evaluator.evaluate_all(lambda name: self._known(keys[name]))
 
@@ -235,7 +237,8 @@ class CandidateEvaluator:
         Returns:
             Passes by set; ``selection``, those over validation that chose;
             ``in_vain``, those of them that no decision has needed; ``stopped``, those
-            that were cut short; ``remembered``; ``images`` by set.
+            that were cut short; ``gradients``, how many were taken of the loss;
+            ``remembered``; ``images`` by set.
         """
         spent = {
             name: {k: v - self._before[name][k] for k, v in vars(s.count).items()}
@@ -253,6 +256,7 @@ class CandidateEvaluator:
             {name: count['passes'] for name, count in total.items()},
             selection=len(self._scored) + self.others['made'],
             in_vain=len(self._scored & {self._key('val', r) for r in in_vain}),
+            gradients=self.others['gradients'],
             stopped=total['val']['stopped'],
             remembered=remembered + self.others['remembered'],
             images={name: count['images'] for name, count in total.items()},
@@ -273,10 +277,10 @@ class CandidateEvaluator:
         """Keeps what a pass has found."""
         self._scored.add(key)
         if isinstance(outcome, dict):
-            self._memo.add_metrics(key, outcome)
+            self.memo.add_metrics(key, outcome)
         else:
             metric, rule = self.selection.metric, self.selection.rule
-            self._memo.add_bound(key, metric, rule, NoBetterThan(outcome))
+            self.memo.add_bound(key, metric, rule, NoBetterThan(outcome))
 
     def load(self, candidate: Candidate) -> None:
         """Loads a model into the network; batch norm is re-estimated if need be."""
@@ -295,7 +299,11 @@ class CandidateEvaluator:
         return self._bn_samples if must or self._reestimate_all else None
 
     def _known(self, key: str) -> dict[str, Any]:
-        return dict(self._memo.metrics(key) or {})
+        return dict(self.memo.metrics(key) or {})
+
+    def reestimates(self, recipe: Recipe) -> bool:
+        """Says whether batch norm of a model is re-estimated."""
+        return self._reestimated_on(recipe) is not None
 
     def content(self, recipe: Recipe) -> dict[str, float]:
         """Returns what identifies a model as it is evaluated, by content."""

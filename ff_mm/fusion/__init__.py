@@ -7,6 +7,7 @@ from ff_mm.fusion.soups import (
     GoUSoupRunner,
     GreedySoupRunner,
     HierarchicalSoupRunner,
+    LearnedSoupRunner,
     PrunedSoupRunner,
     UniformSoupRunner,
 )
@@ -18,6 +19,7 @@ __all__ = [
     'GoUSoupRunner',
     'GreedySoupRunner',
     'HierarchicalSoupRunner',
+    'LearnedSoupRunner',
     'PrunedSoupRunner',
     'UniformSoupRunner',
 ]

@@ -22,6 +22,7 @@ from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
+from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
@@ -277,6 +278,7 @@ class SoupRunner(FusionRunner):
             at_once=at_once,
             memory=self.candidates,
             ensembles=ValidationEnsembles(self.candidates, self.work_dir / PREDICTIONS),
+            losses=ValidationLosses(self.candidates),
         )
         return hierarchical(
             ingredients,

@@ -147,3 +147,16 @@ class EnsembleSelectionRunner(_OneLevelRunner):
     method = 'ensemble_selection'
     title = 'ensemble selection'
     soup_keys = ('merge', *option_names(method))
+
+
+@RUNNERS.register_module()
+class LearnedSoupRunner(_OneLevelRunner):
+    """The learned soup (Wortsman et al. 2022, appendix I).
+
+    Options are those of :class:`ff_mm.merging.soups.learned.LearnedOptions`, such as
+    ``soup=dict(steps=100, lr=0.05)``.
+    """
+
+    method = 'learned'
+    title = 'learned'
+    soup_keys = ('merge', *option_names(method))

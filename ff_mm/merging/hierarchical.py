@@ -208,7 +208,8 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
     Returns:
         A JSON-like dict: name, level, score and weight in the whole, and for soups
         also method, members, rejected (of weight 0) and steps; merge unless it is the
-        mean, and weights unless the members weigh equally. NaN scores stay NaN, which
+        mean, weights unless the members weigh equally, and details if there are any.
+        NaN scores stay NaN, which
         :func:`~ff_mm.files.write_json` turns into null.
     """
     node = {
@@ -232,6 +233,8 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
         described['merge'] = soup.merge.describe()
     if soup.weights is not None:
         described['weights'] = list(soup.weights)
+    if soup.details is not None:
+        described['details'] = dict(soup.details)
     return described
 
 

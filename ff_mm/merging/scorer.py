@@ -11,7 +11,7 @@ from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging.candidate import Candidate
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.recipe import Identity, Recipe, identity
-from ff_mm.merging.validation import Ensembles
+from ff_mm.merging.validation import Ensembles, Losses
 
 T = TypeVar('T')
 
@@ -106,9 +106,11 @@ class Scorer:
         at_once: How many candidates ``score_many`` is given at most.
         memory: Where what was found is looked up; None: a new one, in memory.
         ensembles: What models say of each case, for soups that need it.
+        losses: The loss and its gradient, likewise.
 
     Attributes:
         ensembles: As given.
+        losses: As given.
         evaluations: How many candidates were evaluated.
 
     Raises:
@@ -125,12 +127,14 @@ class Scorer:
         at_once: int = 1,
         memory: Memory | None = None,
         ensembles: Ensembles | None = None,
+        losses: Losses | None = None,
     ) -> None:
         if rule not in ('greater', 'less'):
             raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
         self.rule = rule
         self.accept_ties = accept_ties
         self.ensembles = ensembles
+        self.losses = losses
         self.evaluations = 0
         self._score = score
         self._on_step = on_step

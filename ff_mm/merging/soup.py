@@ -40,6 +40,7 @@ class Soup:
             :meth:`written`.
         merge: How its members are combined.
         weights: How much of each member goes in; None: as much of each.
+        details: What else a report is to say of it, JSON-like.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Soup:
     checkpoint: CheckpointFile | None = None
     merge: Merge = MEAN
     weights: tuple[float, ...] | None = None
+    details: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls) -> NoReturn:
         # One with other weights would go by the recipe, and the score, of this one.

@@ -34,6 +34,7 @@ SOUPS = {
     'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
     'pruned': ('PrunedSoupRunner', {}),
     'ensemble_selection': ('EnsembleSelectionRunner', dict(rounds=9)),
+    'learned': ('LearnedSoupRunner', dict(steps=3)),
 }
 
 

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import RUNNERS, DefaultScope
 
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation import validation_losses
 from ff_mm.evaluation.evaluation_set import EvaluationSet
+from ff_mm.evaluation.loss_gradient import loss_gradient
 from ff_mm.evaluation.metrics.offline import data_sample
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import read_json
+from ff_mm.merging import read_state_dict
 
 
 @pytest.fixture
@@ -88,13 +92,80 @@ def test_predictions_are_made_once_and_kept(config, tmp_path, monkeypatch):
     assert made == [1] and np.array_equal(Predictions.read(file).scores, content)
 
 
+def test_a_learned_soup_has_a_lower_loss_and_says_what_it_took(config, tmp_path):
+    cfg = config(tmp_path / 'learned', 'LearnedSoupRunner', steps=8, temperature=True)
+    report = run(cfg)
+    details = report['tree']['details']
+    assert details['loss'] < details['loss_of_equal'] and details['steps'] == 8
+    assert details['temperature'] > 0
+    spent = report['evaluations']
+    # Two passes for each gradient, and one for the score.
+    assert (spent['gradients'], spent['selection']) == (9, 19)
+    assert spent['images']['val'] == 40 * spent['val']
+    weights = [item['weight'] for item in report['ingredients']]
+    assert sum(weights) == pytest.approx(1) and len(set(weights)) == 6
+    written = (tmp_path / 'learned' / 'report.md').read_text()
+    assert '9 gradients of the loss' in written and f'{weights[0]:.4f}' in written
+    # Nothing is computed again, and nothing comes out otherwise.
+    again = run(cfg)
+    spent = again['evaluations']
+    assert (spent['gradients'], spent['val'], spent['remembered']) == (0, 0, 19)
+    assert again['tree'] == report['tree']
+
+
+def test_the_loss_of_equal_shares_is_that_of_the_uniform_soup(config, tmp_path):
+    cfg = config(tmp_path / 'learned', 'LearnedSoupRunner', steps=1)
+    cfg.model.head.loss = dict(type='CrossEntropyLoss')
+    report = run(cfg)
+    everything = run(config(tmp_path / 'uniform', 'UniformSoupRunner'))
+    expected = everything['val']['loss']
+    assert report['tree']['details']['loss_of_equal'] == pytest.approx(expected)
+
+
+class Stop(Exception):
+    """In place of a command that was killed."""
+
+
+@pytest.mark.parametrize('options', [{}, dict(by='tensor', folds=2)], ids=['', 'folds'])
+def test_one_that_was_killed_goes_on_bit_for_bit(
+    config, tmp_path, monkeypatch, options
+):
+    options = dict(steps=5, **options)
+    unbroken = run(config(tmp_path / 'unbroken', 'LearnedSoupRunner', **options))
+    left = [3]
+
+    def killed(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stop
+        return loss_gradient(*args)
+
+    cfg = config(tmp_path / 'killed', 'LearnedSoupRunner', **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(validation_losses, 'loss_gradient', killed)
+        with pytest.raises(Stop):
+            run(cfg)
+    report = run(cfg)
+    spent, all_spent = report['evaluations'], unbroken['evaluations']
+    assert spent['gradients'] == all_spent['gradients'] - 3
+    assert report['tree'] == unbroken['tree']
+    files = [tmp_path / name / 'soup.pth' for name in ('unbroken', 'killed')]
+    one, other = map(read_state_dict, files)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    if options.get('by') == 'tensor':
+        assert report['tree']['merge']['type'] == 'by_tensor'
+        assert [i['weight'] for i in report['ingredients']] == [None] * 6
+        assert all((v > 0).all() for k, v in one.items() if 'running_var' in k)
+
+
 def test_it_can_be_a_level(config, tmp_path):
     which = dict(type='ensemble_selection', rounds=4)
-    levels = [dict(soup=which, group_by='lr'), dict(soup='pruned')]
+    top = dict(type='learned', steps=2)
+    levels = [dict(soup=which, group_by='lr'), dict(soup=top)]
     report = run(config(tmp_path, 'HierarchicalSoupRunner', levels=levels))
     assert report['levels'] == [
         dict(soup='ensemble_selection', group_by='lr', options=dict(rounds=4)),
-        dict(soup='pruned', group_by=None),
+        dict(soup='learned', group_by=None, options=dict(steps=2)),
     ]
     assert read_json(tmp_path / 'report.json')['tree']['level'] == 2
     cfg = config(tmp_path, 'SoupTreeRunner')
@@ -108,6 +179,8 @@ def test_it_can_be_a_level(config, tmp_path):
     [
         ('EnsembleSelectionRunner', dict(rounds=-1), 'rounds=-1: expected a whole'),
         ('EnsembleSelectionRunner', dict(steps=1), "unknown key 'steps'"),
+        ('LearnedSoupRunner', dict(by='layer'), "by='layer': expected one of"),
+        ('LearnedSoupRunner', dict(merge='by_tensor'), "give its option 'shares'"),
         (
             'HierarchicalSoupRunner',
             dict(levels=[dict(soup=dict(type='greedy', rounds=1))]),

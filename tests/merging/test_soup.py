@@ -24,7 +24,11 @@ from ff_mm.merging.soups.uniform import uniform
 
 SIZE = 5
 #: Those that need no more of validation than scores.
-SOUPS = {name: make for name, make in ALL.items() if name != 'ensemble_selection'}
+SOUPS = {
+    name: make
+    for name, make in ALL.items()
+    if name not in ('ensemble_selection', 'learned')
+}
 
 
 def ingredient(name, values, score=None, **hyper):

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ff_mm.merging.soup import Soup
-from ff_mm.merging.soups import best, ensemble_selection, greedy, pruned, uniform
+from ff_mm.merging.soups import (
+    best,
+    ensemble_selection,
+    greedy,
+    learned,
+    pruned,
+    uniform,
+)
 
 #: ``(ingredients, scorer, name, file=None, merge=MEAN)``, and ``options`` of those that
 #: stand in :data:`OPTIONS`.
@@ -22,11 +29,13 @@ SOUPS: dict[str, SoupMethod] = dict(
     best=best.best,
     pruned=pruned.pruned,
     ensemble_selection=ensemble_selection.ensemble_selection,
+    learned=learned.learned,
 )
 
 #: A dataclass that checks its values.
 OPTIONS: dict[str, type[Any]] = dict(
     ensemble_selection=ensemble_selection.EnsembleSelectionOptions,
+    learned=learned.LearnedOptions,
 )
 
 __all__ = ['OPTIONS', 'SOUPS', 'SoupMethod']
