@@ -243,8 +243,10 @@ def _rows_of_this_rank(gradient: Tensor, number: int) -> Tensor:
 
 
 def _gathered(entries: StateDict) -> StateDict:
-    """Sums over all ranks; copies, as the network's own are cleared."""
-    summed = {name: entry.detach().clone() for name, entry in entries.items()}
+    """Sums over all ranks."""
+    if get_world_size() == 1:
+        return entries
+    summed = {name: entry.contiguous() for name, entry in entries.items()}
     for entry in summed.values():
         all_reduce(entry)
     return summed

@@ -192,3 +192,23 @@ def test_bad_options_are_said_at_once(config, tmp_path, runner, soup, says):
     with pytest.raises(ConfigError, match=says):
         RUNNERS.build(config(tmp_path / 'x', runner, **soup))
     assert not Path(tmp_path / 'x').exists()
+
+
+def test_they_are_methods_of_a_comparison(config, tmp_path):
+    cfg = config(tmp_path, 'ComparisonRunner')
+    cfg.pools = dict(fgg=cfg.ingredients)
+    cfg.methods = dict(
+        best=dict(pool='fgg', runner_type='BestIngredientRunner'),
+        pruned=dict(pool='fgg', runner_type='PrunedSoupRunner'),
+        selected=dict(
+            pool='fgg', runner_type='EnsembleSelectionRunner', soup=dict(rounds=9)
+        ),
+        learned=dict(pool='fgg', runner_type='LearnedSoupRunner', soup=dict(steps=2)),
+    )
+    cfg.baseline, cfg.bootstrap = 'best', dict(resamples=100)
+    cfg.selection = dict(metric='loss', rule='less')
+    found = RUNNERS.build(cfg).run()['methods']
+    passes = {name: m['cost']['selection']['passes'] for name, m in found.items()}
+    assert passes['learned'] == 2 * 3 + 1 and passes['selected'] >= 6
+    weights = found['learned']['runs'][0]['ingredients']
+    assert len(weights) == 6

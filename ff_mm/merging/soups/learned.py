@@ -66,11 +66,11 @@ class LearnedOptions:
             check_whole(_NAME, 'folds', self.folds, 2)
 
     def check(self, merge: Merge) -> None:
-        """Check that it is a mean whose weights are learned."""
-        if not merge.method.is_mean:
+        """Check that it is the mean, of which the weights are learned."""
+        if merge != MEAN:
             raise ConfigError(
-                f'soup={_NAME!r} learns the weights of a mean, merge={merge.type!r} is '
-                'none: leave merge out'
+                f'soup={_NAME!r} learns the weights of the mean, and cannot with '
+                f'merge={merge.type!r}: leave merge out'
             )
 
     @property
@@ -109,14 +109,14 @@ def learned(
         scorer: Has ``losses``; scores the soup.
         name: The name of the soup.
         file: Where to keep its weights, see :meth:`Soup.written`.
-        merge: Must be a mean.
+        merge: Must be the mean.
         options: The options. With no steps it is the uniform soup, bit for bit.
 
     Returns:
         The soup. The temperature is told in its details, and is no part of it.
 
     Raises:
-        ConfigError: ``merge`` is no mean.
+        ConfigError: ``merge`` is not the mean.
         FFMMError: If there are no ingredients, two different ones share a name, the
             scorer has no losses, or the loss of the mean is not finite.
     """

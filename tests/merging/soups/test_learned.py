@@ -163,6 +163,21 @@ def test_without_steps_it_is_the_uniform_soup_bit_for_bit():
     assert soup.recipe == everything.recipe and scorer.evaluations == 1
 
 
+def test_of_equal_models_it_is_that_model_bit_for_bit():
+    torch.manual_seed(0)
+    values = torch.randn(50)
+    models = [Ingredient(f'm{i}', lambda: dict(w=values.clone())) for i in range(5)]
+    made = Made(lambda weights, scale: weights['w'].pow(2).sum())
+
+    def slopes(model, members, scale, fold, by_tensor):
+        return Slopes(1.0, None, 0.0, torch.randn(5, 1, dtype=torch.float64))
+
+    made.slopes = slopes
+    options = LearnedOptions(steps=5, tolerance=0)
+    soup = learned(models, Scorer(lambda *_: 0.0, losses=made), 's', options=options)
+    assert torch.equal(soup.load()['w'], values)
+
+
 def test_it_starts_from_the_uniform_soup_and_takes_the_least_loss_on_the_way():
     soup, losses = make(to(1.5, 0.5), steps=60, tolerance=0, lr=3.0)
     assert losses.asked[0][0] == dict(one=0.5, two=0.5)
@@ -257,5 +272,5 @@ def test_bad_options(given, says):
 
 
 def test_only_means_have_weights_to_learn():
-    with pytest.raises(ConfigError, match='weights of a mean'):
+    with pytest.raises(ConfigError, match='weights of the mean'):
         Level('learned', merge=dict(type='by_tensor', shares={}))
