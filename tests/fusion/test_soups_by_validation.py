@@ -180,7 +180,7 @@ def test_it_can_be_a_level(config, tmp_path):
         ('EnsembleSelectionRunner', dict(rounds=-1), 'rounds=-1: expected a whole'),
         ('EnsembleSelectionRunner', dict(steps=1), "unknown key 'steps'"),
         ('LearnedSoupRunner', dict(by='layer'), "by='layer': expected one of"),
-        ('LearnedSoupRunner', dict(merge='by_tensor'), "give its option 'shares'"),
+        ('LearnedSoupRunner', dict(merge='by_tensor'), "with merge='by_tensor'"),
         (
             'HierarchicalSoupRunner',
             dict(levels=[dict(soup=dict(type='greedy', rounds=1))]),

@@ -16,7 +16,7 @@ def by_tensor(
     members: Members,
     weights: Sequence[float],
     *,
-    shares: Mapping[str, Sequence[float]],
+    shares: Mapping[str, Sequence[float]] | None = None,
 ) -> StateDict:
     """Return the mean of the members, tensor by tensor.
 
@@ -25,6 +25,7 @@ def by_tensor(
         weights: How much of each goes into what has no shares, such as statistics of
             batch norm.
         shares: By the name of a tensor, how much of each member goes into it; positive.
+            None: all tensors are as the weights say.
 
     Raises:
         ConfigError: Shares that are not as many as members, or not positive.
@@ -32,7 +33,8 @@ def by_tensor(
     References:
         Wortsman et al., "Model soups", ICML 2022 (arXiv 2203.05482), appendix I.
     """
-    for key, of_key in shares.items():
+    own = shares or {}
+    for key, of_key in own.items():
         if len(of_key) != len(members) or not all(share > 0 for share in of_key):
             raise ConfigError(
                 f"merge='by_tensor': shares of {key!r} are {list(of_key)}: expected "
@@ -40,6 +42,6 @@ def by_tensor(
             )
 
     def combine(key: str, values: Values, weights: Sequence[float]) -> Tensor:
-        return mean_of(values, shares.get(key, weights))
+        return mean_of(values, own.get(key, weights))
 
     return by_entry(members, weights, combine)

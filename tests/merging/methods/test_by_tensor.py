@@ -32,6 +32,12 @@ def test_each_tensor_by_its_shares_and_the_rest_by_weight():
     assert soup.recipe != other.recipe(MEMBERS, (0.375, 0.625))
 
 
+def test_without_shares_it_is_the_mean():
+    found = Merge('by_tensor').load(MEMBERS, (1, 3))
+    told = {key: value.tolist() for key, value in found.items()}
+    assert told == dict(v=[3.0], w=[4.0, 4.0], running_mean=[6.0], count=7)
+
+
 @pytest.mark.parametrize('row', [[1.0], [1.0, 0.0], [1.0, -1.0]])
 def test_bad_shares(row):
     with pytest.raises(ConfigError, match='expected 2 positive numbers'):
