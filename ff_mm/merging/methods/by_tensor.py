@@ -40,6 +40,8 @@ def by_tensor(
                 f"merge='by_tensor': shares of {key!r} are {list(of_key)}: expected "
                 f'{len(members)} positive numbers, one for each member'
             )
+    if len(members) == 1:  # whatever is in it
+        return {key: value.clone() for key, value in members[0].in_passing().items()}
 
     def combine(key: str, values: Values, weights: Sequence[float]) -> Tensor:
         return mean_of(values, own.get(key, weights))

@@ -38,6 +38,12 @@ def test_without_shares_it_is_the_mean():
     assert told == dict(v=[3.0], w=[4.0, 4.0], running_mean=[6.0], count=7)
 
 
+def test_one_alone_is_given_back_whatever_is_in_it():
+    one = model('a', float('-inf'), 1.0)
+    found = Merge('by_tensor').load([one], [1.0])
+    assert all(torch.equal(found[key], value) for key, value in one.load().items())
+
+
 @pytest.mark.parametrize('row', [[1.0], [1.0, 0.0], [1.0, -1.0]])
 def test_bad_shares(row):
     with pytest.raises(ConfigError, match='expected 2 positive numbers'):
