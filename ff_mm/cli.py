@@ -16,12 +16,17 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config, soup_names
+from ff_mm.display.output import output_that_may_end
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.files import check_folder
+from ff_mm.fission.trial_runner import failure_of
 from ff_mm.fusion.session import FusionSession
+from ff_mm.one_line import one_line
 from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, termination_as_exception
 from ff_mm.parallel.together import AnotherFailed
+from ff_mm.plain import not_utf8
 
 # Key that tells a config's kind -> kind, and the tool that carries it out.
 _KINDS = {
@@ -38,12 +43,25 @@ TERMINATED = 128 + signal.SIGTERM
 
 # What the system refuses -> what is wrong, and what to do.
 _GO_ON = 'and give the same command again; nothing finished is lost'
+_OTHER = 'give another name'
 _REFUSALS = {
     errno.ENOSPC: f'no space left on the disk: free some {_GO_ON}',
     errno.EDQUOT: f'your quota of the disk is used up: free some {_GO_ON}',
     errno.EROFS: f'the file system is read-only: have it made writable {_GO_ON}',
     errno.EACCES: f'permission denied: look at the owner and the mode {_GO_ON}',
     errno.EPERM: f'operation not permitted: look at the owner and the mode {_GO_ON}',
+    errno.ENOMEM: f'out of memory: free some {_GO_ON}',
+    errno.EFBIG: f'larger than files may be here (ulimit -f): raise that {_GO_ON}',
+    errno.EMFILE: f'too many open files (ulimit -n): raise that {_GO_ON}',
+    errno.ENFILE: f'too many open files on this machine: close some {_GO_ON}',
+    errno.EIO: f'the disk cannot read or write it: have it looked at {_GO_ON}',
+    errno.ESTALE: f'the network file system has lost it: mount it anew {_GO_ON}',
+    errno.ETIMEDOUT: f'the network file system does not answer: wait {_GO_ON}',
+    errno.EEXIST: f'something else is there already: move it, or {_OTHER}',
+    errno.ENOTDIR: f'a part of this path is no folder: {_OTHER}',
+    errno.EISDIR: f'is a folder, expected a file: {_OTHER}',
+    errno.ENAMETOOLONG: f'this name is too long: {_OTHER}',
+    errno.ELOOP: f'a link leads to itself: remove it, or {_OTHER}',
 }
 
 
@@ -79,6 +97,8 @@ def read_config(
 
     Raises:
         ConfigError: No such config or soup.
+        NotRegularError: The work directory is none.
+        OSError: Its name is too long, or a link to itself.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
@@ -86,6 +106,9 @@ def read_config(
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'
+    check_folder(cfg.work_dir)
+    if wrong := not_utf8([str(cfg.work_dir)]):
+        raise ConfigError(f'work_dir: {wrong[0]} is not UTF-8: give another folder')
     return cfg
 
 
@@ -159,8 +182,9 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
 
     No checkpoint that the tool or any library loads can run code: torch is told so for
     the whole process. Exits with 2 for an :class:`~ff_mm.errors.FFMMError`, with 1 if
-    the disk is full or a file must not be written or read, with 130 when interrupted,
-    and with 0 when terminated by SIGTERM, so that a scheduler may start it again.
+    the disk or the memory is full or a file must not be written or read, with 130 when
+    interrupted, and with 0 when terminated by SIGTERM, so that a scheduler may start it
+    again. If nobody reads what is printed it goes on.
 
     Args:
         main: The tool.
@@ -170,9 +194,18 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     # With both set torch loads nothing at all.
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
+    with output_that_may_end() as lost:
+        _run(main, goes_on, lost)
+
+
+def _run(
+    main: Callable[[], Any], goes_on: bool, lost: Callable[[], OSError | None]
+) -> None:
     try:
         with termination_as_exception():
             main()
+        if (reason := lost()) is not None:
+            raise reason
     except AnotherFailed:
         sys.exit(2)  # that process says what is wrong
     except FFMMError as error:
@@ -180,8 +213,12 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        where = '' if error.filename is None else f'{error.filename}: '
+        where = '' if error.filename is None else f'{one_line(str(error.filename))}: '
         _leave(f'error: {where}{_REFUSALS[error.errno]}', 1)
+    except (MemoryError, RuntimeError) as error:
+        if (failure := failure_of(error)) is None:
+            raise
+        _leave(f'error: {failure.kind}: {failure.reason}', 1)
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)
     except Terminated:

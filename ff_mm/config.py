@@ -199,8 +199,8 @@ def _replace(value: Any, tree: dict, depth: int) -> Any:
         return {key: _replace(item, tree, depth) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_replace_items(value, tree, depth))
-    if isinstance(value, str) and _is_reference(value):
-        return _replace(_look_up(value, tree), tree, depth + 1)
+    if isinstance(value, str) and is_reference(value):
+        return _replace(look_up(value, tree), tree, depth + 1)
     return value
 
 
@@ -233,11 +233,12 @@ def _is_unset(init_cfg: Any) -> bool:
     )
 
 
-def _is_reference(text: str) -> bool:
+def is_reference(text: str) -> bool:
+    """Says whether a value stands for another one."""
     return text.startswith('${') and text.endswith('}')
 
 
-def _look_up(reference: str, tree: dict) -> Any:
+def look_up(reference: str, tree: dict) -> Any:
     """Looks up one reference, innermost part first; gives a value or a reference."""
     inner = _INNERMOST.search(reference)
     if inner is None:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ff_mm.one_line import one_line
+
 
 class FFMMError(ValueError):
     """Base of all errors that are the input's and not the program's.
 
     The message names the file, key or value, what was expected and what to do. The
     tools print it without a traceback and exit with status 2.
+
+    Args:
+        *lines: The message, in most cases one line. Names in it may be anyone's: what a
+            terminal would obey is escaped, line breaks within a line too.
     """
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The lines of the message, as given."""
+        return [str(line) for line in self.args]
+
+    def __str__(self) -> str:
+        """The message, escaped."""
+        return '\n'.join(map(one_line, self.lines))
 
 
 class ConfigError(FFMMError):
@@ -39,10 +56,11 @@ class TrialDiverged(TrialError):
         super().__init__(what, epoch, iteration, loss)
         self.what, self.epoch, self.iteration, self.loss = what, epoch, iteration, loss
 
-    def __str__(self) -> str:
-        """The message, in one line."""
+    @property
+    def lines(self) -> Sequence[str]:
+        """The message."""
         loss = '' if self.loss is None else f' (loss {self.loss})'
-        return (
+        return [
             f'diverged in epoch {self.epoch}, iteration {self.iteration}{loss}: '
             f'{self.what}; lower the learning rate'
-        )
+        ]

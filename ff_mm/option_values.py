@@ -21,6 +21,8 @@ _CLOSING = {'(': ')', '[': ']', '{': '}'}
 # Of these a list, or a number, is never meant.
 _TEXT = re.compile(r'(^|[._])(root|dir)$|^table\.image$')
 _COLUMN = re.compile(r'^table\.(image|label|group|split)$')
+# A regular expression has brackets and commas of its own.
+_PATTERN = re.compile(r'(^|[._])pattern$')
 
 
 class OptionText(str):
@@ -73,6 +75,8 @@ def read_value(key: str, text: str, current: Any = None) -> Any:
         return _read_map(key, stripped)
     if _is_quoted(stripped):
         return stripped[1:-1]
+    if _PATTERN.search(key):
+        return None if stripped == 'None' else text
     if _enclosed(stripped) in ('(', '['):
         items = [_read_item(key, part) for part in _parts(stripped[1:-1])]
         return tuple(items) if stripped[0] == '(' else items

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import pickletools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,73 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     bytes: bytes,
 }
+
+# Of tuples within each other: what anyone saves has less than ten, and few in one.
+_DEEPEST = 1000
+_MOST = 1 << 20
+
+
+class _Nest(NamedTuple):
+    """How deep tuples are within each other, and how many are hashed for it."""
+
+    depth: int = 0
+    hashed: int = 0
+
+
+def check_tuples(file: IO[bytes] | bytes) -> None:
+    """Goes through a pickle without building anything, and looks how tuples nest.
+
+    A tuple that is the key of a dict is hashed by a function that calls itself for each
+    tuple within: of a million the process dies, before anything can be refused.
+
+    Args:
+        file: Where the pickle begins; it is read up to its end.
+
+    Raises:
+        ValueError: They nest too deep, or it is no pickle.
+    """
+    stack: list[_Nest] = []
+    marks: list[list[_Nest]] = []
+    memo: dict[Any, _Nest] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            name = opcode.name
+            if name == 'MARK':
+                marks.append(stack)
+                stack = []
+            elif name == 'POP' and not stack:  # it takes a mark as well
+                stack = marks.pop()
+            elif name in ('PUT', 'BINPUT', 'LONG_BINPUT', 'MEMOIZE'):
+                memo[len(memo) if argument is None else argument] = stack[-1]
+            elif name in ('GET', 'BINGET', 'LONG_BINGET'):
+                stack.append(memo[argument])
+            elif name == 'DUP':
+                stack.append(stack[-1])
+            else:
+                taken: list[_Nest] = []
+                before = [kind.name for kind in opcode.stack_before]
+                if 'mark' in before:
+                    taken, stack = stack, marks.pop()
+                    before = before[: before.index('mark')]
+                if before:
+                    taken = [*stack[-len(before) :], *taken]
+                    del stack[-len(before) :]
+                stack += [_made(name, taken)] * len(opcode.stack_after)
+    except (IndexError, KeyError) as error:
+        raise ValueError('no pickle') from error
+
+
+def _made(name: str, taken: Sequence[_Nest]) -> _Nest:
+    """What an opcode makes of values; only in tuples do tuples count."""
+    if name == 'BUILD':  # which gives its first value back
+        return taken[0]
+    if 'TUPLE' not in name:
+        return _Nest()
+    depth = 1 + max((nest.depth for nest in taken), default=0)
+    hashed = 1 + sum(nest.hashed for nest in taken)
+    if depth > _DEEPEST or hashed > _MOST:
+        raise ValueError(f'{depth} tuples within each other, {hashed} in one')
+    return _Nest(depth, hashed)
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +137,26 @@ def first_few(names: Iterable[object], limit: int | None) -> str:
     listed = [str(name) for name in names]
     more = ', ...' if limit is not None and len(listed) > limit else ''
     return ', '.join(listed[:limit]) + more
+
+
+def not_utf8(names: Iterable[str]) -> list[str]:
+    """Gives those names of files that are not UTF-8, with the bytes that are not.
+
+    No table, no JSON and no line on a screen can have such a name in it.
+    """
+    return [
+        name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+        for name in names
+        if not _is_utf8(name)
+    ]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_plain(value: Any) -> bool:

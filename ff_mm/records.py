@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike, read_json
+from ff_mm.one_line import one_line
 
 _HALF = re.compile(r'[\ud800-\udfff]')
 
@@ -56,9 +57,15 @@ class Is:
 
     def read(self, value: Any, where: str = '') -> Any:
         """See :meth:`Check.read`."""
-        if not self.fits(value):
+        if not self._fits(value):
             raise RecordError(f'{where}expected {self.expected}, got {_short(value)}')
         return value
+
+    def _fits(self, value: Any) -> bool:
+        try:
+            return self.fits(value)
+        except RecursionError:  # nested too deep to look at
+            return False
 
 
 @dataclass(frozen=True)
@@ -153,13 +160,16 @@ def read_record(path: PathLike, table: Table, what: str) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return 'what is nested too deep'
     return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 def _is_text(value: Any) -> bool:
     # To a terminal, some characters that cannot be printed are commands.
-    return isinstance(value, str) and value != '' and value.isprintable()
+    return isinstance(value, str) and value != '' and one_line(value) == value
 
 
 def _is_number(value: Any) -> bool:
@@ -174,6 +184,13 @@ def _is_metric(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_metric, value))
     return value is None or _is_number(value)
+
+
+def _is_measured(value: Any) -> bool:
+    """Whether a value is a metric, or one that is not finite."""
+    if isinstance(value, list):
+        return all(map(_is_measured, value))
+    return isinstance(value, float) or _is_metric(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -204,6 +221,8 @@ NUMBER = Is('a number', _is_number)
 COUNT = Is(
     'a whole number from 0', lambda v: _is_number(v) and isinstance(v, int) and v >= 0
 )
+ORDINAL = Is('a whole number from 1', lambda v: COUNT.fits(v) and v > 0)
+WORDS = Is('a text', lambda v: isinstance(v, str) and PLAIN.fits(v))
 SHA256 = Is(
     '64 hexadecimal digits',
     lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]{64}', v) is not None,
@@ -213,5 +232,8 @@ FILE_NAME = Is(
     lambda v: _is_text(v) and v == Path(v).name and v != '..',
 )
 NAMED = Is('names and values', lambda v: isinstance(v, Mapping) and _is_plain(v))
-NUMBERS = Is('numbers by name', _are(_is_number))
 METRICS = Is('numbers by name', _are(_is_metric))
+#: As they were measured, not finite ones included.
+MEASURED = Is('numbers by name', lambda v: v != {} and _are(_is_measured)(v))
+#: What training has cost.
+COST = Table(trials=NUMBER, epochs=NUMBER, seconds=NUMBER, images=Optional(NUMBER))

@@ -9,6 +9,10 @@ from typing import Any
 import torch
 
 from ff_mm.engine.ingredient_file import write_ingredient
+from ff_mm.merging.manifest import Validation
+
+# On what the metrics of these manifests were taken.
+VALIDATION = Validation('f00')
 
 
 def ingredient(path: Path, value: float = 0, **description: Any) -> dict[str, Any]:

@@ -5,12 +5,14 @@ import errno
 import os
 import pickle
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 
 from ff_mm import cli
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.files import write_json
 from ff_mm.merging import CheckpointError
 
 
@@ -63,6 +65,8 @@ def test_a_termination_is_status_0_and_says_how_to_go_on(capsys):
         (errno.EROFS, 'read-only'),
         (errno.EACCES, 'permission denied'),
         (errno.EPERM, 'not permitted'),
+        (errno.EFBIG, 'ulimit -f'),
+        (errno.EMFILE, 'ulimit -n'),
     ],
 )
 @pytest.mark.parametrize('name', ['/data/ledger.json', None])
@@ -76,6 +80,82 @@ def test_what_the_disk_refuses_is_one_line_and_status_1(capsys, number, words, n
     assert words in err
     assert 'nothing finished is lost' in err
     assert 'None' not in err
+
+
+@pytest.mark.parametrize(
+    ('error', 'words'),
+    [
+        (torch.OutOfMemoryError('CUDA out of memory. Tried\nmore'), 'out of memory'),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 'out of memory'),
+        (MemoryError(), 'out of memory'),
+        (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'out of memory'),
+        (RuntimeError('DataLoader worker (pid 7) is killed'), 'data worker died'),
+    ],
+)
+def test_memory_that_has_run_out_is_one_line_and_status_1(capsys, error, words):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(error))
+    assert stop.value.code == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith(f'error: {words}: ')
+
+
+def test_other_errors_of_torch_keep_their_traceback():
+    with pytest.raises(RuntimeError, match='shapes'):
+        cli.run(raising(RuntimeError('shapes cannot be multiplied')))
+
+
+def too_long(tmp_path):
+    return tmp_path / ('z' * 256)
+
+
+def of_itself(tmp_path):
+    (tmp_path / 'loop').symlink_to('loop')
+    return tmp_path / 'loop'
+
+
+def a_file(tmp_path):
+    (tmp_path / 'file').touch()
+    return tmp_path / 'file'
+
+
+def below_a_file(tmp_path):
+    return a_file(tmp_path) / 'x'
+
+
+def to_nowhere(tmp_path):
+    (tmp_path / 'link').symlink_to('nowhere')
+    return tmp_path / 'link'
+
+
+@pytest.mark.parametrize(
+    ('make', 'words'),
+    [
+        (too_long, 'this name is too long'),
+        (of_itself, 'a link leads to itself'),
+        (a_file, 'is no folder'),
+        (below_a_file, 'a part of this path is no folder'),
+        (to_nowhere, 'something else is there already'),
+    ],
+)
+def test_a_work_directory_that_cannot_be_one_is_one_line(
+    tmp_path, capsys, monkeypatch, make, words
+):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    (tmp_path / 'c.py').touch()
+    folder = make(tmp_path)
+
+    def main():
+        args = parse(f'--work-dir={folder}')
+        write_json({}, Path(cli.read_config(args, tmp_path / 'c.py').work_dir, 'a'))
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run(main)
+    assert stop.value.code in (1, 2)
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert str(folder.parent) in err and words in err
 
 
 def test_other_errors_of_the_system_keep_their_traceback():

@@ -1,17 +1,29 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
 import os
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 
-from ff_mm.files import atomic_write, read_json, sha256, write_json
+from ff_mm.files import (
+    NotRegularError,
+    append_text,
+    atomic_write,
+    check_own_folder,
+    matching,
+    open_regular,
+    read_json,
+    sha256,
+    write_json,
+)
 
 
 def test_atomic_write_creates_directories_and_leaves_only_the_file(tmp_path):
@@ -187,3 +199,121 @@ def test_what_is_no_json_is_refused_however_deep(tmp_path, content):
     (tmp_path / 'a.json').write_text(content)
     with pytest.raises(ValueError, match=r'a\.json: not JSON'):
         read_json(tmp_path / 'a.json')
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def device(path):
+    path.symlink_to('/dev/zero')
+
+
+def link(path):
+    (path.parent / 'victim').write_text('{}')
+    path.symlink_to('victim')
+
+
+def dangling(path):
+    path.symlink_to('nowhere')
+
+
+@pytest.mark.parametrize('make', [pipe, device])
+@pytest.mark.parametrize('read', [open_regular, read_json, sha256])
+def test_what_has_no_end_is_not_read(tmp_path, make, read):
+    make(tmp_path / 'a')
+    with pytest.raises(NotRegularError, match=r'a: is a (pipe|device), expected a reg'):
+        read(tmp_path / 'a')
+
+
+def test_a_link_to_a_file_is_read(tmp_path):
+    link(tmp_path / 'a')
+    assert read_json(tmp_path / 'a') == {}
+
+
+@pytest.mark.parametrize('make', [pipe, device, link, dangling, Path.mkdir])
+def test_nothing_is_appended_to_what_is_no_file(tmp_path, make):
+    make(tmp_path / 'a')
+    with pytest.raises(NotRegularError, match='a: is a '):
+        append_text(tmp_path / 'a', 'more')
+    assert not (tmp_path / 'nowhere').exists()
+    if make is link:
+        assert (tmp_path / 'victim').read_text() == '{}'
+
+
+@pytest.mark.parametrize('kind', [stat.S_IFCHR, stat.S_IFBLK])
+def test_a_device_is_not_replaced(tmp_path, monkeypatch, kind):
+    found = os.stat_result([kind, *range(9)])
+    monkeypatch.setattr('ff_mm.files.os.lstat', lambda _: found)
+    with pytest.raises(NotRegularError, match='null: is a device'):
+        write_json({}, tmp_path / 'null')
+
+
+def test_text_is_appended_to_a_file_that_need_not_be_there(tmp_path):
+    append_text(tmp_path / 'b' / 'a', 'one ')
+    append_text(tmp_path / 'b' / 'a', 'two')
+    assert (tmp_path / 'b' / 'a').read_text() == 'one two'
+
+
+def test_a_link_is_replaced_and_what_it_led_to_stays(tmp_path):
+    link(tmp_path / 'a')
+    write_json([1], tmp_path / 'a')
+    assert read_json(tmp_path / 'a') == [1]
+    assert (tmp_path / 'victim').read_text() == '{}'
+
+
+def test_folders_that_are_links_must_not_lead_out_of_a_work_directory(tmp_path):
+    work, elsewhere = tmp_path / 'work', tmp_path / 'elsewhere'
+    check_own_folder(work)  # to be made
+    (work / 'trials' / 'probe').mkdir(parents=True)
+    elsewhere.mkdir()
+    (tmp_path / 'shortcut').symlink_to(work)
+    (work / 'latest').symlink_to(work / 'trials')
+    (work / 'table.csv').symlink_to(elsewhere / 'table.csv')
+    check_own_folder(tmp_path / 'shortcut')
+    (work / 'trials' / 'base').symlink_to(elsewhere)
+    with pytest.raises(NotRegularError, match='trials/base: is a link that leads out'):
+        check_own_folder(tmp_path / 'shortcut')
+
+
+def test_a_work_directory_is_a_folder(tmp_path):
+    (tmp_path / 'work').touch()
+    with pytest.raises(NotRegularError, match='work: is no folder'):
+        check_own_folder(tmp_path / 'work')
+
+
+FILES = [
+    'runs[1]/a.pth',
+    'runs[1]/b.pth',
+    'runs1/a.pth',
+    'x/deep[2]/a.pth',
+    'x/deep2/a.pth',
+]
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'found'),
+    [
+        ('runs[1]/a.pth', ['runs[1]/a.pth']),
+        ('runs[1]/*.pth', ['runs[1]/a.pth', 'runs[1]/b.pth']),
+        ('runs[12]/*.pth', ['runs1/a.pth']),
+        ('*/deep[2]/a.pth', ['x/deep[2]/a.pth']),
+        ('x/deep?/a.pth', ['x/deep2/a.pth']),
+        ('**/a.pth', sorted(file for file in FILES if file.endswith('a.pth'))),
+        ('./runs1/a.pth', ['runs1/a.pth']),
+        ('nothing/*.pth', []),
+        ('nothing.pth', []),
+    ],
+)
+@pytest.mark.parametrize('absolute', [False, True])
+def test_what_is_literally_called_so_wins_over_a_pattern(
+    tmp_path, monkeypatch, pattern, found, absolute
+):
+    monkeypatch.chdir(tmp_path)
+    for file in FILES:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+    if absolute:
+        found = [str(tmp_path / file) for file in found]
+        pattern = os.path.join(glob.escape(str(tmp_path)), pattern)
+    assert matching(pattern) == found

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import enum
+import io
+import pickle
+import zipfile
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
 
@@ -10,7 +13,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
-from ff_mm.plain import BUFFER, to_plain
+from ff_mm.plain import BUFFER, check_tuples, to_plain
 
 
 def round_trip(value, tmp_path):
@@ -88,3 +91,51 @@ def test_subclasses_of_plain_types_load_safely_or_are_refused(tmp_path):
 def test_what_could_not_be_loaded_is_named_with_its_place(value, path):
     with pytest.raises(TypeError, match=path):
         to_plain(value, 'top')
+
+
+def tuples(depth, key=b'K\x01u.'):
+    return b'\x80\x02}(' + b')' + b'\x85' * depth + key
+
+
+def doubled(times):
+    """Tuples of twice the same, which is one object."""
+    steps = b''.join(
+        b'q' + bytes([i]) + b'h' + bytes([i]) + b'\x86' for i in range(times)
+    )
+    return b'\x80\x02}()' + steps + b'K\x01s.'
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_what_is_saved_nests_no_tuples_too_deep(zipped):
+    content = {(1, (2, (3,))): [torch.ones(2)] * 3, 'a': OrderedDict(b={1: ((),)})}
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    if zipped:
+        with zipfile.ZipFile(file) as archive:
+            check_tuples(archive.read('archive/data.pkl'))
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        check_tuples(pickle.dumps(content, protocol=protocol))
+        check_tuples(pickle.dumps(list(range(9)) + [(i,) for i in range(3000)]))
+    check_tuples(tuples(900))
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        tuples(3_000_000),
+        doubled(60),
+        # A mark between, the memo, a second value, and a build that gives it back.
+        b'\x80\x02}(' + b')' + b'(K\x01K\x02t0' * 3 + b'\x85' * 2000 + b'K\x01u.',
+        b'\x80\x02}(' + b')' + b'q\x00h\x00\x86' * 2000 + b'K\x01u.',
+        b'\x80\x02}(' + b')' + b'\x85Nb' * 2000 + b'K\x01u.',
+    ],
+)
+def test_tuples_that_would_end_the_process_are_refused(content):
+    with pytest.raises(ValueError, match='tuples within each other'):
+        check_tuples(content)
+
+
+@pytest.mark.parametrize('content', [b'', b'\x80\x02h\x00.', b'hello', b't.'])
+def test_what_is_no_pickle_has_no_tuples(content):
+    with pytest.raises(ValueError):
+        check_tuples(content)

@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 from ff_mm import cli
 from ff_mm.comparison.report import comparison_table
 from ff_mm.errors import ConfigError
+from ff_mm.one_line import one_line
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +43,7 @@ def main() -> None:
         raise ConfigError('--launcher: a comparison runs in one process')
     comparison = RUNNERS.build(cfg).run()
     comparison_table(comparison)
-    print(f'{cfg.work_dir}/comparison.html')
+    print(one_line(f'{cfg.work_dir}/comparison.html'))
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@ from ff_mm.config import soup_names
 from ff_mm.display.tables import soup_table
 from ff_mm.errors import ConfigError
 from ff_mm.fusion.session import FusionSession
+from ff_mm.one_line import one_line
 from ff_mm.parallel.team import Team
 
 
@@ -68,7 +69,7 @@ def main() -> None:
     if team.is_first:
         soup_table(reports)
         for cfg in configs:
-            print(f'{cfg.work_dir}/soup.pth')
+            print(one_line(f'{cfg.work_dir}/soup.pth'))
     team.leave()
 
 

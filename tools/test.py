@@ -9,6 +9,7 @@ test set and out-of-distribution sets, as far as they are there.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -19,12 +20,12 @@ from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.display.tables import evaluation_table
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.files import write_json
-from ff_mm.merging import CheckpointError, read_state_dict
+from ff_mm.files import refuse_irregular, write_json
+from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.finite import not_finite
-from ff_mm.merging.state_dict import StateDict
-from ff_mm.merging.wrappers import as_float32
+from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.state_dict import check_whole
+from ff_mm.one_line import one_line
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,34 +35,38 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint or soup')
+    parser.add_argument(
+        '--entry',
+        help='which weights of the checkpoint, such as state_dict_ema; by default '
+        'those of state_dict or model',
+    )
     parser.add_argument('--out', help='also write the metrics to this json file')
     cli.add_common_options(parser)
     return parser.parse_args()
-
-
-def in_full(state_dict: StateDict, file: str) -> StateDict:
-    """Casts weights that were saved as half floats, and says so."""
-    cast = as_float32(state_dict)
-    halves = [key for key in cast if cast[key].dtype != state_dict[key].dtype]
-    if halves and is_main_process():
-        kind = state_dict[halves[0]].dtype
-        print(f'note: {file}: {len(halves)} weights of {kind} are cast to float32')
-    return cast
 
 
 def main() -> None:
     """Evaluates and prints a table of metrics."""
     args = parse_args()
     cfg = cli.read_config(args, args.config)
-    state_dict = read_state_dict(args.checkpoint)
+    if args.out:  # before the evaluation, which may take long
+        refuse_irregular(os.path.realpath(args.out))
+    checkpoint = CheckpointFile(args.checkpoint, args.entry, full=True)
+    check_whole(args.checkpoint)
+    state_dict = checkpoint.weights()
+    if is_main_process():
+        for note in checkpoint.notes:
+            print(one_line(f'note: {args.checkpoint}: {note}'))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
-    state_dict = in_full(state_dict, args.checkpoint)
     evaluator.check(state_dict, args.checkpoint)
-    if wrong := not_finite(state_dict):
-        raise CheckpointError(f'{args.checkpoint}: {wrong}: this model has diverged')
+    if wrong := wrong_values(state_dict):
+        raise CheckpointError(
+            f'{args.checkpoint}: {wrong}: this model has diverged, or the file is '
+            'damaged'
+        )
     classes = evaluator.dataset_meta.get('classes')
-    check_class_numbering(CheckpointFile(args.checkpoint), classes)
+    check_class_numbering(checkpoint, classes)
     check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)
     evaluator.load(state_dict)
     results = evaluator.evaluate_all()

@@ -28,6 +28,7 @@ from ff_mm.engine.distributed import (
 )
 from ff_mm.errors import ConfigError
 from ff_mm.fission.trial import check_mixed_precision
+from ff_mm.one_line import one_line
 from ff_mm.parallel.termination import Terminated
 
 
@@ -169,7 +170,8 @@ def main() -> None:
         runner = RUNNERS.build(cfg)
         if args.list_trials:
             for number, trial in enumerate(runner.trials):
-                print(number, trial.id, f'after {trial.parent}' if trial.parent else '')
+                after = f'after {trial.parent}' if trial.parent else ''
+                print(one_line(f'{number} {trial.id} {after}'))
         else:
             runner.train()
         return

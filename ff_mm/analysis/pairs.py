@@ -18,6 +18,7 @@ from typing import Any
 from ff_mm.display.titles import NO_HYPER
 from ff_mm.errors import ConfigError
 from ff_mm.merging.ingredient import hashable
+from ff_mm.one_line import one_line
 
 #: The order in names; other hyper-parameters follow by name.
 _FIRST = ('lr', 'seed', 'augmentation')
@@ -63,7 +64,7 @@ def kinds(hyper_a: Hyper, hyper_b: Hyper) -> str:
     names = _differing(hyper_a, hyper_b)
     if names == ['stage'] and {hyper_a.get('stage'), hyper_b.get('stage')} == _STAGES:
         return BASE_TO_SNAPSHOT
-    return ' + '.join(names) or NOTHING
+    return one_line(' + '.join(names)) or NOTHING
 
 
 def all_pairs(hypers: Mapping[str, Hyper]) -> list[Pair]:

@@ -149,7 +149,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         evaluator.check(first.load(), first.file or first.name)
         self.points = CandidateEvaluator(
             evaluator,
-            session.memo(self.work_dir / MEMO),
+            session.memo(self.work_dir / MEMO, self.line, bool(self.bn_samples)),
             session.digests(self.pool),
             Selection(self.metric, self.cfg.selection['rule']),
             self.setup.team,

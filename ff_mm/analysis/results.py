@@ -8,11 +8,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
 from ff_mm.display.console import make_console
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.figures import save_figure
+from ff_mm.display.tables import Table
 
 Row = Mapping[str, Any]
 

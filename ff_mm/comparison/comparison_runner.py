@@ -114,7 +114,9 @@ class ComparisonRunner:
                 session.pool(source, self.cfg.get('origin'))
             models = {m.name: self._models(session, m) for m in self.methods}
             evaluator = session.setup(self.cfg, self._line).evaluator
-            store = PredictionStore(self.work_dir / 'predictions', evaluator)
+            store = PredictionStore(
+                self.work_dir / 'predictions', evaluator, self._line
+            )
             runs: dict[str, list[Run]] = {}
             for method in self.methods:
                 self._line(f'{method.title}: predictions')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ _MADE = 'made.json'
 _MADE_TABLE = Table(
     key=TEXT,
     sha256=SHA256,
+    images=Optional(TEXT),
     # What a comparison asks of it.
     report=Table(
         method=TEXT,
@@ -164,12 +165,21 @@ def make_model(
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]
     key = _digest(cfg, contents, evaluator.keys['val'])
-    report = _made_before(folder, key)
+    images = evaluator.images['val']
+    runner = RUNNERS.build(cfg)
+    if runner.bn_samples is not None:
+        images += f' {evaluator.training_images}'
+    made = _made_before(folder, key, {entry.name for entry in pool.entries})
+    report = made['report'] if made else None
+    if made and made.get('images') not in (None, images):
+        notify(f'{folder}: made with other images under the same names; made anew')
+        report = None
     if report is None:
         (folder / _MADE).unlink(missing_ok=True)
-        report = RUNNERS.build(cfg).run(session)
+        report = runner.run(session)
+    if made is None or made.get('images') != images:
         made = dict(key=key, sha256=sha256(folder / SOUP_FILE), report=report)
-        write_json(made, folder / _MADE)
+        write_json(dict(made, images=images), folder / _MADE)
     return MethodModel(source, pool, report, folder / SOUP_FILE)
 
 
@@ -202,13 +212,15 @@ def _digest(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _made_before(folder: Path, key: str) -> dict[str, Any] | None:
-    """The report of a soup that was made in just this way; None if there is none."""
+def _made_before(folder: Path, key: str, pool: Collection[str]) -> dict | None:
+    """The record of a soup that was made in just this way; None if there is none."""
     if not (folder / SOUP_FILE).is_file():
         return None
     try:
         made = read_record(folder / _MADE, _MADE_TABLE, 'what a method has made')
         whole = made['sha256'] == sha256(folder / SOUP_FILE)
-        return made['report'] if whole and made['key'] == key else None
+        names = [each['name'] for each in made['report']['ingredients']]
+        fits = bool(names) and set(names) <= set(pool) and len({*names}) == len(names)
+        return made if fits and whole and made['key'] == key else None
     except (OSError, RecordError):
         return None

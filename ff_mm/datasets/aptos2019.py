@@ -6,15 +6,17 @@ from collections.abc import Mapping
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import first_of
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
 
 #: The table of the competition, and its name in a copy that holds EyePACS, too.
 COMPETITION = ('train.csv', 'trainLabels19.csv')

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.dist import barrier, is_main_process
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems
-from ff_mm.datasets.split_dataset import Case, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
 
 
 class ArrayImage(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from ff_mm.datasets.errors import Problems, as_names, check_choice
 from ff_mm.datasets.files.finding import Tables, walk
 from ff_mm.datasets.split_dataset import SplitDataset
-from ff_mm.datasets.tables.table_file import plain
+from ff_mm.datasets.tables.table_file import is_empty, plain
 from ff_mm.datasets.tables.uncertain_labels import Policy, check_policy, read_scores
 from ff_mm.plain import MISSING
 
@@ -32,6 +32,9 @@ LABELS = (
 NO_FINDING = 'No Finding'
 #: What "No Finding" says nothing about.
 APART = ('Support Devices', NO_FINDING)
+
+#: What the labels of the published tables of training images are.
+CELLS = ('1', '0', '-1', '')
 
 VIEWS = ('frontal', 'lateral', 'all')
 
@@ -107,6 +110,16 @@ class ChestFindings(SplitDataset):
             self._rule_out(score) if everything and not finding else score
             for score, everything, finding in zip(scores, ruled, found, strict=True)
         ]
+
+    def cells_of_labels(self, rows: Sequence[Mapping[str, str]]) -> set[str]:
+        """Gives all that the columns of labels have in them, as in :data:`CELLS`.
+
+        Of a few labels nothing, since not every one is all of these.
+        """
+        if not set(LABELS) <= set(self.labels):
+            return set()
+        cells = {row[label] for label in self.labels for row in rows}
+        return {'' if is_empty(cell) else plain(cell) for cell in cells}
 
     def extra_repr(self) -> list[str]:
         """Says which images these are, for ``repr``."""

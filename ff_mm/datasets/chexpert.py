@@ -11,10 +11,16 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
+from ff_mm.datasets.case import Case
+from ff_mm.datasets.chest_findings import (
+    CELLS,
+    NO_FINDING,
+    ChestFindings,
+    scan_above,
+)
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_image, is_ours, without_extension
-from ff_mm.datasets.split_dataset import Case, Published
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.table_file import read_table
 
@@ -86,7 +92,7 @@ class CheXpert(ChestFindings):
     """
 
     PUBLISHED = {
-        'train.csv': Published(223414),
+        'train.csv': Published(223414, cells=CELLS),
         **dict.fromkeys(TABLES['val'], Published(234)),
         'test_labels.csv': Published(668),
         'test.csv': Published(668),
@@ -173,7 +179,7 @@ class CheXpert(ChestFindings):
             # Once more, for what is wrong with it.
             rows = read_table(path, ['Path', *self.labels], problems, optional)
         if path not in self._own_tables():
-            self.compare_published(path, len(rows))
+            self.compare_published(path, len(rows), cells=self.cells_of_labels(rows))
         if not by_study:
             return rows
         expanded = [

@@ -15,11 +15,11 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download, find_file
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.datasets.files.plain_pickle import read_plain_pickle
-from ff_mm.datasets.split_dataset import Case
 
 HOMEPAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 
@@ -193,12 +193,30 @@ def _parse(path: str, data: bytes) -> tuple[np.ndarray, np.ndarray]:
     try:
         batch = read_plain_pickle(data)
         labels = batch['labels'] if 'labels' in batch else batch['fine_labels']
-        images = batch['data'].reshape(len(labels), 3 * 32 * 32)
+        images = batch['data']
+        _require(images, labels)
         return images, np.array(labels, dtype=np.int64)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DatasetError(
             f'{path!r} is no batch of CIFAR ({error}). Download it anew.'
         ) from error
+
+
+def _require(images: Any, labels: Any) -> None:
+    """Refuses what NumPy would cut, parse or fold into images and labels.
+
+    Raises:
+        ValueError: What it is, and what was expected.
+    """
+    listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    # Truth values are numbers to Python, too.
+    if not isinstance(listed, list) or any(type(label) is not int for label in listed):
+        raise ValueError('its labels are not a list of whole numbers')
+    shape = getattr(images, 'shape', None)
+    if shape != (len(listed), 3 * 32 * 32):
+        raise ValueError(
+            f'its data are of shape {shape}, not ({len(listed)}, 3072) as its labels'
+        )
 
 
 CIFAR10_1_HOMEPAGE = 'https://github.com/modestyachts/CIFAR-10.1'
@@ -240,7 +258,13 @@ class CIFAR10_1(ArrayDataset):
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads both arrays."""
-        return self.make_cases(self.version, self._load('labels'), 'test')
+        labels = self._load('labels')
+        if labels.ndim != 1:
+            raise DatasetError(
+                f'{self.version}: labels are of shape {labels.shape}, not (number,). '
+                'Take the files as they were downloaded.'
+            )
+        return self.make_cases(self.version, labels, 'test')
 
     def read_images(self, array: str) -> np.ndarray:
         """Reads the images, (number, 32, 32, 3), RGB."""

@@ -27,12 +27,14 @@ class DatasetError(FFMMError):
         self.subject = subject
         self.problems = tuple(problems)
 
-    def __str__(self) -> str:
+    @property
+    def lines(self) -> Sequence[str]:
+        """A line for the subject, and one for each problem."""
         if not self.problems:
-            return self.subject
+            return [self.subject]
         head = f'{self.subject}: {len(self.problems)} problem(s) found'
-        lines = [f'  {i}. {problem}' for i, problem in enumerate(self.problems, 1)]
-        return '\n'.join([head, *lines])
+        problems = (f'  {i}. {problem}' for i, problem in enumerate(self.problems, 1))
+        return [head, *problems]
 
 
 class Problems:

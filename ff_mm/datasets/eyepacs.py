@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, check_choice
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.retinopathy_grades import (
     GRADES,
     GradedImage,
     read_grades,
     read_split_grades,
 )
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
+from ff_mm.display.console import log
 from ff_mm.plain import first_few
 
 #: Names of the two tables of the competition; the first that is there counts.
@@ -167,11 +168,9 @@ class EyePACS(SplitDataset):
     def _warn(self) -> None:
         if self.split == 'all':
             return
-        print_log(
+        log(
             'EyePACS is split by image: the two eyes of a patient may be in train and '
-            "in test. Scores compare with the paper's and are too good.",
-            logger='current',
-            level=logging.WARNING,
+            "in test. Scores compare with the paper's and are too good."
         )
 
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from mmpretrain.datasets.custom import find_folders
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
 from ff_mm.datasets.files.image_paths import files_below, relative_name
 from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, split_of_folder
-from ff_mm.datasets.tables.table_file import meaning, plain
+from ff_mm.datasets.tables.table_file import OTHERS, meaning, note_others, plain
 from ff_mm.errors import ConfigError
 from ff_mm.plain import first_few
 
@@ -77,8 +77,12 @@ class FolderDataset(OwnDataset):
             below the folder of the class: its groups in parentheses, or else all that
             it matches. ``r'^(p\d+)_'`` finds p01 in ``p01_a.jpg``, ``r'^([^/]+)/'``
             the folder of a patient.
+        label_pattern: A regular expression that finds the class in the path of an
+            image, below the folder of a split; else it is the first folder. Groups in
+            parentheses as above: ``r'study\d+_(positive|negative)/'``.
         label_map: Name of a folder -> its class, so that classes are renamed and put
-            together; or None: the folder is left out. Others keep their name.
+            together; or None: the folder is left out. ``'*'`` is every other folder,
+            else these keep their name.
         *args: Those of :class:`OwnDataset`.
         **kwargs: Those of :class:`OwnDataset`, and ``data_prefix``, a folder of
             ``data_root`` in which the folders are.
@@ -93,12 +97,11 @@ class FolderDataset(OwnDataset):
         *args: Any,
         group_pattern: str | None = None,
         label_map: Mapping[str, str | None] | None = None,
+        label_pattern: str | None = None,
         **kwargs: Any,
     ) -> None:
-        try:
-            self.group_pattern = re.compile(group_pattern) if group_pattern else None
-        except re.error as error:
-            raise ConfigError(f'group_pattern={group_pattern!r}: {error}') from None
+        self.group_pattern = _compile('group_pattern', group_pattern)
+        self.label_pattern = _compile('label_pattern', label_pattern)
         self.label_map = {
             plain(folder): None if name is None else plain(name)
             for folder, name in (label_map or {}).items()
@@ -119,12 +122,15 @@ class FolderDataset(OwnDataset):
         split_folders = _split_folders(root, problems)
         below = files_below(root, self.exclude)
         self.check_exclude(below.excluded, problems)
-        images = _parse(below.images, split_folders, problems)
+        images = _parse(below.images, split_folders, self.label_pattern, problems)
         self.notes += note_masks(below.images) + _note_not_read(below.others)
-        _check_empty(root, split_folders, images, self.label_map, problems)
+        folders = [image.folder for image in images]
+        self.notes += note_others(folders, self.label_map, 'label_map')
+        if self.label_pattern is None:
+            _check_empty(root, split_folders, images, self.label_map, problems)
         if split_folders:
             _check_split_classes(images, problems)
-        elif not self._are_classes({image.folder for image in images}):
+        elif self.label_pattern is None and not self._are_classes({*folders}):
             self._check_levels(images, problems)
         classes = [meaning(image.folder, self.label_map) for image in images]
         kept = [
@@ -146,7 +152,8 @@ class FolderDataset(OwnDataset):
     def _are_classes(self, folders: Collection[str]) -> bool:
         """Whether the config says that the folders are the classes."""
         classes = [meaning(folder, self.label_map) for folder in folders]
-        if self.label_map and set(map(plain, folders)) <= set(self.label_map):
+        named = set(map(plain, folders)) <= set(self.label_map)
+        if self.label_map and (named or OTHERS in self.label_map):
             return True
         return bool(self.CLASSES) and set(classes) <= {*self.CLASSES, None}
 
@@ -220,9 +227,21 @@ class FolderDataset(OwnDataset):
             f'{self.group_pattern.pattern!r} must match the path below the folder of '
             'the class.',
         )
-        groups = [match and ('/'.join(match.groups('')) or match[0]) for match in found]
+        groups = [match and _found_by(match) for match in found]
         self.check_groups(groups, f'the paths of {self.folder!r}', problems)
         return groups
+
+
+def _compile(key: str, text: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text else None
+    except (re.error, TypeError) as error:
+        raise ConfigError(f'{key}={text!r}: {error}') from None
+
+
+def _found_by(match: re.Match[str]) -> str:
+    """Gives what is in parentheses, or else all that an expression matches."""
+    return '/'.join(match.groups('')) or match[0]
 
 
 def _split_folders(root: str, problems: Problems) -> dict[str, str]:
@@ -270,17 +289,32 @@ def _check_split_classes(images: Sequence[Image], problems: Problems) -> None:
 
 
 def _parse(
-    paths: Sequence[str], split_folders: Mapping[str, str], problems: Problems
+    paths: Sequence[str],
+    split_folders: Mapping[str, str],
+    label_pattern: re.Pattern[str] | None,
+    problems: Problems,
 ) -> list[Image]:
-    images, stray = [], []
+    images, stray, unlabelled = [], [], []
     for path in paths:
         top, _, below = path.partition('/')
         split = split_folders.get(top, '')
-        folder, _, name = (below if split else path).partition('/')
+        inner = below if split else path
+        folder, _, name = inner.partition('/')
+        if label_pattern is not None:
+            match = label_pattern.search(inner)
+            unlabelled += [] if match else [path]
+            folder, name = _found_by(match) if match else '', inner
         if name and bool(split) == bool(split_folders):
             images.append(Image(path, split, folder, name))
         else:
             stray.append(path)
+    problems.found(
+        'images whose class label_pattern does not find',
+        unlabelled,
+        f'{label_pattern and label_pattern.pattern!r} must match the path'
+        f'{" below the folder of the split" * bool(split_folders)}; leave others out '
+        'with exclude.',
+    )
     where = '<split>/<class>/' if split_folders else '<class>/'
     problems.found(
         f'images that are not in a folder {where}',

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, as_names, check_choice
-from ff_mm.datasets.files.finding import first_of
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
-from ff_mm.datasets.tables.table_file import plain, read_table
+from ff_mm.datasets.files.finding import first_of, image_stem
+from ff_mm.datasets.published import Published
+from ff_mm.datasets.split_dataset import SplitDataset
+from ff_mm.datasets.tables.one_hot import hot_column
+from ff_mm.datasets.tables.table_file import read_table
 
 CLASSES = ('akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc')
 
@@ -244,7 +247,7 @@ def _read_dataverse(
     )
     return [
         Row(
-            row['image_id'],
+            image_stem(row['image_id']),
             row['dx'],
             row['lesion_id'],
             row.get('dataset') or '',
@@ -283,16 +286,18 @@ def _read_ground_truth(
     if rows and {'image_id', 'dx'} <= rows[0].keys():
         return [
             Row(
-                row['image_id'],
+                image_stem(row['image_id']),
                 row['dx'],
-                row.get('lesion_id') or lesions.get(row['image_id']) or None,
+                row.get('lesion_id')
+                or lesions.get(image_stem(row['image_id']))
+                or None,
                 split=split,
                 table=path,
             )
             for row in rows
         ]
     rows = read_table(path, ['image', *columns], problems)
-    diagnoses = [_hot(row, columns) for row in rows]
+    diagnoses = [hot_column(row, columns).lower() for row in rows]
     problems.found(
         f'rows of {path!r} without exactly one class',
         [r['image'] for r, d in zip(rows, diagnoses, strict=True) if not d],
@@ -300,9 +305,9 @@ def _read_ground_truth(
     )
     return [
         Row(
-            row['image'],
+            image_stem(row['image']),
             diagnosis,
-            lesions.get(row['image']) or None,
+            _lesion(row, lesions),
             split=split,
             table=path,
         )
@@ -311,14 +316,13 @@ def _read_ground_truth(
     ]
 
 
+def _lesion(row: Mapping[str, str], lesions: Mapping[str, str]) -> str | None:
+    name = image_stem(row.get('image_id') or row.get('image') or '')
+    return row.get('lesion_id') or lesions.get(name) or None
+
+
 def _read_lesions(tables: dict[str, str], problems: Problems) -> dict[str, str]:
     if LESION_GROUPINGS not in tables:
         return {}
     rows = read_table(tables[LESION_GROUPINGS], ['image', 'lesion_id'], problems)
-    return {row['image']: row['lesion_id'] for row in rows}
-
-
-def _hot(row: dict[str, str], columns: Iterable[str]) -> str:
-    """Gives the class of a one-hot row, or '' if there is not exactly one."""
-    hot = [name for name in columns if plain(row[name]) == '1']
-    return hot[0].lower() if len(hot) == 1 else ''
+    return {image_stem(row['image']): row['lesion_id'] for row in rows}

@@ -10,11 +10,12 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.array_dataset import ArrayDataset
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice
 from ff_mm.datasets.files.finding import download
 from ff_mm.datasets.files.npz import read_array
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.splitting import SPLITS
+from ff_mm.one_line import one_line
 
 #: Where the medmnist package keeps what it downloads.
 HOME = '~/.medmnist'
@@ -253,11 +254,18 @@ class MedMNIST(ArrayDataset):
         labels = read_array(self.path, f'{split}_labels', self.cache_dir)
         if not self.collection.multilabel and labels.shape[1:] == (1,):
             labels = labels[:, 0]
+        expected = (len(self.file_classes),) if self.collection.multilabel else ()
+        if labels.shape[1:] != expected:
+            raise DatasetError(
+                f'{self.path!r}: {split}_labels are {labels.dtype} of shape '
+                f'{labels.shape}, not (number, {(expected or (1,))[0]}). Take the file '
+                'as it was downloaded.'
+            )
         published = self.collection.counts[SPLITS.index(split)]
         if len(labels) != published:
             warnings.warn(
-                f'{self.path}: {len(labels)} images in {split}, published are '
-                f'{published}: results cannot be compared with those of others.',
+                f'{one_line(self.path)}: {len(labels)} images in {split}, published '
+                f'are {published}: results cannot be compared with those of others.',
                 stacklevel=2,
             )
         return labels

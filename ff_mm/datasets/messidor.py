@@ -9,15 +9,17 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.text import read_lines
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.retinopathy_grades import (
     GRADE_COLUMNS,
     GRADES,
     GradedImage,
     grades_of,
 )
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.table_file import is_empty, plain, read_table
 
 #: Of the five grades of the ICDR scale, Messidor has the numbers of the first four.

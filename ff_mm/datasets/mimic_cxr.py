@@ -10,9 +10,15 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from ff_mm.datasets.chest_findings import NO_FINDING, ChestFindings, scan_above
+from ff_mm.datasets.case import Case
+from ff_mm.datasets.chest_findings import (
+    CELLS,
+    NO_FINDING,
+    ChestFindings,
+    scan_above,
+)
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case, Published
+from ff_mm.datasets.published import Published
 from ff_mm.datasets.splits.split_file import read_splits
 from ff_mm.datasets.tables.table_file import read_table
 
@@ -73,8 +79,8 @@ class MIMICCXR(ChestFindings):
     PUBLISHED = {
         SPLIT_TABLE: Published(377110),
         METADATA: Published(377110),
-        LABELERS['chexpert']: Published(227827),
-        LABELERS['negbio']: Published(227827),
+        LABELERS['chexpert']: Published(227827, cells=CELLS),
+        LABELERS['negbio']: Published(227827, cells=CELLS),
     }
 
     def __init__(self, *args: Any, labeler: str = 'chexpert', **kwargs: Any) -> None:
@@ -175,10 +181,11 @@ class MIMICCXR(ChestFindings):
             names |= {k: v for k, v in OTHER_NAMES.items() if k in names}
         columns = ['study_id', *names.values()]
         rows = read_table(path, columns, problems, optional=[NO_FINDING])
-        self.compare_published(path, len(rows))
-        rows = [row for row in rows if row['study_id'] in studies]
+        count = len(rows)
         for row in rows:
             row.update({label: row[name] for label, name in names.items()})
+        self.compare_published(path, count, cells=self.cells_of_labels(rows))
+        rows = [row for row in rows if row['study_id'] in studies]
         scores = self.read_labels(rows, path, problems)
         return dict(zip((row['study_id'] for row in rows), scores, strict=True))
 

@@ -30,6 +30,8 @@ class OwnDataset(SplitDataset):
         **kwargs: Those of :class:`SplitDataset`.
     """
 
+    CUTS_VAL = True
+
     def __init__(
         self,
         *args: Any,

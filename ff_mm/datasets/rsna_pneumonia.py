@@ -9,8 +9,11 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems, check_choice
-from ff_mm.datasets.split_dataset import Case, Published, SplitDataset
+from ff_mm.datasets.files.finding import image_stem
+from ff_mm.datasets.published import Published
+from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.tables.table_file import plain, read_table
 
 CLASS_INFO = 'stage_2_detailed_class_info.csv'
@@ -142,7 +145,7 @@ def _read_diagnoses(
     rows = read_table(tables[CLASS_INFO], ['patientId', 'class'], problems)
     words = defaultdict(set)
     for row in rows:
-        words[row['patientId']].add(row['class'])
+        words[image_stem(row['patientId'])].add(row['class'])
     problems.found(
         f'images with several classes in {tables[CLASS_INFO]!r}',
         [image for image, found in words.items() if len(found) > 1],
@@ -163,7 +166,9 @@ def _compare_with_boxes(
     if BOXES not in tables:
         return 0
     rows = read_table(tables[BOXES], ['patientId', 'Target'], problems)
-    targets = {row['patientId']: plain(row['Target']) == '1' for row in rows}
+    targets = {
+        image_stem(row['patientId']): plain(row['Target']) == '1' for row in rows
+    }
     problems.found(
         f'images whose class in {CLASS_INFO} does not go with Target in {BOXES}',
         [
@@ -181,7 +186,7 @@ def _read_mapping(path: str, problems: Problems) -> dict[str, str]:
     try:
         with open(path, encoding='utf-8') as file:
             return {
-                entry['subset_img_id']: entry['img_id'].split('_')[0]
+                image_stem(entry['subset_img_id']): entry['img_id'].split('_')[0]
                 for entry in json.load(file)
             }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

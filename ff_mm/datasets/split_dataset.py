@@ -8,66 +8,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from filecmp import cmp
 from functools import cached_property
-from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
+from ff_mm.datasets.case import Case, Image
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dicom
-from ff_mm.datasets.files.finding import Files, find_image, scan, without_extension
+from ff_mm.datasets.files.finding import Files, find_image, image_stem, scan
 from ff_mm.datasets.files.image_paths import file_cut_short
-from ff_mm.datasets.files.text import read_lines
-from ff_mm.datasets.splits.split_file import read_split_file
+from ff_mm.datasets.published import Published, how_edited
+from ff_mm.datasets.splits import lists
+from ff_mm.datasets.splits.split_file import mark_trainval
 from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares
 from ff_mm.errors import ConfigError, FFMMError
 
 _FINDS_ALL = 'tools/dataset_converters/check_dataset.py finds all such files'
-
-# A path; pixels; or where a subclass finds these.
-Image = str | np.ndarray | tuple
-
-
-class Case(NamedTuple):
-    """One image as the files of a data set describe it.
-
-    Attributes:
-        image_id: Unique within the data set.
-        label: The number of its class, or for several labels one score each: 1, 0, or
-            -1 where it is not known.
-        group: What must not be cut apart by a split: the patient, the lesion. None
-            where it is not known.
-        split: ``'train'``, ``'val'`` or ``'test'`` where the files say so; None where a
-            split is to be made, and ``'trainval'`` where only val is to be cut off.
-        image: Path of the image, where a copy may have another extension; or its
-            pixels, uint8 (height, width, 3), BGR; or their place, from which a subclass
-            takes them. None: it is looked for by ``image_id`` below ``data_root``.
-    """
-
-    image_id: str
-    label: int | tuple[float, ...]
-    group: str | None = None
-    split: str | None = None
-    image: Image | None = None
-
-
-class Published(NamedTuple):
-    """What a table had in it when it was published.
-
-    Attributes:
-        rows: How many.
-        classes: Class -> its images, where they are known.
-    """
-
-    rows: int
-    classes: Mapping[str, int] = MappingProxyType({})
-
-    @classmethod
-    def of(cls, classes: Sequence[str], *counts: int) -> Published:
-        """One row an image, and the images of each class, in order."""
-        return cls(sum(counts), dict(zip(classes, counts, strict=True)))
 
 
 class SplitDataset(BaseDataset, ABC):
@@ -95,8 +53,10 @@ class SplitDataset(BaseDataset, ABC):
         seed: Of the split that is made here.
         split_file: A table with the columns ``split`` and ``image`` (also image_id,
             filename, file, path, id_code, patientId), relative to ``data_root`` or
-            absolute. The ``splits.csv`` of a run is one. Images that it does not name
-            are left out.
+            absolute. The ``splits.csv`` of a run is one. Or a dict from ``'train'``,
+            ``'val'`` and ``'test'`` to a text file each, with one image a line. Images
+            that are not named are left out. Where these text files, or a table of own
+            data, name no val, it is cut off train.
         image_list: A text file with one image a line, relative to ``data_root`` or
             absolute. Words after the first are ignored.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``, as ``pipeline``.
@@ -113,6 +73,9 @@ class SplitDataset(BaseDataset, ABC):
     #: Of train, val and test where nothing else is said.
     SHARES: ClassVar[tuple[int, int, int]] = (8, 1, 1)
 
+    #: Whether val is cut off the train of a split_file that names no val.
+    CUTS_VAL: ClassVar[bool] = False
+
     #: Name of an official table -> what it had in it.
     PUBLISHED: ClassVar[Mapping[str, Published]] = {}
 
@@ -122,13 +85,14 @@ class SplitDataset(BaseDataset, ABC):
         split: str = 'train',
         shares: Sequence[int] | None = None,
         seed: int = 0,
-        split_file: str | None = None,
+        split_file: str | Mapping[str, str] | None = None,
         image_list: str | None = None,
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, (*SPLITS, 'all'))
         if split_file and image_list:
             raise ValueError('give split_file or image_list, not both')
+        lists.check_split_file(split_file)
         self.split = split
         self.shares = check_shares(self.SHARES if shares is None else shares)
         self.seed = seed
@@ -157,7 +121,7 @@ class SplitDataset(BaseDataset, ABC):
         Here folder and extension do not matter; a subclass whose ids are paths
         overrides this.
         """
-        return without_extension(os.path.basename(name))
+        return image_stem(name)
 
     def make_split(
         self, cases: list[Case], shares: Sequence[int], problems: Problems
@@ -207,7 +171,11 @@ class SplitDataset(BaseDataset, ABC):
         return images
 
     def compare_published(
-        self, path: str, rows: int, classes: Iterable[str] = ()
+        self,
+        path: str,
+        rows: int,
+        classes: Iterable[str] = (),
+        cells: Iterable[str] = (),
     ) -> None:
         """Notes where a table has not in it what ``PUBLISHED`` says.
 
@@ -215,23 +183,9 @@ class SplitDataset(BaseDataset, ABC):
             path: The table.
             rows: How many it has.
             classes: That of each image, where these are to be compared, too.
+            cells: What its columns of labels have in them, where that is to be.
         """
-        published = self.PUBLISHED.get(os.path.basename(path).removesuffix('.gz'))
-        if published is None:
-            return
-        counts = Counter(classes)
-        differing = [
-            f'{name} {counts[name]:,} ({count:,})'
-            for name, count in published.classes.items()
-            if counts and counts[name] != count
-        ]
-        if rows != published.rows or differing:
-            text = f'{path!r} has {rows:,} rows, {published.rows:,} were published'
-            if differing:
-                text += f'; images (published): {", ".join(differing)}'
-            self.notes.append(
-                f'{text}. If it should be the official table, download it again.'
-            )
+        self.notes += how_edited(path, self.PUBLISHED, rows, classes, cells)
 
     @property
     def needed_splits(self) -> tuple[str, ...]:
@@ -359,63 +313,27 @@ class SplitDataset(BaseDataset, ABC):
 
     def _select(self, cases: list[Case], problems: Problems) -> list[Case]:
         if self.image_list:
-            return self._select_listed(cases, self.image_list, problems)
+            path = os.path.join(self.data_root, os.path.expanduser(self.image_list))
+            known = lists.Known(cases, self.image_key)
+            return lists.select_listed(known, path, problems)
         if self.split_file:
-            return self._select_named(cases, self.split_file, problems)
+            cases = self._take_split_file(cases, self.split_file, problems)
         if not cases or self.split == 'all':
             return cases
         splits = self._splits(cases, problems)
         return [c for c, s in zip(cases, splits, strict=True) if s == self.split]
 
-    def _select_listed(
-        self, cases: list[Case], file: str, problems: Problems
+    def _take_split_file(
+        self, cases: list[Case], file: str | Mapping[str, str], problems: Problems
     ) -> list[Case]:
-        path = os.path.join(self.data_root, os.path.expanduser(file))
-        if not os.path.isfile(path):
-            problems.add(f'image_list {path!r} does not exist.')
-            return []
-        by_id = {case.image_id: case for case in cases}
-        listed = [self._match(line, by_id) for line in read_lines(path, problems)]
-        problems.found(
-            'images listed twice',
-            repeated(listed),
-            f'Each may stand once in {path!r}.',
-        )
-        return [by_id[i] for i in self._known(listed, by_id, path, problems)]
-
-    def _match(self, line: str, by_id: dict[str, Case]) -> str:
-        # A name may have spaces in it, and a label may follow it.
-        whole = self.image_key(line)
-        return whole if whole in by_id else self.image_key(line.split()[0])
-
-    def _select_named(
-        self, cases: list[Case], file: str, problems: Problems
-    ) -> list[Case]:
-        path = os.path.join(self.data_root, os.path.expanduser(file))
-        named = read_split_file(path, problems)
-        splits = {self.image_key(name): split for name, split in named}
-        problems.found(
-            f'images with several splits in {path!r}',
-            sorted({n for n, split in named if split != splits[self.image_key(n)]}),
-            'Leave one row for each image.',
-        )
-        by_id = {case.image_id: case for case in cases}
-        self._known(list(splits), by_id, path, problems)
-        return [
-            case
-            for case in cases
-            if case.image_id in splits and self.split in ('all', splits[case.image_id])
-        ]
-
-    def _known(
-        self, ids: list[str], by_id: dict[str, Case], path: str, problems: Problems
-    ) -> list[str]:
-        problems.found(
-            'images listed but not in the table',
-            [image_id for image_id in ids if image_id not in by_id],
-            f'Correct {path!r} or get the full table.',
-        )
-        return [image_id for image_id in ids if image_id in by_id]
+        """Gives each case the split that a file gives it; leaves the others out."""
+        known = lists.Known(cases, self.image_key)
+        named = lists.read_named_splits(known, file, self.data_root, problems)
+        cases = [case for case in cases if named.get(case.image_id)]
+        words = [named[case.image_id] for case in cases]
+        if self.CUTS_VAL or not isinstance(file, str):
+            words = mark_trainval(words)
+        return [c._replace(split=w) for c, w in zip(cases, words, strict=True)]
 
     def _splits(self, cases: list[Case], problems: Problems) -> list[str]:
         """Gives each case its split: the official one, or one that is made here."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmpretrain.registry import DATASETS
 
+from ff_mm.datasets.case import Case
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.image_paths import (
     files_below,
@@ -17,13 +18,27 @@ from ff_mm.datasets.files.image_paths import (
 )
 from ff_mm.datasets.files.masks import note_masks
 from ff_mm.datasets.own_dataset import OwnDataset
-from ff_mm.datasets.split_dataset import Case
 from ff_mm.datasets.splits.split_file import mark_trainval, read_splits
 from ff_mm.datasets.tables.row_filter import select_rows
 from ff_mm.datasets.tables.table_description import TableDescription
-from ff_mm.datasets.tables.table_file import Row, is_empty, meaning, plain, read_rows
-from ff_mm.datasets.tables.table_labels import read_label_columns, read_words
+from ff_mm.datasets.tables.table_file import (
+    OTHERS,
+    Row,
+    is_empty,
+    meaning,
+    note_others,
+    plain,
+)
+from ff_mm.datasets.tables.table_labels import (
+    read_label_columns,
+    read_one_hot,
+    read_words,
+    words_in,
+)
+from ff_mm.datasets.tables.table_rows import TableReader
+from ff_mm.datasets.tables.voices import Voices
 from ff_mm.errors import ConfigError
+from ff_mm.plain import first_few
 
 _SPLIT_MAP = (
     "Say what others mean with split_map={'<word>': 'train'}, or None to leave the "
@@ -91,23 +106,33 @@ class TableDataset(OwnDataset):
             raise ConfigError('classes: table.labels names them; leave classes out')
         if self.table.labels:
             classes = self.table.labels
+        self._named = classes is not None
         super().__init__(data_root, classes=classes, **kwargs)
 
     def read_cases(self, problems: Problems) -> list[Case]:
         """Reads the rows that the filter leaves."""
         by_image = self._by_image(self._read_rows(problems), problems)
-        rows = list(by_image.values())
+        rows = [row for found in by_image.values() for row in found]
         if not rows:
             return []
-        labels = self._labels(rows, problems)
-        groups = self._groups(rows, problems)
-        splits = self._official_splits(rows, problems)
-        return [
-            Case(image_id, label, group, split)
-            for image_id, label, group, split in zip(
-                by_image, labels, groups, splits, strict=True
-            )
-        ]
+        by_row = zip(
+            self._labels(rows, problems),
+            self._groups(rows, problems),
+            self._official_splits(rows, problems),
+            strict=True,
+        )
+        if not self.table.several_rows:
+            return [
+                Case(image_id, label, group, split)
+                for image_id, (label, group, split) in zip(
+                    by_image, by_row, strict=True
+                )
+            ]
+        cases = {i: [Case(i, *next(by_row)) for _ in by_image[i]] for i in by_image}
+        voices = Voices(self.table, self._name(), self.CLASSES if self._named else None)
+        put_together = voices.cases(cases, by_image, problems)
+        self.notes += voices.notes
+        return put_together
 
     def image_key(self, name: str) -> str:
         """Writes a name with slashes, and relative if it leads below data_prefix."""
@@ -118,23 +143,30 @@ class TableDataset(OwnDataset):
         return [*super().extra_repr(), f'Table: \t{self.table.file}']
 
     def _read_rows(self, problems: Problems) -> list[Row]:
-        if isinstance(self.table.file, str):
-            rows = self._read_file(self.table.file, problems)
-        else:
-            rows = [
-                Row(f'{file} {row.place}', row.cells, split)
-                for split, file in self.table.file.items()
-                for row in self._read_file(file, problems)
-            ]
+        root = os.path.normpath(self.img_prefix)
+        reader = TableReader(self.table, self.data_root, root, self.image_key)
+        rows = reader.read(problems)
+        self.notes += reader.notes
         if not rows:
             return []
         rows = select_rows(rows, self.table.conditions, self._name(), problems)
+        self._note_others(rows)
         return [row for row in rows if not self._is_left_out(row)]
 
-    def _read_file(self, file: str, problems: Problems) -> list[Row]:
-        path = os.path.join(self.data_root, os.path.expanduser(file))
-        columns, encoding = self.table.columns, self.table.encoding
-        return read_rows(path, columns, problems, encoding=encoding)
+    def _note_others(self, rows: Sequence[Row]) -> None:
+        """Notes what ``'*'`` of the maps stands for."""
+        table = self.table
+        if OTHERS in table.label_map:
+            words = [
+                word
+                for row in rows
+                for column in ([table.label] if table.label else table.labels)
+                for word in words_in(row.cells[column], table)
+            ]
+            self.notes += note_others(words, table.label_map, 'table.label_map')
+        if OTHERS in table.split_map:
+            words = [row.cells[table.split] for row in rows]
+            self.notes += note_others(words, table.split_map, 'table.split_map')
 
     def _is_left_out(self, row: Row) -> bool:
         """Whether its split or its class is mapped to None."""
@@ -147,21 +179,25 @@ class TableDataset(OwnDataset):
             for column, meanings in maps.items()
         )
 
-    def _by_image(self, rows: Sequence[Row], problems: Problems) -> dict[str, Row]:
+    def _by_image(
+        self, rows: Sequence[Row], problems: Problems
+    ) -> dict[str, list[Row]]:
         column = self.table.image
-        by_image: dict[str, Row] = {}
+        by_image: dict[str, list[Row]] = {}
         unnamed, again, excluded = [], [], []
         for row in rows:
             if is_empty(row.cells[column]):
                 unnamed.append(row.place)
                 continue
-            image_id = self.image_key(row.cells[column])
+            image_id = self.image_key(row.image or row.cells[column])
             if is_excluded(image_id, self.exclude):
                 excluded.append(image_id)
                 continue
-            first = by_image.setdefault(image_id, row)
-            if first is not row:
-                again.append(f'{row.place}: {image_id} (as {first.place})')
+            found = by_image.setdefault(image_id, [])
+            if found and not self.table.several_rows:
+                again.append(f'{row.place}: {image_id} (as {found[0].place})')
+            else:
+                found.append(row)
         problems.found(
             f'rows without an image in {self._name(column)}',
             unnamed,
@@ -170,8 +206,10 @@ class TableDataset(OwnDataset):
         problems.found(
             'rows with an image that another row has',
             again,
-            'Leave one row for each image. Several labels stand in several columns '
-            '(table.labels) or in one cell (table.label_separator).',
+            'Leave one row for each image, or say how to put them together: '
+            "table.several_rows='any', 'all' or 'majority'. Several labels may also "
+            'stand in several columns (table.labels) or in one cell '
+            '(table.label_separator).',
         )
         self._check_files(excluded, problems)
         self.notes += note_masks([*by_image])
@@ -187,6 +225,8 @@ class TableDataset(OwnDataset):
     def _labels(
         self, rows: Sequence[Row], problems: Problems
     ) -> Sequence[int | tuple[float, ...]]:
+        if self.table.one_hot:
+            return read_one_hot(rows, self.table, self._name(), problems)
         if self.table.labels:
             return read_label_columns(rows, self.table, problems)
         source = self._name(self.table.label)
@@ -248,6 +288,17 @@ class TableDataset(OwnDataset):
     ) -> Sequence[str | None]:
         """Finds each image where the table says, or by the end of its path."""
         names = [case.image_id for case in cases]
-        return locate_images(
-            names, os.path.normpath(self.img_prefix), problems, self.exclude
-        )
+        root = os.path.normpath(self.img_prefix)
+        if self.table.image_missing == 'error':
+            return locate_images(names, root, problems, self.exclude)
+        found = locate_images(names, root, problems, self.exclude, lost_is_wrong=False)
+        lost = [n for n, path in zip(names, found, strict=True) if path is None]
+        if lost and len(lost) == len(names):
+            # None of them at all is no gap in a copy.
+            return locate_images(names, root, problems, self.exclude)
+        if lost:
+            self.notes.append(
+                f'{len(lost)} of {len(names)} images have no file and are left out '
+                f'({first_few(lost, 5)}).'
+            )
+        return found

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from rich.console import Console
 from rich.text import Text
 
+from ff_mm.one_line import one_line
+
+
+def words(text: str, style: str = '') -> Text:
+    """Makes one line of text for rich: no markup, no emoji, no commands.
+
+    Args:
+        text: Names of anyone may be in it.
+        style: How it looks, in rich's words.
+    """
+    return Text(one_line(text), style=style)
+
+
+def stacked(*lines: Text) -> Text:
+    """Puts lines below each other, as in a cell of a table."""
+    return Text('\n').join(lines)
+
 
 def say(text: str, console: Console) -> None:
-    """Prints one line as it is, on the main process."""
+    """Prints one line, on the main process."""
     if is_main_process():
-        # Not the string, in which rich would see markup and emoji.
-        console.print(Text(text), soft_wrap=True)
+        console.print(words(text), soft_wrap=True)
+
+
+def log(text: str, level: int = logging.WARNING) -> None:
+    """Writes one line to the current log."""
+    print_log(one_line(text), logger='current', level=level)
 
 
 def make_console(quiet: bool = False) -> Console:

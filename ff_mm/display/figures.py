@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from ff_mm.display.escaping import svg
 from ff_mm.files import atomic_write
 
 #: Inches: one column of a page, and two.
@@ -54,6 +56,8 @@ RC: dict[Any, Any] = {
 }
 
 
+# Control characters, which a terminal would obey.
+_CONTROL = r'Glyph (\d|[12]\d|3[01]|12[7-9]|1[345]\d) .*missing'
 _UNDATED = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}, 'png': {}}
 
 
@@ -87,7 +91,9 @@ def rendered(figure: Figure, suffix: str, background: str = PAPER) -> bytes:
         background: Its colour, or ``'none'``.
     """
     file = io.BytesIO()
-    with rc_context(RC):
+    with rc_context(RC), warnings.catch_warnings():
+        # Of a sign that the font lacks matplotlib warns with the sign as it is.
+        warnings.filterwarnings('ignore', _CONTROL, UserWarning)
         figure.savefig(
             file,
             format=suffix,
@@ -95,7 +101,9 @@ def rendered(figure: Figure, suffix: str, background: str = PAPER) -> bytes:
             facecolor=background,
             metadata=_UNDATED[suffix],
         )
-    return file.getvalue()
+    if suffix != 'svg':
+        return file.getvalue()
+    return svg(file.getvalue().decode()).encode()
 
 
 def legend_below(figure: Figure, attempts: Iterable[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ff_mm.display.console import duration, say
+from ff_mm.display.console import duration, say, words
 
 # Between two lines in a log file.
 _SECONDS_BETWEEN_LINES = 5
@@ -43,7 +43,7 @@ class CountProgress:
         self._done = 0
         self._began = self._said = time.perf_counter()
         self._bar = Progress(
-            TextColumn('{task.description}'),
+            Description(),
             BarColumn(),
             MofNCompleteColumn(),
             _Speed(unit),
@@ -78,6 +78,14 @@ class CountProgress:
         left = (now - self._began) / self._done * (self.total - self._done)
         count = f'{self._done}/{self.total} {self.unit}'
         say(f'[{count}, {duration(left)} left] {self.title}', self.console)
+
+
+class Description(ProgressColumn):
+    """What is being done, which may have names of anyone in it."""
+
+    def render(self, task: Task) -> Text:
+        """Gives the task's description."""
+        return words(task.description)
 
 
 class _Speed(ProgressColumn):

@@ -6,11 +6,38 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich import table as rich_table
+from rich.console import Console, RenderableType
 
-from ff_mm.display.console import duration, make_console, say
+from ff_mm.display.console import duration, make_console, say, words
 from ff_mm.display.numbers import overall, shown
+
+
+class Table(rich_table.Table):
+    """A table of rich in which text is text: no markup, no commands.
+
+    Args:
+        *headers: Of columns at the left.
+        title: Above the table.
+        **look: What else rich's table takes.
+    """
+
+    def __init__(self, *headers: str, title: str = '', **look: Any) -> None:
+        super().__init__(title=words(title, 'table.title'), **look)
+        for header in headers:
+            self.add_column(header)
+
+    def add_column(self, header: RenderableType = '', *args: Any, **look: Any) -> None:
+        """Adds a column, as rich does."""
+        super().add_column(_cell(header), *args, **look)
+
+    def add_row(self, *cells: RenderableType | None, **look: Any) -> None:
+        """Adds a row, as rich does."""
+        super().add_row(*map(_cell, cells), **look)
+
+
+def _cell(content: Any) -> Any:
+    return words(content) if isinstance(content, str) else content
 
 
 def generation_table(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ff_mm.one_line import one_line
+
 #: What a model has besides hyper-parameters.
 NO_HYPER = ('stage', 'cycle', 'parent')
 # Of others the value alone says what it is.
@@ -35,7 +37,7 @@ def hyper_titles(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _part(hyper: Mapping[str, Any], name: str) -> str:
     if name not in hyper:
-        return f'no {name}'
+        return one_line(f'no {name}')
     value = hyper[name]
     text = f'{value:g}' if isinstance(value, float) else str(value)
-    return text if name in _SPEAK_FOR_THEMSELVES else f'{name} {text}'
+    return one_line(text if name in _SPEAK_FOR_THEMSELVES else f'{name} {text}')

@@ -43,7 +43,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     if not osp.isfile(path):
         raise FileNotFoundError(f'{path} can not be found.')
     # Not mapped: the run may remove the file while it uses the tensors.
-    return read_checkpoint(path, mmap=False)
+    return read_checkpoint(path, mmap=False, whole=True)
 
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)

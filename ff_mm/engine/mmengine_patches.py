@@ -3,17 +3,23 @@
 ``BaseDataset.get_subset``, which ``KFoldDataset`` uses, deep-copies with a memo that is
 a default argument: it outlives the call, so a later copy can be given objects of
 another data set whose address was the same. With many runs in one process that happens.
+
+MMEngine logs names of classes, files and weights as they are, be they commands to a
+terminal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import LogRecord
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+from mmengine.logging.logger import MMFormatter
 
 from ff_mm.errors import FFMMError
+from ff_mm.one_line import one_line
 
 _copy = BaseDataset._copy_without_annotation
 
@@ -26,6 +32,18 @@ def copy_without_annotation(
 
 
 BaseDataset._copy_without_annotation = copy_without_annotation
+
+
+_format = MMFormatter.formatMessage
+
+
+def format_message(self: MMFormatter, record: LogRecord) -> str:
+    """Formats as MMEngine does, with each line of the message escaped."""
+    record.message = '\n'.join(map(one_line, record.message.split('\n')))
+    return _format(self, record)
+
+
+MMFormatter.formatMessage = format_message
 
 
 @contextmanager
@@ -42,9 +60,9 @@ def without_worker_traceback() -> Iterator[None]:
         yield
     except FFMMError as error:
         kind = type(error)
-        before, found, reason = str(error).rpartition(
+        before, found, reason = str(error.args[0]).rpartition(
             f'\n{kind.__module__}.{kind.__qualname__}: '
         )
         if not (found and 'Original Traceback' in before):
             raise
-        raise FFMMError(reason.strip()) from error
+        raise FFMMError(*reason.strip().splitlines()) from error

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import master_only
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import BaseLoop, Runner
@@ -18,6 +20,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets.sharing import build_dataset
+from ff_mm.files import atomic_write
 
 
 @RUNNERS.register_module()
@@ -66,6 +69,13 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(_is_for_the_user)
         return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        """Writes the config where MMEngine does, but not through a link."""
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        with atomic_write(Path(self.work_dir) / name, 'w') as file:
+            file.write(self.cfg.pretty_text)
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
         """Loads a checkpoint without MMEngine's line on standard output."""

@@ -116,7 +116,7 @@ class CandidateEvaluator:
             'score',
             list(by_key),
             lambda key: self._score(by_key[key], cannot_win),
-            self._note,
+            lambda key, found: self._note(key, found, by_key[key].recipe),
             lambda found: _wins(outcome(found), cannot_win),
         )
         outcomes: list[Outcome] = []
@@ -130,7 +130,7 @@ class CandidateEvaluator:
     def recall(self, recipe: Recipe) -> Outcome | None:
         """Returns what is known of a model on validation; None: nothing."""
         key = self._key('val', recipe)
-        metrics = self.memo.metrics(key)
+        metrics = self._known('val', key)
         if metrics is not None:
             return self.value(metrics)
         if key in self._given:
@@ -173,15 +173,17 @@ class CandidateEvaluator:
             AnotherFailed: Another process has.
         """
         keys = [self._key(split, point.recipe) for point in points]
+        sets = [self.sets_of(split, point.recipe) for point in points]
+        sets_of = dict(zip(keys, sets, strict=True))
         unknown = {
             key: point
             for key, point in zip(keys, points, strict=True)
-            if self.memo.metrics(key) is None
+            if self._known(split, key) is None
         }
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
-                self.memo.add_metrics(key, metrics)
+                self.memo.add_metrics(key, metrics, sets_of[key])
                 _require(needed, metrics, split)
                 progress.advance()
 
@@ -192,7 +194,7 @@ class CandidateEvaluator:
                 return plain_metrics(self.evaluator.evaluate(split))
 
             in_turn(self.team, 'points', list(unknown), make, note)
-        found = [self._known(key) for key in keys]
+        found = [dict(self._known(split, key) or {}) for key in keys]
         for metrics in found:
             _require(needed, metrics, split)
         return found
@@ -206,7 +208,7 @@ class CandidateEvaluator:
             As :meth:`ModelEvaluator.evaluate_all`.
         """
         keys = {name: self._key(name, candidate.recipe) for name in self.evaluator.sets}
-        unknown = [n for n, key in keys.items() if self.memo.metrics(key) is None]
+        unknown = [name for name, key in keys.items() if not self._known(name, key)]
         loaded = False
 
         def evaluate(name: str) -> dict[str, Any]:
@@ -221,9 +223,13 @@ class CandidateEvaluator:
             'evaluate',
             unknown,
             evaluate,
-            lambda name, metrics: self.memo.add_metrics(keys[name], metrics),
+            lambda name, metrics: self.memo.add_metrics(
+                keys[name], metrics, self.sets_of(name, candidate.recipe)
+            ),
         )
-        return self.evaluator.evaluate_all(lambda name: self._known(keys[name]))
+        return self.evaluator.evaluate_all(
+            lambda name: dict(self._known(name, keys[name]) or {})
+        )
 
     def cost(
         self, in_vain: Iterable[Recipe] = (), remembered: int = 0
@@ -273,14 +279,15 @@ class CandidateEvaluator:
             return float(outcome.value)
         return plain_metrics(outcome)
 
-    def _note(self, key: str, outcome: dict[str, Any] | float) -> None:
+    def _note(self, key: str, outcome: dict[str, Any] | float, recipe: Recipe) -> None:
         """Keeps what a pass has found."""
         self._scored.add(key)
+        sets = self.sets_of('val', recipe)
         if isinstance(outcome, dict):
-            self.memo.add_metrics(key, outcome)
+            self.memo.add_metrics(key, outcome, sets)
         else:
             metric, rule = self.selection.metric, self.selection.rule
-            self.memo.add_bound(key, metric, rule, NoBetterThan(outcome))
+            self.memo.add_bound(key, metric, rule, NoBetterThan(outcome), sets)
 
     def load(self, candidate: Candidate) -> None:
         """Loads a model into the network; batch norm is re-estimated if need be."""
@@ -298,8 +305,16 @@ class CandidateEvaluator:
             )
         return self._bn_samples if must or self._reestimate_all else None
 
-    def _known(self, key: str) -> dict[str, Any]:
-        return dict(self.memo.metrics(key) or {})
+    def _known(self, split: str, key: str) -> dict[str, Any] | None:
+        """The metrics of a model on a set, if they are in the memo."""
+
+        def fit(metrics: Mapping[str, Any]) -> bool:
+            selecting = split == 'val'
+            score = metrics.get(self.selection.metric) if selecting else None
+            of_no_use = selecting and not isinstance(score, int | float)
+            return not of_no_use and self.evaluator.may_give(split, metrics)
+
+        return self.memo.metrics(key, fit)
 
     def reestimates(self, recipe: Recipe) -> bool:
         """Says whether batch norm of a model is re-estimated."""
@@ -314,6 +329,10 @@ class CandidateEvaluator:
 
     def _key(self, split: str, recipe: Recipe) -> str:
         return key_of(self.evaluator.keys[split], self.content(recipe))
+
+    def sets_of(self, split: str, recipe: Recipe) -> list[str]:
+        """Of which sets images go into the metrics of a model on one."""
+        return [split, *(['train'] if self._reestimated_on(recipe) else [])]
 
     def _training_data(self) -> str:
         """What the images consist of on which batch norm is re-estimated."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 Batch = dict[str, Any]
+# Of other errors: there are file systems that cannot take space.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 Order = Sequence[int] | np.ndarray
@@ -139,6 +143,21 @@ def keep(
     return KeptCases(images, samples, in_file=images.nbytes > memory)
 
 
+def _take_space(file: IO[bytes], nbytes: int) -> bool:
+    """Takes the space of a file that is to be mapped; False if there is not as much.
+
+    A mapped file that has holes kills the process where it is written to and the disk
+    is full, or a quota is used up, which nobody can ask for beforehand.
+    """
+    if not hasattr(os, 'posix_fallocate'):  # Windows
+        return True
+    try:
+        os.posix_fallocate(file.fileno(), 0, nbytes)
+    except OSError as error:
+        return error.errno not in _NO_SPACE
+    return True
+
+
 def _is_stack(inputs: Any) -> bool:
     return isinstance(inputs, Tensor) and inputs.ndim == 4
 
@@ -157,6 +176,8 @@ def _allocate(
         if nbytes > shutil.disk_usage(folder).free:
             return None
         with tempfile.TemporaryFile(dir=folder) as file:
+            if not _take_space(file, nbytes):
+                return None
             dtype = inputs.numpy().dtype
             mapped = np.memmap(file, dtype, 'w+', shape=(number, *shape))
         images = torch.from_numpy(mapped)

@@ -15,16 +15,20 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.datasets.checks.on_disk import images_identity
+from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper
-from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
+from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
+from ff_mm.merging.manifest import Validation
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -62,6 +66,7 @@ class ModelEvaluator:
         self._notify = notify
         self._folding: BatchNormFolding | None = None
         self._kept_batches: dict[int, KeptBatches] = {}
+        self._tried: dict[str, DryRun | None] = {}
         self.sets = {
             name: self._build_set(name, loader, metrics)
             for name, (loader, metrics) in _sets(self.cfg).items()
@@ -94,8 +99,22 @@ class ModelEvaluator:
         return self.sets['val'].dataset
 
     @cached_property
-    def validation(self) -> str:
-        """Fingerprint of validation, as generations record it."""
+    def images(self) -> dict[str, str]:
+        """What identifies the images of each set as they lie on disk."""
+        return {name: images_identity(s.dataset) for name, s in self.sets.items()}
+
+    @cached_property
+    def training_images(self) -> str:
+        """What identifies the images on which batch norm is re-estimated."""
+        return images_identity(build_dataset(self.cfg.train_dataloader.dataset))
+
+    @property
+    def validation(self) -> Validation:
+        """What is validated on, as generations record it."""
+        return Validation(self._validation, self.images['val'])
+
+    @cached_property
+    def _validation(self) -> str:
         return validation_fingerprint(self.cfg, self.val_dataset)
 
     @cached_property
@@ -118,6 +137,20 @@ class ModelEvaluator:
     def metrics(self, split: str) -> Any:
         """Returns the config of the metrics of a set."""
         return _sets(self.cfg)[split][1]
+
+    def may_give(self, split: str, metrics: Mapping[str, Any]) -> bool:
+        """Says whether metrics are such as an evaluation on a set gives.
+
+        Args:
+            split: The set.
+            metrics: What a file says.
+        """
+        if split not in self._tried:
+            classes = (self.cfg.model.get('head') or {}).get('num_classes')
+            dataset = self.sets[split].dataset
+            self._tried[split] = dry_run(self.metrics(split), dataset, classes)
+        tried = self._tried[split]
+        return tried is None or tried.has_such(metrics)
 
     def check(self, state_dict: StateDict, name: str) -> None:
         """Checks that weights are of the config's model.
@@ -158,7 +191,7 @@ class ModelEvaluator:
         Returns:
             The metrics of the split's evaluator.
         """
-        with without_worker_traceback():
+        with loading_images():
             return self.sets[split].evaluate(self.runner.model)
 
     def predict(self, split: str) -> list[dict[str, Any]]:
@@ -170,7 +203,7 @@ class ModelEvaluator:
         Returns:
             Data samples as dicts, in the order of the data set.
         """
-        with without_worker_traceback():
+        with loading_images():
             return self.sets[split].predict(self.runner.model)
 
     def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
@@ -184,7 +217,7 @@ class ModelEvaluator:
             The metrics, or what the candidate could have reached at best.
         """
         val = self.sets['val']
-        with without_worker_traceback():
+        with loading_images():
             val.keep()
             if self.options.fold_batch_norm:
                 self.fold_batch_norm()
@@ -237,9 +270,10 @@ class ModelEvaluator:
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
         if keep:
             kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
-        return reestimate_batch_norm(
-            self.model, batches if kept is None else kept, num_samples
-        )
+        with loading_images():
+            return reestimate_batch_norm(
+                self.model, batches if kept is None else kept, num_samples
+            )
 
     def close(self) -> None:
         """Releases the Runner's global instances."""

@@ -24,6 +24,8 @@ class PredictionStore:
     Args:
         folder: Where files lie.
         evaluator: The network and the sets.
+        notify: Takes a line for the user, once a set, where predictions are of other
+            images than these, or do not say of which they are.
         splits: Of which sets; None: all.
 
     Attributes:
@@ -34,9 +36,12 @@ class PredictionStore:
         self,
         folder: Path,
         evaluator: ModelEvaluator,
+        notify: Callable[[str], None],
         splits: Sequence[str] | None = None,
     ) -> None:
         self._folder = folder
+        self._notify = notify
+        self._noted: set[str] = set()
         self._evaluator = evaluator
         self.cases = {
             name: cases_of(s.dataset)
@@ -83,7 +88,7 @@ class PredictionStore:
         """
         path = self._path(recipe, split)
         cases, groups = self.cases[split]
-        kept = Predictions.read(path) if path.is_file() else None
+        kept = self._read(path, split) if path.is_file() else None
         if kept is None or kept.cases != tuple(cases):
             return None
         # Groups can be told later than images were seen.
@@ -98,7 +103,30 @@ class PredictionStore:
     def predict(self, split: str) -> Predictions:
         """Returns what the network says on a set, with the weights that it has."""
         cases, groups = self.cases[split]
-        return Predictions.from_samples(self._evaluator.predict(split), cases, groups)
+        samples = self._evaluator.predict(split)
+        found = Predictions.from_samples(samples, cases, groups)
+        return replace(found, images=self._evaluator.images[split])
+
+    def _read(self, path: Path, split: str) -> Predictions | None:
+        """Reads predictions; None if they are of other images under the same names."""
+        kept, images = Predictions.read(path), self._evaluator.images[split]
+        if kept.images == images:
+            return kept
+        if kept.images:
+            what = 'of other images under the same names (size, content or time of a '
+            self._note(path.parent, f'{what}file differ); computed anew')
+            return None
+        what = 'of a version that did not note of which images; taken to be of these'
+        self._note(path.parent, what)
+        kept = replace(kept, images=images)
+        kept.save(path)
+        return kept
+
+    def _note(self, folder: Path, what: str) -> None:
+        note = f'note: {folder}: predictions are {what}'
+        if note not in self._noted:
+            self._notify(note)
+        self._noted.add(note)
 
     def _path(self, recipe: Mapping[str, float], split: str) -> Path:
         key = self._evaluator.prediction_keys[split]

@@ -15,7 +15,9 @@ from ff_mm.files import PathLike, atomic_write
 from ff_mm.plain import MISSING
 
 # What is in a file, as it was saved: other kinds would be cut or parsed into these.
-_KINDS = dict(scores=('f4',), truth=('i8', 'i1'), cases=('U',), groups=('i8',))
+_KINDS = dict(
+    scores=('f4',), truth=('i8', 'i1'), cases=('U',), groups=('i8',), images=('U',)
+)
 
 
 class PredictionsError(FFMMError):
@@ -34,6 +36,8 @@ class Predictions:
         cases: What tells the cases apart, such as paths of images; of shape (cases,).
         groups: Number of the patient or the lesion that a case belongs to, int64 of
             shape (cases,). None: the cases are independent.
+        images: What identifies the images as they lay on disk; '' where that was not
+            noted.
 
     Raises:
         PredictionsError: If there is no case, shapes do not fit, or the truth has other
@@ -44,6 +48,7 @@ class Predictions:
     truth: np.ndarray
     cases: tuple[str, ...]
     groups: np.ndarray | None = None
+    images: str = ''
 
     def __post_init__(self) -> None:
         several = np.ndim(self.truth) == 2
@@ -52,6 +57,7 @@ class Predictions:
             truth=np.asarray(self.truth, np.int8 if several else np.int64),
             cases=tuple(str(case) for case in self.cases),
             groups=None if self.groups is None else np.asarray(self.groups, np.int64),
+            images=str(self.images),
         )
         for name, value in arrays.items():
             object.__setattr__(self, name, value)
@@ -107,6 +113,8 @@ class Predictions:
         )
         if self.groups is not None:
             arrays['groups'] = self.groups
+        if self.images:
+            arrays['images'] = np.array(self.images)
         with atomic_write(path) as file:
             np.savez(file, **arrays)
 

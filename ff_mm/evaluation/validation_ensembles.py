@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,10 +37,17 @@ class ValidationEnsembles:
     Args:
         candidates: Where models are evaluated; counts the passes.
         folder: Where predictions are kept.
+        notify: Takes lines for the user.
     """
 
-    def __init__(self, candidates: CandidateEvaluator, folder: Path) -> None:
+    def __init__(
+        self,
+        candidates: CandidateEvaluator,
+        folder: Path,
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._candidates = candidates
+        self._notify = notify
         self._folder = folder
         self._known: dict[str, Predictions] = {}
         self._last: Predictions | None = None
@@ -109,7 +116,9 @@ class ValidationEnsembles:
 
     @cached_property
     def _store(self) -> PredictionStore:
-        return PredictionStore(self._folder, self._candidates.evaluator, ['val'])
+        return PredictionStore(
+            self._folder, self._candidates.evaluator, self._notify, ['val']
+        )
 
     @cached_property
     def _metrics(self) -> PredictionMetrics:
@@ -119,7 +128,8 @@ class ValidationEnsembles:
     def _heard(self, told: dict[str, Any]) -> Predictions:
         cases, groups = self._store.cases['val']
         arrays = {name: _array(value) for name, value in told.items()}
-        return Predictions(cases=tuple(cases), groups=groups, **arrays)
+        images = self._candidates.evaluator.images['val']
+        return Predictions(cases=tuple(cases), groups=groups, images=images, **arrays)
 
 
 def _averaged(predictions: Predictions, average: str) -> np.ndarray:

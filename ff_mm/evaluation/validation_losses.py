@@ -26,6 +26,8 @@ from ff_mm.parallel.together import first_alone
 
 # Passes that a gradient takes: one for the logits, one for what follows from them.
 _PASSES = 2
+# What stands in the memo of each.
+_NUMBERS = {'loss', 'scale', 'members'}
 
 
 class ValidationLosses:
@@ -65,11 +67,11 @@ class ValidationLosses:
         """
         memo, others = self._candidates.memo, self._candidates.others
         key = self._key(model, members, scale, fold, by_tensor)
-        found = memo.metrics(key)
+        found = memo.metrics(key, _NUMBERS.issubset)
         if found is None:
             compute = partial(self._compute, model, members, scale, fold, by_tensor)
             found = first_alone(self._candidates.team, 'slopes', compute)
-            memo.add_metrics(key, found)
+            memo.add_metrics(key, found, self._candidates.sets_of('val', model.recipe))
             others['made'] += _PASSES
             others['gradients'] += 1
         elif key not in self._seen:

@@ -2,15 +2,25 @@
 
 from ff_mm.fission.generation_runner import GenerationRunner
 from ff_mm.fission.ledger import Ledger
-from ff_mm.fission.plans import FGGPlan, GridSearchPlan, Plan
+from ff_mm.fission.plans import (
+    FedSoupPlan,
+    FGGPlan,
+    GridSearchPlan,
+    Plan,
+    SparseSoupPlan,
+    SWAPlan,
+)
 from ff_mm.fission.trial import Trial, trial_config
 
 __all__ = [
     'FGGPlan',
+    'FedSoupPlan',
     'GenerationRunner',
     'GridSearchPlan',
     'Ledger',
     'Plan',
+    'SWAPlan',
+    'SparseSoupPlan',
     'Trial',
     'trial_config',
 ]

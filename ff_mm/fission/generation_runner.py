@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import RUNNERS, TASK_UTILS
 
 from ff_mm.config import resolve
+from ff_mm.datasets.checks.on_disk import images_identity, keep_images_file
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
@@ -21,20 +22,27 @@ from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
+from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
-from ff_mm.fission.plan_checks import check_data, check_metrics, trial_configs
+from ff_mm.fission.plan_checks import (
+    check_data,
+    check_metrics,
+    check_parts,
+    trial_configs,
+)
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
-from ff_mm.parallel.dispatch import Dispatch, Task
+from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
 SPLITS = 'splits.csv'
+IMAGES = 'images.csv'
 # Names of claims that no trial can have.
 _PLAN, _PREPARATION = '.plan', '.preparation'
 
@@ -136,6 +144,12 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        ids = [trial.id for trial in self.trials]
+        first_alone(
+            self.team,
+            'parts',
+            lambda: check_parts(self.cfg, configs, ids, self._say),
+        )
         check_metrics(self.cfg, self.trials, datasets['val'])
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
@@ -150,9 +164,11 @@ class GenerationRunner:
         cfg = resolve(self.cfg)
         for name in ('train', 'val'):
             keep_dataset(cfg[f'{name}_dataloader'].dataset, datasets[name])
+        val = datasets['val']
         validation = dict(
-            fingerprint=validation_fingerprint(cfg, datasets['val']),
-            size=len(datasets['val']),
+            fingerprint=validation_fingerprint(cfg, val),
+            images=first_alone(self.team, 'val', lambda: images_identity(val)),
+            size=len(val),
         )
         if self.team.is_first and (self.work_dir / MANIFEST).exists():
             write_manifest(self.ledger, validation)  # it may be complete no longer
@@ -192,6 +208,7 @@ class GenerationRunner:
         stack: ExitStack,
     ) -> dict[str, str]:
         """Does what is done once for all processes; gives the files of the images."""
+        check_own_folder(self.work_dir)
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
             stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
@@ -204,13 +221,23 @@ class GenerationRunner:
                 for line in check_starting_weights(resolve(self.cfg).model):
                     self._say(line)
             ledger = self._open_ledger()
-            keep_split_file(self.work_dir / SPLITS, datasets)
+            self._keep_data(datasets)
             self._look_back(ledger)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
             self._require_parents(ledger)
             return self.images.fill(datasets, configs)
+
+    def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
+        """Refuses to go on with other cases or images than the plan was begun with."""
+        begun = (self.work_dir / SPLITS).exists()
+        keep_split_file(self.work_dir / SPLITS, datasets)
+        if not keep_images_file(self.work_dir / IMAGES, datasets) and begun:
+            self._say(
+                f'note: begun by a version that had no {IMAGES}: from now on images '
+                'are to stay what they are'
+            )
 
     def _open_ledger(self) -> Ledger:
         config = self.cfg.to_dict()
@@ -225,7 +252,7 @@ class GenerationRunner:
             self._say(
                 f'note: begun with another environment, last bits may differ: {change}'
             )
-        parents = {trial.parent for trial in self.chosen}
+        parents = _parents(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
             self._say(f'note: {line}')
@@ -238,7 +265,7 @@ class GenerationRunner:
             if failure is None:
                 continue
             if failure['kind'] == 'parent failed':
-                if not ledger.has_failed(trial.parent):
+                if not any(map(ledger.has_failed, trial.parents)):
                     ledger.forget(trial.id)
                 elif trial in self.chosen:
                     self._say(f'note: {trial.id}: {failure["reason"]}')
@@ -256,14 +283,14 @@ class GenerationRunner:
         """Refuses to begin with a trial whose parent nobody trains."""
         ids = {trial.id for trial in self.chosen}
         for trial in self.chosen:
-            parent = trial.parent
-            if parent is None or parent in ids or ledger.is_settled(parent):
-                continue
-            if ledger.holder(parent) is None:
-                raise TrialError(
-                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
-                    f'nobody trains: --trial {parent} {trial.id} trains both'
-                )
+            for parent in trial.parents:
+                if parent in ids or ledger.is_settled(parent):
+                    continue
+                if ledger.holder(parent) is None:
+                    raise TrialError(
+                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
+                        f'and nobody trains: --trial {parent} {trial.id} trains both'
+                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
@@ -286,13 +313,14 @@ class GenerationRunner:
                 self._lead(run)
             else:
                 for trial_id in self._orders():
-                    runner.run(trials[trial_id])
+                    with suppress(TakenOverError):  # the first says so
+                        runner.run(trials[trial_id])
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}
-        parents = {trial.parent for trial in self.chosen} - ids
+        parents = _parents(self.chosen) - ids
         tasks = [
-            Task(trial.id, trial.parent)
+            Task(trial.id, trial.parents)
             for trial in self.trials
             if trial.id in ids
             # One that is in other hands is not begun here, but waited for.
@@ -364,6 +392,10 @@ class GenerationRunner:
 
     def _say(self, line: str) -> None:
         say(line, self.console)
+
+
+def _parents(trials: Sequence[Trial]) -> set[str]:
+    return {parent for trial in trials for parent in trial.parents}
 
 
 def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:

@@ -17,7 +17,7 @@ from ff_mm.files import read_json, write_json
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
 from ff_mm.parallel.claim import Claim, Holder, claimed_names
-from ff_mm.parallel.dispatch import write_until_current
+from ff_mm.parallel.dispatch import TakenOverError, write_until_current
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
 
@@ -92,14 +92,14 @@ def compare(old: Any, new: Any, path: str = '') -> list[str]:
     return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
 
 
-def difference_message(path: Path, differences: list[str]) -> str:
+def difference_error(path: Path, differences: list[str]) -> LedgerError:
     """Says that a file was begun with another config, and what differs."""
-    shown = '\n'.join(f'  {line}' for line in differences[:_SHOWN])
     more = len(differences) - _SHOWN
-    return (
-        f'{path} was begun with another config (old -> new):\n{shown}'
-        + (f'\n  and {more} more' if more > 0 else '')
-        + '\nrestore these values to go on, or give a new --work-dir'
+    return LedgerError(
+        f'{path} was begun with another config (old -> new):',
+        *(f'  {line}' for line in differences[:_SHOWN]),
+        *([f'  and {more} more'] if more > 0 else []),
+        'restore these values to go on, or give a new --work-dir',
     )
 
 
@@ -196,7 +196,7 @@ class Ledger:
     def has_children_to_train(self, trial_id: str) -> bool:
         """Whether a trial is still to start from this one."""
         return any(
-            trial.parent == trial_id and not self.is_settled(trial.id)
+            trial_id in trial.parents and not self.is_settled(trial.id)
             for trial in self._trials.values()
         )
 
@@ -235,7 +235,9 @@ class Ledger:
                     self._records[each].ask_server()
                 record = self._records[each].read()
                 if record is not None:
-                    self._ended[each] = record
+                    # What the plan says stands there, whatever the record says.
+                    plan = _entry(self._trials[each])
+                    self._ended[each] = {**plan, **record, **plan}
 
     def holder(self, trial_id: str) -> Holder | None:
         """The living process that is at work on a trial."""
@@ -255,6 +257,15 @@ class Ledger:
             return False
         return True
 
+    def require_mine(self, trial_id: str) -> None:
+        """Raises :class:`TakenOverError` if another process has taken a trial since."""
+        claim = self._claims[trial_id]
+        if not claim.is_mine:
+            raise TakenOverError(
+                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
+                'while this process seemed dead; its result is the one that counts'
+            )
+
     def release(self, trial_id: str) -> None:
         """Lets others take a trial."""
         self._claims[trial_id].release()
@@ -268,7 +279,7 @@ class Ledger:
                 together), ``best_epoch``, ``metrics`` and ``ingredients``.
 
         Raises:
-            LedgerError: The trial was taken by another process in the meantime.
+            TakenOverError: Another process has taken the trial in the meantime.
         """
         self._end(trial_id, dict(result, state='done'))
 
@@ -281,7 +292,7 @@ class Ledger:
             reason: A line for the user.
 
         Raises:
-            LedgerError: The trial was taken by another process in the meantime.
+            TakenOverError: Another process has taken the trial in the meantime.
         """
         self._end(
             trial_id, dict(state='failed', failure=dict(kind=kind, reason=reason))
@@ -327,12 +338,7 @@ class Ledger:
         return self._ended.get(trial_id, {}).get('state')
 
     def _end(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        claim = self._claims[trial_id]
-        if not claim.is_mine:
-            raise LedgerError(
-                f'trial {trial_id!r} was taken over by {claim.holder or "another"} '
-                'while this process seemed dead; its result is the one that counts'
-            )
+        self.require_mine(trial_id)
         entry = {**_entry(self._trials[trial_id]), **result}
         self._records[trial_id].write(entry)
         self.refresh(trial_id)
@@ -355,14 +361,14 @@ class Ledger:
             return new
         try:
             _HEADER.read(data)
-        except RecordError as error:
+        except (RecordError, RecursionError) as error:
             raise LedgerError(
                 f'{self.path}: is not a ledger: {error}; move the file away to begin '
                 'anew, or give a new --work-dir'
             ) from error
         differences = compare(data['config'], self._config)
         if differences:
-            raise LedgerError(difference_message(self.path, differences))
+            raise difference_error(self.path, differences)
         return {key: data[key] for key in new}
 
 

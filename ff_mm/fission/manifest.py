@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ff_mm.files import sha256, write_json
+from ff_mm.files import NotRegularError, sha256, write_json
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.record import trial_folder
 from ff_mm.parallel.dispatch import write_until_current
@@ -58,7 +58,7 @@ def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
         validation=validation,
         origin=_origin(entries),
         ingredients=[
-            dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
+            _ingredient(record, entry)
             for entry in entries
             for record in entry.get('ingredients', [])
         ],
@@ -68,6 +68,18 @@ def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
         ],
         cost=ledger.cost(),
     )
+
+
+def _ingredient(record: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of an ingredient.
+
+    Its metrics are those of the plan's validation set. Others, of a trial that has a
+    set of its own, stand apart, as nobody could compare them.
+    """
+    described = dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
+    if any(key.startswith('val_dataloader') for key in entry['overrides']):
+        described.update(metrics={}, own_metrics=record['metrics'])
+    return described
 
 
 def _origin(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -127,5 +139,5 @@ def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:
 def _digest(path: Path) -> str | None:
     try:
         return sha256(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotRegularError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -78,6 +79,48 @@ def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseData
         notify(describe(name, dataset))
     check_head(cfg.model.get('head') or {}, datasets['val'])
     return datasets
+
+
+def check_parts(
+    cfg: Config,
+    configs: Sequence[Config],
+    names: Sequence[str],
+    notify: Callable[[str], None],
+) -> None:
+    """Checks training and validation sets that only some trials have.
+
+    Args:
+        cfg: The generation config.
+        configs: Those of the trials, resolved.
+        names: Ids of the trials.
+        notify: Takes a line about each such training set.
+
+    Raises:
+        DatasetError: All that is wrong with one of them.
+    """
+    cfg = resolve(cfg)
+    known = [_data(cfg)]
+    for name, of_trial in zip(names, configs, strict=True):
+        data = _data(of_trial)
+        if _without_pipeline(data) in map(_without_pipeline, known):
+            continue
+        known.append(data)
+        test = cfg.get('test_dataloader')
+        of_test = dict(test=test.dataset) if test else {}
+        datasets = check_datasets({**data, **of_test})
+        notify(f'{name}: {describe("train", datasets["train"])}')
+
+
+def _data(cfg: Config) -> dict[str, Any]:
+    return {name: cfg[f'{name}_dataloader'].dataset for name in ('train', 'val')}
+
+
+def _without_pipeline(data: Any) -> Any:
+    """Data sets but for augmentation, which says nothing of what is in them."""
+    if isinstance(data, dict):
+        kept = {key: value for key, value in data.items() if key != 'pipeline'}
+        return {key: _without_pipeline(value) for key, value in kept.items()}
+    return list(map(_without_pipeline, data)) if isinstance(data, list) else data
 
 
 def check_metrics(cfg: Config, trials: Sequence[Trial], dataset: BaseDataset) -> None:

@@ -18,6 +18,7 @@ from rich.progress import (
 
 from ff_mm.display.console import duration, make_console, say
 from ff_mm.display.numbers import overall, shown
+from ff_mm.display.progress import Description
 from ff_mm.parallel.team import Team, TeamError
 
 
@@ -54,7 +55,7 @@ class PlanProgress:
         self._trial, self._epoch, self._epochs = '', 0, 0
         one_of_many = self._team.size > 1 or not is_main_process()
         self._bar = Progress(
-            TextColumn('{task.description}'),
+            Description(),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn('epochs, left:'),
@@ -110,6 +111,15 @@ class PlanProgress:
         if self._trial == trial_id:
             self._give_up()
         self._line(f'{trial_id} has failed ({why}) and is left out')
+
+    def give_up_trial(self) -> None:
+        """The trial that runs here is in other hands."""
+        if self._trial:
+            self._give_up()
+
+    def note(self, text: str) -> None:
+        """Says what the user should know, in a line."""
+        self._line(f'note: {text}')
 
     def _give_up(self) -> None:
         self._add('epochs saved', self._epochs - self._epoch)

@@ -13,11 +13,13 @@ from ff_mm.files import write_json
 from ff_mm.records import (
     COUNT,
     FILE_NAME,
+    METRICS,
     NAMED,
     NUMBER,
-    PLAIN,
+    ORDINAL,
     SHA256,
     TEXT,
+    WORDS,
     Is,
     Optional,
     RecordError,
@@ -27,11 +29,21 @@ from ff_mm.records import (
 )
 
 RECORD = 'record.json'
+_WHAT = 'the record of a trial'
 TRIALS_DIR = 'trials'
 
-_WORDS = Is('a text', lambda value: isinstance(value, str) and PLAIN.fits(value))
 _FILE = Table(file=FILE_NAME, sha256=SHA256)
-_WEIGHTS = Table(name=TEXT, file=FILE_NAME, sha256=SHA256, metrics=NAMED)
+_WEIGHTS = Table(
+    name=TEXT,
+    file=FILE_NAME,
+    sha256=SHA256,
+    metrics=METRICS,
+    hyper=Optional(NAMED),
+    stage=Optional(TEXT),
+    cycle=Optional(COUNT),
+    parent=Optional(TEXT),
+    epoch=Optional(COUNT),
+)
 # By how the trial has ended.
 _ENDS = {
     'done': Table(
@@ -39,15 +51,20 @@ _ENDS = {
         seconds=NUMBER,
         images=COUNT,
         metrics=NAMED,
+        best_epoch=Optional(ORDINAL),
         ingredients=Rows(_WEIGHTS),
         best_file=Optional(_FILE),
         origin=Optional(_WEIGHTS),
     ),
-    'failed': Table(failure=Table(kind=_WORDS, reason=_WORDS)),
+    'failed': Table(failure=Table(kind=WORDS, reason=WORDS)),
 }
 _RECORD = Table(
     id=TEXT,
+    stage=Optional(TEXT),
     parent=Optional(TEXT),
+    hyper=Optional(NAMED),
+    overrides=Optional(NAMED),
+    planned_epochs=Optional(COUNT),
     state=Is('done or failed', lambda v: v in ('done', 'failed')),
 )
 
@@ -84,8 +101,7 @@ class Record:
             LedgerError: The record belongs to another config.
         """
         try:
-            content = read_record(self.path, _RECORD, 'the record of a trial')
-            content = _ENDS[content['state']].read(content)
+            content = self._content()
         except (FileNotFoundError, RecordError):
             return None
         if content.get('id') != self._id or content.pop('config', None) != self._config:
@@ -94,6 +110,13 @@ class Record:
                 f'or remove the file to train {self._id!r} again'
             )
         return content
+
+    def _content(self) -> dict[str, Any]:
+        content = read_record(self.path, _RECORD, _WHAT)
+        try:
+            return _ENDS[content['state']].read(content)
+        except RecordError as error:
+            raise RecordError(f'{self.path}: is not {_WHAT}: {error}') from error
 
     def ask_server(self) -> None:
         """Has a network file system forget that there was no such file.
@@ -110,8 +133,14 @@ class Record:
         return self.path.exists() and self.read() is None
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Writes the record, atomically."""
+        """Writes the record, atomically.
+
+        Raises:
+            RecordError: It could not be read again, so that the trial would be trained
+                again and again.
+        """
         write_json(dict(entry, config=self._config), self.path)
+        self._content()
 
     def remove(self) -> None:
         """Forgets how the trial ended, so that it is trained again."""

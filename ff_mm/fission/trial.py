@@ -12,7 +12,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from ff_mm.config import resolve, set_dataloader_defaults, without_pretrained
+from ff_mm.config import (
+    is_reference,
+    look_up,
+    resolve,
+    set_dataloader_defaults,
+    without_pretrained,
+)
 from ff_mm.errors import ConfigError
 
 # Keys of a generation config that a single training run has no use for.
@@ -44,11 +50,15 @@ class Trial:
         overrides: Dotted config keys and their values, as in ``--cfg-options``.
         hyper: The hyper-parameters that tell its ingredients from others.
         parent: Id of the trial it starts from; None: from the model's own weights.
+        others: Ids of further trials whose weights go into those it starts from.
+        start: How the weights of ``parent`` and ``others`` become one, as
+            :func:`ff_mm.fission.starts.start_from` takes it; None: those of ``parent``.
         inherit_optimizer: Whether the parent's optimizer state comes along.
         hooks: Hooks that the stage needs.
         yields: Which ingredients come out of it: ``'best'``, the checkpoint of the
             best epoch; ``'snapshots'``, one at each minimum of the schedule;
-            ``'start'``, none, it is only what others start from.
+            ``'start'``, none, it is what all others start from; ``'nothing'``, none, it
+            is on the way to others.
         validates: ``'every_epoch'``, or ``'snapshots'``: those epochs alone at whose
             ends :class:`ff_mm.engine.SnapshotHook` saves.
     """
@@ -59,10 +69,17 @@ class Trial:
     overrides: Mapping[str, Any]
     hyper: Mapping[str, Any] = field(default_factory=dict)
     parent: str | None = None
+    others: tuple[str, ...] = ()
+    start: Mapping[str, Any] | None = None
     inherit_optimizer: bool = False
     hooks: tuple[Mapping[str, Any], ...] = ()
     yields: str = 'best'
     validates: str = 'every_epoch'
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of all trials that must have been done before."""
+        return () if self.parent is None else (self.parent, *self.others)
 
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""
@@ -93,7 +110,7 @@ def trial_config(
     cfg = copy.deepcopy(base)
     for key in _PLAN_KEYS:
         cfg.pop(key, None)
-    cfg.merge_from_dict(dict(trial.overrides))
+    _override(cfg, trial.overrides)
     cfg = resolve(cfg)
     for key in _TEST_KEYS:
         cfg.pop(key, None)
@@ -127,6 +144,28 @@ def trial_config(
     ]
     _make_resumable(cfg, state_interval)
     return cfg
+
+
+def _override(cfg: Config, overrides: Mapping[str, Any]) -> None:
+    """Sets values; a reference on the way to one is replaced by what it stands for.
+
+    The value that others refer to stays as it is.
+    """
+    for key, value in overrides.items():
+        holder: Any = cfg._cfg_dict
+        *path, last = key.split('.')
+        for name in path:
+            inner = holder.get(name) if isinstance(holder, dict) else None
+            if isinstance(inner, str) and is_reference(inner):
+                holder[name] = copy.deepcopy(look_up(inner, cfg.to_dict()))
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and isinstance(holder.get(last), str):
+            del holder[last]  # else a map in the place of a text is refused
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f'{key}={value!r}: {reason}') from error
 
 
 def check_mixed_precision(cfg: Config) -> None:

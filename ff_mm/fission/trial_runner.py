@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.engine.distributed import model_wrapper
@@ -21,20 +23,26 @@ from ff_mm.engine.hooks.start_hook import start_of
 from ff_mm.engine.ingredient_file import write_ingredient
 from ff_mm.engine.mmengine_patches import without_worker_traceback
 from ff_mm.engine.quiet_runner import QuietRunner
+from ff_mm.engine.worker_failures import what_it_says, worker_failure
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.manifest import INGREDIENTS_DIR, ORIGIN_DIR
+from ff_mm.fission.ownership_hook import OwnershipHook
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
-from ff_mm.merging.state_dict import read_checkpoint
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    read_checkpoint,
+    write_checkpoint,
+)
+from ff_mm.parallel.dispatch import TakenOverError
 from ff_mm.parallel.termination import deferred, raise_if_requested
 
 _NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
-# Of its death; what a worker has raised says 'in DataLoader worker process'.
-_WORKER = ('DataLoader worker (pid', 'unable to open shared memory', 'insufficient sha')
 
 
 @dataclass(frozen=True)
@@ -63,21 +71,14 @@ def failure_of(error: BaseException) -> Failure | None:
     Args:
         error: What was raised while the trial was trained.
     """
-    # Of what a worker has raised the last line says what it was.
-    said = str(error).strip()
-    last_line = 'Original Traceback' in said and said.splitlines()[-1]
-    text = ' '.join((last_line or said).split())
+    text = what_it_says(error)
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
         reason = f'{_short(text)}; it needs a device with more memory, or to itself'
         return Failure('out of memory', reason, may_pass=True)
-    if isinstance(error, RuntimeError) and any(words in text for words in _WORKER):
-        reason = (
-            f'{_short(text)}; mostly memory, or shared memory (/dev/shm), ran out: '
-            'lower num_workers of the data loaders'
-        )
-        return Failure('data worker died', reason, may_pass=True)
+    if died := worker_failure(error):
+        return Failure('data worker died', died, may_pass=True)
     return None
 
 
@@ -122,28 +123,38 @@ class TrialRunner:
 
         Raises:
             TrialError: The parent's checkpoint is missing.
+            TakenOverError: Another process trains it, since this one seemed dead; on
+                all ranks.
         """
         failure = self._try(trial)
         if failure is None:
             return
+        self._together(self.ledger.fail, trial.id, failure.kind, failure.reason)
         self.progress.fail_trial(trial.id, f'{failure.kind}: {failure.reason}')
-        if is_main_process():
-            self.ledger.fail(trial.id, failure.kind, failure.reason)
 
     def _try(self, trial: Trial) -> Failure | None:
         """Trains a trial; what is left of a failed one is garbage when it returns."""
         try:
             with deferred():
                 self._train(trial)
+        except TakenOverError:
+            self.progress.give_up_trial()
+            raise
         except Exception as error:
             failure = failure_of(error)
             grouped = torch.distributed.is_initialized()
+            if not grouped:  # files that another has cleared away are no error of ours
+                self.ledger.require_mine(trial.id)
             if grouped or (failure and failure.kind == 'data worker died'):
                 raise_if_requested()  # another rank, or the worker, has ended of it
             # Of several ranks, one alone may have it; those that go on would wait.
-            alone = grouped and failure and failure.may_pass
-            if failure is None or alone:
+            if failure is None:
                 raise
+            if grouped and failure.may_pass:
+                raise TrialError(
+                    f'{trial.id} ({failure.kind}): {failure.reason}; the others cannot '
+                    'go on without this process, the same command goes on from here'
+                ) from error
             return failure
         finally:
             self._free_memory()
@@ -153,6 +164,7 @@ class TrialRunner:
         folder = self._folder(trial.id)
         if is_main_process():
             remove_unfinished(folder)
+            self._drop_damaged_state(trial.id)
             for name in (INGREDIENTS_DIR, ORIGIN_DIR):
                 remove_unfinished(self.ledger.work_dir / name, trial.id)
         state = [find_state(folder)]
@@ -171,15 +183,51 @@ class TrialRunner:
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
+            require_mine = partial(self._together, self.ledger.require_mine, trial.id)
+            runner.hooks.insert(0, OwnershipHook(require_mine))
             with without_worker_traceback():
                 runner.train()
             best = _require_best(trial, runner)
-            if is_main_process():
-                self.ledger.finish(trial.id, self._result(trial, runner, best))
-                remove_states(folder)
-            barrier()
+            require_mine()
+            self._together(self._finish, trial, runner, best)
         finally:
             runner.release()
+
+    def _finish(
+        self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
+    ) -> None:
+        self.ledger.finish(trial.id, self._result(trial, runner, best))
+        remove_states(self._folder(trial.id))
+        (self._folder(trial.id) / START_FILE).unlink(missing_ok=True)
+
+    def _together(self, work: Callable[..., None], *args: Any) -> None:
+        """Has the first rank do something, while the others wait.
+
+        Raises:
+            TakenOverError: On all ranks, if the trial is another process's.
+        """
+        lost: list[str | None] = [None]
+        if is_main_process():
+            try:
+                work(*args)
+            except TakenOverError as error:
+                lost[0] = str(error)
+        broadcast_object_list(lost)
+        if lost[0] is not None:
+            raise TakenOverError(lost[0])
+
+    def _drop_damaged_state(self, trial_id: str) -> None:
+        """Has a trial begin anew whose last state, or best epoch, is not as written."""
+        folder = self._folder(trial_id)
+        state, best = find_state(folder), folder / BEST_FILE
+        try:
+            if state is not None:
+                read_checkpoint(state, whole=True)
+                if best.is_file():
+                    read_checkpoint(best, whole=True)
+        except CheckpointError as error:
+            remove_states(folder)
+            self.progress.note(f'{error}: trial {trial_id} begins anew')
 
     def _free_memory(self) -> None:
         gc.collect()  # models hold cycles; without this two would be in memory
@@ -190,15 +238,24 @@ class TrialRunner:
         return trial_folder(self.ledger.work_dir, trial_id)
 
     def _parent_file(self, trial: Trial) -> Path | None:
-        if trial.parent is None:
-            return None
-        path = self._folder(trial.parent) / BEST_FILE
-        if not path.is_file():
-            raise TrialError(
-                f'{path}: trial {trial.id!r} starts from this file, which is missing; '
-                'the same command trains its trial again'
-            )
-        return path
+        files = {id: self._folder(id) / BEST_FILE for id in trial.parents}
+        for path in files.values():
+            if not path.is_file():
+                raise TrialError(
+                    f'{path}: trial {trial.id!r} starts from this file, which is '
+                    'missing; the same command trains its trial again'
+                )
+        if trial.start is None:
+            return files[trial.parent] if trial.parent is not None else None
+        start = self._folder(trial.id) / START_FILE
+        self._together(self._write_start, trial, files, start)
+        return start
+
+    def _write_start(self, trial: Trial, files: dict[str, Path], start: Path) -> None:
+        assert trial.start is not None
+        self.ledger.require_mine(trial.id)
+        weights = start_from(trial.start, files)
+        write_checkpoint(dict(meta={}, state_dict=weights), start)
 
     def _result(
         self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
@@ -216,9 +273,9 @@ class TrialRunner:
             return dict(result, metrics=records[-1]['metrics'], ingredients=records)
         if trial.yields == 'start':
             result['origin'] = self._keep_best(trial, best, runner, ORIGIN_DIR)
-        else:
+        elif trial.yields == 'best':
             kept = self._keep_best(trial, best, runner, INGREDIENTS_DIR)
-            result['ingredients'] = [kept]
+            result['ingredients'] = [kept, *snapshots(runner)]
         file = self._folder(trial.id) / BEST_FILE
         return dict(
             result,

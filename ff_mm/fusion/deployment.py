@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mmengine.config import Config
@@ -33,7 +34,7 @@ def deployment_config(cfg: Config) -> Config:
     )
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
-    return Config(kept)
+    return Config(_readable(kept))
 
 
 def loading_note(cfg: Config) -> str | None:
@@ -56,6 +57,26 @@ def loading_note(cfg: Config) -> str | None:
                 f'import ff_mm and put {dict(step)} in its place'
             )
     return None
+
+
+class _NotFinite(float):
+    """A number that Python does not read as it writes it."""
+
+    def __repr__(self) -> str:
+        return f"float('{float(self)!r}')"
+
+    __str__ = __repr__
+
+
+def _readable(value: Any) -> Any:
+    """Has infinity and NaN, at any depth, written as what can be read."""
+    if isinstance(value, dict):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_readable(item) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NotFinite(value)
+    return value
 
 
 def _stock(value: Any) -> Any:

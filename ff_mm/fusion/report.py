@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ff_mm.display.escaping import markdown
 from ff_mm.display.numbers import by_class, overall, shown
 from ff_mm.files import atomic_write, write_json
 
@@ -26,10 +27,11 @@ def write_report(report: Mapping[str, Any], work_dir: str | Path) -> None:
 
 
 def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f'# {report["title"]} soup'
+    yield f'# {markdown(report["title"])} soup'
     yield ''
     yield (
-        f'Selected by {report["metric"]} on validation ({report["rule"]} is better) '
+        f'Selected by {markdown(report["metric"])} on validation '
+        f'({report["rule"]} is better) '
         f'from {report["pool_size"]} ingredients in {report["seconds"]:.1f} s, '
         f'{report["evaluations"]["selection"]} validation passes for the selection, '
         f'{report["evaluations"]["stopped"]} of them cut short'
@@ -48,7 +50,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     for item in report['ingredients']:
         # What was merged, and not added, has no weight.
         weight = '' if item['weight'] is None else f'{item["weight"]:.4f}'
-        yield f'| {item["name"]} | {weight} |'
+        yield f'| {markdown(item["name"])} | {weight} |'
     if report.get('basins'):
         yield from _basins(report['basins'])
     if report.get('copies'):
@@ -56,13 +58,13 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield 'Left out, as their weights are those of another ingredient:'
         yield ''
         for copy in report['copies']:
-            yield f'- {copy["name"]}, a copy of {copy["of"]}'
+            yield f'- {markdown(copy["name"])}, a copy of {markdown(copy["of"])}'
     if report.get('failed'):
         yield ''
         yield 'Not in the pool, as these trials have failed:'
         yield ''
         for failure in report['failed']:
-            yield f'- {failure["trial"]}: {failure["reason"]}'
+            yield f'- {markdown(failure["trial"])}: {markdown(failure["reason"])}'
 
 
 def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
@@ -78,14 +80,14 @@ def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
 def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     threshold = basins['threshold']
-    limit = f', joined up to a barrier of {basins["metric"]} of {threshold}'
+    limit = f', joined up to a barrier of {markdown(basins["metric"])} of {threshold}'
     limit = f', {basins["count"]} at most' if threshold is None else limit
     yield f'Groups are basins{limit} ({basins["linkage"]} linkage):'
     yield ''
     yield '| basin | ingredients |'
     yield '|---|---|'
     for number, names in basins['members'].items():
-        yield f'| {number} | {", ".join(names)} |'
+        yield f'| {number} | {markdown(", ".join(names))} |'
 
 
 def _gradients(evaluations: Mapping[str, Any]) -> str:
@@ -126,8 +128,8 @@ def _class_tables(results: Mapping[str, Any]) -> Iterator[str]:
 def _table(
     rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str], corner: str = 'set'
 ) -> Iterator[str]:
-    yield f'| {corner} | ' + ' | '.join(columns) + ' |'
+    yield f'| {markdown(corner)} | ' + ' | '.join(map(markdown, columns)) + ' |'
     yield '|---|' + '---|' * len(columns)
     for name, values in rows.items():
         cells = (shown(values.get(column)) for column in columns)
-        yield f'| {name} | ' + ' | '.join(cells) + ' |'
+        yield f'| {markdown(name)} | ' + ' | '.join(cells) + ' |'

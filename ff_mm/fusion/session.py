@@ -93,8 +93,8 @@ class EvaluationSetup:
         return {
             entry.name: entry.metrics
             for entry in pool.entries
-            if entry.validation == self.evaluator.validation
-            and not set(self.dry_run.perfect) - set(entry.metrics)
+            if entry.is_validated_on(self.evaluator.validation)
+            and self.dry_run.has_such(entry.metrics)
         }
 
     @property
@@ -120,6 +120,7 @@ class FusionSession:
         self._setup: EvaluationSetup | None = None
         self._setup_of = ''
         self._known: dict[str, Any] = {}
+        self._unchecked: set[str] = set()
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> FusionSession:
@@ -168,12 +169,15 @@ class FusionSession:
         return pool.without_copies(copies) if copies else pool
 
     def digests(self, pool: Pool) -> dict[str, str]:
-        """SHA-256 of the files of a pool by the names of its entries."""
+        """What names the weights of a pool by content, by the names of its entries."""
         files = dict.fromkeys(e.file for e in pool.entries if e.digest is None)
         unknown = [file for file in files if file not in self._digests]
         found = first_alone(self.team, 'sha256', lambda: list(map(sha256, unknown)))
         self._digests.update(zip(unknown, found, strict=True))
-        return {e.name: e.digest or self._digests[e.file] for e in pool.entries}
+        return {
+            e.name: e.digest or e.checkpoint.named(self._digests[e.file])
+            for e in pool.entries
+        }
 
     def supplies(self, pool: Pool) -> dict[str, Supply]:
         """Returns what merging methods can have besides the ingredients of a pool."""
@@ -215,13 +219,35 @@ class FusionSession:
             self._setup = EvaluationSetup(ModelEvaluator(cfg, notify), dry_run, team)
             self._setup_of = key
             _require_equal_sets(self._setup)
+            evaluator = self._setup.evaluator
+            # Times of files can differ between machines, and what is known of models
+            # must not.
+            evaluator.images = first_alone(
+                self.team, 'images on disk', lambda: evaluator.images
+            )
             forget_datasets()  # the evaluator has its own hold of what it needs
         return self._setup
 
-    def memo(self, path: Path) -> EvaluationMemo:
-        """Opens the memo of one soup; all know what each of them does."""
-        memo = EvaluationMemo(self._known, self.team)
+    def memo(
+        self, path: Path, notify: Callable[[str], None], trains: bool = False
+    ) -> EvaluationMemo:
+        """Opens the memo of one soup; all know what each of them does.
+
+        Args:
+            path: Its file.
+            notify: Takes a line where evaluations are of other images than these.
+            trains: Whether training images go into evaluations, as where batch norm is
+                re-estimated.
+        """
+        assert self._setup is not None
+        evaluator = self._setup.evaluator
+        images = dict(evaluator.images)
+        if trains:
+            images['train'] = evaluator.training_images
+        memo = EvaluationMemo(self._known, self.team, self._unchecked, images)
         memo.open(path)
+        for note in memo.notes:
+            notify(f'note: {note}')
         return memo
 
     def _check_data(self, cfg: Config) -> DryRun | None:

@@ -45,7 +45,6 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
-from ff_mm.merging.soup import MEAN
 from ff_mm.merging.state_dict import copy_weights
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -122,7 +121,7 @@ class SoupRunner(FusionRunner):
         self.pool = pool
         self.candidates = CandidateEvaluator(
             self.evaluator,
-            session.memo(self.work_dir / MEMO),
+            session.memo(self.work_dir / MEMO, self.line, self.bn_samples is not None),
             session.digests(pool),
             Selection(self.metric, self.cfg.selection['rule']),
             setup.team,
@@ -231,11 +230,14 @@ class SoupRunner(FusionRunner):
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
             f' recorded at training on this validation set'
         )
-        if any(e.validation not in (None, validation) for e in pool.entries):
+        known = [e.validation for e in pool.entries if e.validation is not None]
+        if not all(each.is_of(validation) for each in known):
             self.line(
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
             )
+        for note in pool.notes():
+            self.line(f'note: {note}')
         for copied, original in pool.copies:
             self.line(
                 f'note: {copied} has the weights of {original} and counts once with '
@@ -277,7 +279,9 @@ class SoupRunner(FusionRunner):
             score_many=score if at_once > 1 else None,
             at_once=at_once,
             memory=self.candidates,
-            ensembles=ValidationEnsembles(self.candidates, self.work_dir / PREDICTIONS),
+            ensembles=ValidationEnsembles(
+                self.candidates, self.work_dir / PREDICTIONS, self.line
+            ),
             losses=ValidationLosses(self.candidates),
         )
         return hierarchical(
@@ -310,7 +314,7 @@ class SoupRunner(FusionRunner):
         return dict(
             contents,
             **results,
-            levels=[_describe(level) for level in self.levels],
+            levels=[level.describe() for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
             evaluations=self.candidates.cost(
@@ -373,15 +377,6 @@ class SoupRunner(FusionRunner):
             score = f' {self.metric} {limit} {step.bound:.4f}'
         verdict = 'kept' if step.accepted else 'left out'
         self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
-
-
-def _describe(level: Level) -> dict[str, Any]:
-    described: dict[str, Any] = dict(soup=level.which.type, group_by=level.group_by)
-    if level.which.options:
-        described['options'] = dict(level.which.options)
-    if level.how != MEAN:
-        described['merge'] = level.how.describe()
-    return described
 
 
 def _cannot_win(scorer: Scorer, to_beat: float | None) -> CannotWin | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,12 @@ from ff_mm.merging.state_dict import (
     read_checkpoint,
     read_state_dict,
     weights_of,
+)
+from ff_mm.merging.wrappers import (
+    as_float32,
+    entries_beside,
+    halves,
+    weights_entry,
 )
 
 # Bytes of weights after which pages are given back, of those that are read in passing.
@@ -53,21 +59,30 @@ class _Entry:
 
 
 class _InPassing(Mapping[str, Tensor]):
-    """Weights whose pages are given back while others are asked for."""
+    """Weights whose pages are given back while others are asked for.
 
-    def __init__(self, weights: StateDict, mapped: mmap.mmap) -> None:
+    Each is read as it is asked for; there may be nothing mapped of which to give back.
+    """
+
+    def __init__(
+        self,
+        weights: StateDict,
+        mapped: mmap.mmap | None,
+        read: Callable[[Tensor], Tensor],
+    ) -> None:
         self._weights = weights
-        self._mapped = mapped
+        self._mapped = mapped if hasattr(mmap, 'MADV_DONTNEED') else None
+        self._read = read
         self._resident = 0
 
     def __getitem__(self, key: str) -> Tensor:
         tensor = self._weights[key]
-        if self._resident > _RESIDENT:
+        if self._mapped is not None and self._resident > _RESIDENT:
             # They stay in the system's cache, and come back if they are read again.
             self._mapped.madvise(mmap.MADV_DONTNEED)
             self._resident = 0
         self._resident += tensor.nbytes
-        return tensor
+        return self._read(tensor)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
@@ -87,6 +102,7 @@ class _Contents:
     meta: Mapping[str, Any]
     entries: Mapping[str, _Entry]
     mappable: bool
+    beside: str
 
 
 class CheckpointFile:
@@ -103,10 +119,16 @@ class CheckpointFile:
 
     Args:
         path: See :func:`~ff_mm.merging.state_dict.read_state_dict`.
+        entry: As there.
+        full: Whether half floats are cast to float32 as they are read.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(
+        self, path: PathLike, entry: str | None = None, full: bool = False
+    ) -> None:
         self.path = Path(path)
+        self.entry = entry
+        self._cast = as_float32 if full else _as_it_is
         self._known: _Contents | None = None
 
     @property
@@ -118,16 +140,35 @@ class CheckpointFile:
         """
         return self._contents().meta
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the file was read, without its name.
+
+        Raises:
+            CheckpointError: As :func:`~ff_mm.merging.state_dict.read_state_dict`.
+        """
+        contents = self._contents()
+        notes = [f'the weights are those {contents.beside}'] if contents.beside else []
+        if self._cast is as_float32 and (cast := halves(_outline(contents))):
+            notes.append(cast)
+        return tuple(notes)
+
+    def named(self, digest: str) -> str:
+        """What tells these weights from others: the file, and which of its entries.
+
+        Args:
+            digest: SHA-256 of the file.
+        """
+        return digest if self.entry is None else f'{digest}, {self.entry}'
+
     def outline(self) -> StateDict:
         """Return names, shapes and dtypes, on ``meta``; the weights are not read.
 
         Raises:
             CheckpointError: As :func:`~ff_mm.merging.state_dict.read_state_dict`.
         """
-        return {
-            key: torch.empty(entry.shape, dtype=entry.dtype, device='meta')
-            for key, entry in self._contents().entries.items()
-        }
+        outline = _outline(self._contents())
+        return {key: self._cast(value) for key, value in outline.items()}
 
     def weights(self) -> StateDict:
         """Return the weights, mapped into memory; see ``read_state_dict``.
@@ -135,7 +176,7 @@ class CheckpointFile:
         Raises:
             CheckpointError: As :func:`~ff_mm.merging.state_dict.read_state_dict`.
         """
-        return self._map()[0]
+        return {key: self._cast(value) for key, value in self._map()[0].items()}
 
     def in_passing(self) -> Mapping[str, Tensor]:
         """Return the weights for going through them once, with little memory.
@@ -146,10 +187,7 @@ class CheckpointFile:
         Raises:
             CheckpointError: As :func:`~ff_mm.merging.state_dict.read_state_dict`.
         """
-        weights, mapped = self._map()
-        if mapped is None or not hasattr(mmap, 'MADV_DONTNEED'):
-            return weights
-        return _InPassing(weights, mapped)
+        return _InPassing(*self._map(), self._cast)
 
     def extent(self) -> tuple[int, int] | None:
         """Return the part of the file in which all weights lie: first byte and size.
@@ -184,10 +222,10 @@ class CheckpointFile:
     def _map(self) -> tuple[StateDict, mmap.mmap | None]:
         contents = self._contents()
         if not contents.mappable:
-            return read_state_dict(self.path), None
+            return read_state_dict(self.path, self.entry), None
         with open(self.path, 'rb') as file:
             if _stamp(os.fstat(file.fileno())) != contents.stamp:
-                return read_state_dict(self.path), None
+                return read_state_dict(self.path, self.entry), None
             # Private: what is written to the tensors never reaches the file.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         entries = contents.entries.items()
@@ -201,7 +239,7 @@ class CheckpointFile:
                 f'{self.path}: cannot be opened: {error.strerror}'
             ) from error
         if self._known is None or self._known.stamp != stamp:
-            self._known = _read(self.path, stamp)
+            self._known = _read(self.path, self.entry, stamp)
         return self._known
 
 
@@ -209,22 +247,38 @@ def _stamp(status: os.stat_result) -> _Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read(path: Path, stamp: _Stamp) -> _Contents:
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _outline(contents: _Contents) -> StateDict:
+    return {
+        key: torch.empty(entry.shape, dtype=entry.dtype, device='meta')
+        for key, entry in contents.entries.items()
+    }
+
+
+def _read(path: Path, entry: str | None, stamp: _Stamp) -> _Contents:
     """Unpickle a file, with tensors that know where their values are."""
     try:
         checkpoint = read_checkpoint(path, device='meta')
-        weights = weights_of(checkpoint, path)
+        weights = weights_of(checkpoint, path, entry)
     except CheckpointError:
         # Some kinds of tensors have no outline. What is wrong is said by this, too.
         checkpoint = read_checkpoint(path)
-        weights = weights_of(checkpoint, path)
+        weights = weights_of(checkpoint, path, entry)
     entries = {key: _entry(tensor) for key, tensor in weights.items()}
     mappable = is_zip(path) and _fit(entries.values(), path)
     if not mappable:
-        read_state_dict(path)  # raises what mapping would have passed over
+        read_state_dict(path, entry)  # raises what mapping would have passed over
     meta = checkpoint.get('meta')
+    taken, _ = weights_entry(checkpoint, entry)
     return _Contents(
-        stamp, meta if isinstance(meta, Mapping) else {}, entries, mappable
+        stamp=stamp,
+        meta=meta if isinstance(meta, Mapping) else {},
+        entries=entries,
+        mappable=mappable,
+        beside=entries_beside(taken, checkpoint),
     )
 
 

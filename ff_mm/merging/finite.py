@@ -1,4 +1,4 @@
-"""Whether weights are finite: those of a model that has diverged are not.
+"""Whether a network can compute with weights: with those that have diverged it cannot.
 
 Metrics do not tell: the accuracy of such a model is the share of class 0.
 """
@@ -10,9 +10,35 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+_VARIANCE = 'running_var'  # of batch norm, which takes its square root
 
-def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Says which weights are NaN or infinite somewhere, if any are.
+
+def unusual_kind(tensor: Tensor) -> str | None:
+    """Says what kind of tensor this is, if it is none of values one after the other."""
+    if tensor.is_quantized:
+        return 'quantised'
+    if tensor.is_nested:
+        return 'nested'
+    if tensor.layout != torch.strided:
+        return f'sparse ({tensor.layout})'
+    return None
+
+
+def other_numbers(tensor: Tensor, expected: torch.dtype) -> bool:
+    """Whether values are none that a weight of this type can take over.
+
+    Integers, booleans and floats of one byte are the codes of a quantised network; of a
+    complex number the imaginary part would be lost.
+    """
+    if tensor.is_complex() or expected.is_complex:
+        return tensor.is_complex() != expected.is_complex
+    if not expected.is_floating_point:
+        return False
+    return not tensor.is_floating_point() or tensor.itemsize == 1
+
+
+def wrong_values(weights: Mapping[str, Tensor]) -> str | None:
+    """Says which weights are NaN, infinite or no variance somewhere, if any are.
 
     A state dict does not tell a parameter from a buffer, and attention masks are
     infinite by intent. So a tensor called a mask may be, and one of two dimensions or
@@ -22,12 +48,22 @@ def not_finite(weights: Mapping[str, Tensor]) -> str | None:
         weights: They are gone through once.
 
     Returns:
-        The first of them and what is wrong, for messages; None: all are finite.
+        The first of them and what is wrong, for messages; None: all are well.
     """
     for key in weights:
+        if weights[key].is_meta:
+            return f'{key!r} has no values'
         tensor = _values(weights[key])
+        if tensor is None:
+            continue
+        if (
+            key.endswith(_VARIANCE)
+            and not tensor.is_complex()
+            and bool((tensor < 0).any())
+        ):
+            return f'{key!r} is negative somewhere, as no variance is'
         # The sum is faster; that of large finite values can be infinite, too.
-        if tensor is None or bool(tensor.sum().isfinite()):
+        if bool(tensor.sum().isfinite()):
             continue
         if bool(tensor.isnan().any()):
             return f'{key!r} is NaN somewhere'

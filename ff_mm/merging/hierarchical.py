@@ -20,6 +20,7 @@ from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
 from ff_mm.merging.soup import MEAN, Soup, require_distinct_names
 from ff_mm.merging.soups.choice import Choice
+from ff_mm.one_line import one_line
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Level:
     def how(self) -> Merge:
         """How the members of a soup are combined."""
         return Merge.read(self.merge)
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as a report has it, JSON-like."""
+        described: dict[str, Any] = dict(soup=self.which.type, group_by=self.group_by)
+        if self.which.options:
+            described['options'] = dict(self.which.options)
+        if self.how != MEAN:
+            described['merge'] = self.how.describe()
+        return described
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -194,7 +204,8 @@ def _values(ingredient: AnyIngredient, level: Level, number: int) -> Hashable:
 
 def _label(ingredient: AnyIngredient, level: Level, number: int) -> str:
     hyper = ingredient.hyper
-    return ', '.join(f'{key}={hyper[key]}' for key in level.keys) or f'level {number}'
+    values = ', '.join(f'{key}={hyper[key]}' for key in level.keys)
+    return one_line(values) or f'level {number}'
 
 
 def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def check_ingredients(ingredients: Iterable[Ingredient]) -> None:
         if problems := check_same_architecture(found, expected, label, name):
             lines.append('; '.join(problems))
     if lines:
-        raise CheckpointError('\n'.join(lines))
+        raise CheckpointError(*lines)
 
 
 def hashable(value: Any) -> Hashable:

@@ -16,10 +16,10 @@ from typing import Any
 from ff_mm.errors import ConfigError
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.records import (
+    COST,
     FLAG,
     METRICS,
     NAMED,
-    NUMBERS,
     PLAIN,
     SHA256,
     TEXT,
@@ -45,8 +45,8 @@ _MANIFEST = Table(
     FORMAT,
     ingredients=Rows(_ENTRY),
     origin=Optional(_ENTRY),
-    validation=Table(fingerprint=TEXT),
-    cost=Optional(NUMBERS),
+    validation=Table(fingerprint=TEXT, images=Optional(TEXT)),
+    cost=Optional(COST),
     complete=Optional(FLAG),
     failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial')),
 )
@@ -72,12 +72,31 @@ class ManifestEntry:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """What validation metrics were taken on.
+
+    Attributes:
+        fingerprint: Of cases, labels and pipeline.
+        images: What identifies the images as they lay on disk; None: not noted, as by
+            earlier versions.
+    """
+
+    fingerprint: str
+    images: str | None = None
+
+    def is_of(self, other: Validation) -> bool:
+        """Whether both are the same, as far as is known."""
+        same_images = None in (self.images, other.images) or self.images == other.images
+        return self.fingerprint == other.fingerprint and same_images
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A manifest.
 
     Attributes:
         entries: The ingredients, one or more.
-        validation: Fingerprint of the validation set of their metrics.
+        validation: The validation set of their metrics.
         cost: What the generation took, numbers by name; None: not known.
         complete: Whether the generation was finished.
         failed: Trials of which there is nothing, and why.
@@ -85,7 +104,7 @@ class Manifest:
     """
 
     entries: tuple[ManifestEntry, ...]
-    validation: str
+    validation: Validation
     cost: Mapping[str, float] | None
     complete: bool
     failed: tuple[tuple[str, str], ...] = ()
@@ -113,7 +132,9 @@ def read_manifest(path: Path) -> Manifest:
     origin, failed = content.get('origin'), content.get('failed') or []
     manifest = Manifest(
         tuple(_entry(each, path) for each in content['ingredients']),
-        content['validation']['fingerprint'],
+        Validation(
+            content['validation']['fingerprint'], content['validation'].get('images')
+        ),
         content.get('cost'),
         content.get('complete') is not False,
         tuple((each['trial'], each['reason']) for each in failed),

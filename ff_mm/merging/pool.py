@@ -7,7 +7,6 @@ Beside its ingredients it may know their origin: where their training has begun.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,17 @@ from typing import Any
 import torch
 
 from ff_mm.errors import ConfigError
-from ff_mm.files import sha256
+from ff_mm.files import matching, sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.finite import not_finite
+from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
-from ff_mm.merging.manifest import ManifestEntry, grouping, read_manifest
-from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
+from ff_mm.merging.manifest import ManifestEntry, Validation, grouping, read_manifest
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    check_same_architecture,
+    check_whole,
+)
+from ff_mm.one_line import one_line
 
 _HASHERS = 4
 
@@ -39,7 +43,7 @@ class PoolEntry:
         hyper: What levels can group by: hyper-parameters, stage, cycle, parent.
         metrics: Validation metrics recorded at training, as fractions.
         digest: SHA-256 that the file must have; None: not known.
-        validation: Fingerprint of the validation set of these metrics.
+        validation: The validation set of these metrics; None: not known.
     """
 
     name: str
@@ -47,27 +51,34 @@ class PoolEntry:
     hyper: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     digest: str | None = None
-    validation: str | None = None
+    validation: Validation | None = None
 
     @property
     def file(self) -> Path:
         """The checkpoint's path."""
         return self.checkpoint.path
 
-    def ingredient(self, metric: str, validation: str | None) -> Ingredient:
+    def is_validated_on(self, validation: Validation | None) -> bool:
+        """Whether the metrics were taken on a validation set, today's say."""
+        if validation is None or self.validation is None:
+            return False
+        return self.validation.is_of(validation)
+
+    def ingredient(self, metric: str, validation: Validation | None) -> Ingredient:
         """Makes the ingredient.
 
         Args:
             metric: The metric that ranks and selects.
-            validation: Fingerprint of today's validation set; a metric recorded on
-                another one is not used.
+            validation: Today's validation set; a metric recorded on another one is
+                not used.
         """
-        same = validation is not None and self.validation == validation
+        same = self.is_validated_on(validation)
+        score = self.metrics.get(metric) if same else None
         return Ingredient.from_file(
             self.checkpoint,
             name=self.name,
             hyper=self.hyper,
-            score=self.metrics.get(metric) if same else None,
+            score=score if isinstance(score, int | float) else None,
         )
 
 
@@ -128,7 +139,7 @@ class Pool:
         with ThreadPoolExecutor(_HASHERS) as hashers:
             lines = [line for line in hashers.map(_problem, files) if line]
         if lines:
-            raise CheckpointError('\n'.join(lines))
+            raise CheckpointError(*lines)
 
     def find_copies(self) -> dict[str, str]:
         """Finds entries of the same weights as one before, whatever else they hold.
@@ -150,6 +161,21 @@ class Pool:
             else:
                 alike.append(entry)
         return copies
+
+    def notes(self) -> list[str]:
+        """Says how files were read, in a line for all of which the same is to say.
+
+        Raises:
+            CheckpointError: A file that cannot be read.
+        """
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            for note in entry.checkpoint.notes:
+                found.setdefault(note, []).append(entry.name)
+        return [
+            f'{names[0]}{f" (one of {len(names)})" if names[1:] else ""}: {note}'
+            for note, names in found.items()
+        ]
 
     def without_copies(self, copies: Mapping[str, str]) -> Pool:
         """Returns the pool without entries that :meth:`find_copies` has found."""
@@ -181,10 +207,12 @@ def _problem(entry: PoolEntry) -> str | None:
                 f'{entry.file}: is not the file that was recorded (sha256 differs);'
                 ' copy it again, or train it again'
             )
-        if wrong := not_finite(entry.checkpoint.in_passing()):
+        if entry.digest is None:
+            check_whole(entry.file)
+        if wrong := wrong_values(entry.checkpoint.in_passing()):
             return (
-                f'{entry.file}: {wrong}: this model has diverged; leave it out, as '
-                'every mean with it would be worth nothing'
+                f'{entry.file}: {wrong}: this model has diverged, or the file is '
+                'damaged; leave it out, as every mean with it would be worth nothing'
             )
     except OSError as error:
         return f'{entry.file}: cannot be read: {error.strerror}'
@@ -203,7 +231,8 @@ def read_pool(source: Source, origin: str | None = None) -> Pool:
         source: An ``ingredients.json``; a checkpoint or a pattern such as
             ``'runs/*/best*.pth'``; ``dict(file=<path or pattern>, lr=1e-4, seed=0)``,
             whose other entries are hyper-parameters (``name`` gives a single file its
-            name); or a list of any of these.
+            name, ``entry='state_dict_ema'`` says which weights of a file are meant);
+            or a list of any of these.
         origin: A checkpoint; None: what the manifests say, if it is one and the same.
 
     Returns:
@@ -243,7 +272,7 @@ def _given_origin(file: Any) -> PoolEntry:
             f'origin={file!r}: no such file; expected a checkpoint of the weights from '
             "which the training of the ingredients has begun, or None: the manifest's"
         )
-    checkpoint = CheckpointFile(file)
+    checkpoint = CheckpointFile(file, full=True)
     checkpoint.outline()
     return PoolEntry('origin', checkpoint)
 
@@ -268,7 +297,7 @@ def _read_manifest(path: Path) -> Pool:
     def described(entry: ManifestEntry) -> PoolEntry:
         return PoolEntry(
             name=entry.name,
-            checkpoint=CheckpointFile(entry.file),
+            checkpoint=CheckpointFile(entry.file, full=True),
             hyper=entry.hyper,
             metrics=entry.metrics,
             digest=entry.sha256,
@@ -285,7 +314,7 @@ def _read_manifest(path: Path) -> Pool:
 
 
 def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
-    files = sorted(glob.glob(pattern, recursive=True)) or [pattern]
+    files = matching(pattern) or [pattern]
     if files == [pattern] and not Path(pattern).is_file():
         raise ConfigError(f'ingredients: {pattern!r} fits no file')
     if 'name' in given and len(files) > 1:
@@ -299,7 +328,13 @@ def _read_files(pattern: str, given: Mapping[str, Any]) -> list[PoolEntry]:
 def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
     """An entry for a checkpoint; one of ff_mm's own knows its hyper-parameters."""
     name = given.pop('name', file.stem)
-    checkpoint = CheckpointFile(file)
+    part = given.pop('entry', None)
+    if not isinstance(part, str | None):
+        raise ConfigError(
+            f'ingredients: entry={part!r} of {str(file)!r}: expected the name of an '
+            "entry of the file, such as 'state_dict_ema'"
+        )
+    checkpoint = CheckpointFile(file, part, full=True)
     own = checkpoint.meta.get('ingredient')
     known = (
         grouping(own, f'{file}: meta.ingredient: ') if isinstance(own, Mapping) else {}
@@ -320,4 +355,6 @@ def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:
             else entry.name
             for entry in entries
         ]
-    return [replace(e, name=name) for e, name in zip(entries, names, strict=True)]
+    # A name stands in logs, tables and figures; that of a file may be anything.
+    shown = (one_line(str(name)) for name in names)
+    return [replace(e, name=name) for e, name in zip(entries, shown, strict=True)]

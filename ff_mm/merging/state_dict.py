@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
+import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +19,26 @@ from torch.serialization import (
 )
 
 from ff_mm.errors import FFMMError
-from ff_mm.files import PathLike, atomic_write, sha256
-from ff_mm.merging.archive import Archive
+from ff_mm.files import (
+    NotRegularError,
+    PathLike,
+    atomic_write,
+    open_regular,
+    sha256,
+)
+from ff_mm.merging.archive import Archive, damaged_part
+from ff_mm.merging.contents import settle
+from ff_mm.merging.finite import unusual_kind
+from ff_mm.merging.safetensors_file import is_safetensors, read_safetensors
 from ff_mm.merging.wrappers import unwrapped, weights_entry
+from ff_mm.plain import check_tuples
 
 StateDict = dict[str, Tensor]
 
 _ZIP_MAGIC = b'PK\x03\x04'
 _NAMED_AT_MOST = 3
+# Magic number, protocol, system, content, keys of storages.
+_LEGACY_PICKLES = 5
 
 
 class CheckpointError(FFMMError):
@@ -99,7 +111,7 @@ def _stand_ins_only() -> Iterator[None]:
 
 
 def read_checkpoint(
-    path: PathLike, mmap: bool = True, device: str = 'cpu'
+    path: PathLike, mmap: bool = True, device: str = 'cpu', whole: bool = False
 ) -> dict[str, Any]:
     """Read a checkpoint without running its code.
 
@@ -108,9 +120,12 @@ def read_checkpoint(
 
     Args:
         path: A file written by ``torch.save``, in today's or in the legacy format
-            (which cannot be mapped and is read whole).
+            (which cannot be mapped and is read whole), or one of safetensors, be it
+            under another name.
         mmap: Whether to map the file into memory rather than read it whole.
         device: Where the tensors go; on ``'meta'`` they have no values.
+        whole: Whether all bytes are compared with their CRC-32, see
+            :func:`check_whole`.
 
     Returns:
         The dict that was saved.
@@ -121,8 +136,17 @@ def read_checkpoint(
             other than tensors and plain data.
     """
     zipped = is_zip(path)
+    if not zipped and is_safetensors(path):
+        try:
+            return read_safetensors(path)
+        except ValueError as error:
+            raise CheckpointError(f'{path}: {error}') from error
     try:
         archive = Archive.read(path) if zipped else None
+        if archive is None:
+            _check_legacy(path)
+        elif whole:
+            check_whole(path)
         with _stand_ins_only():
             checkpoint = torch.load(
                 os.fspath(path),
@@ -130,8 +154,11 @@ def read_checkpoint(
                 weights_only=True,
                 mmap=mmap and zipped,
             )
+        tensors = settle(checkpoint)
         if archive is not None and device == 'cpu':
-            archive.check_sizes(checkpoint)
+            archive.check_sizes(tensors)
+    except CheckpointError:
+        raise
     except Exception as error:  # a malformed pickle can raise anything
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(checkpoint, dict):
@@ -148,12 +175,31 @@ def is_zip(path: PathLike) -> bool:
         CheckpointError: If it cannot be opened.
     """
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):  # which would be waited for
-            raise CheckpointError(f'{path}: is a pipe, expected a file')
-        with open(path, 'rb') as file:
+        with open_regular(path) as file:
             return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    except NotRegularError as error:
+        raise CheckpointError(str(error)) from error
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be opened: {error.strerror}') from error
+
+
+def check_whole(path: PathLike) -> None:
+    """Check that each byte is the one that was written, where the format can tell.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    if is_zip(path) and (wrong := damaged_part(path)):
+        raise CheckpointError(f'{path}: is damaged: {wrong}; copy or make it anew')
+
+
+def _check_legacy(path: PathLike) -> None:
+    """Looks at the pickles of which a file in the legacy format consists."""
+    if tarfile.is_tarfile(path):  # of torch 0.1, refused by torch in its own words
+        return
+    with open(path, 'rb') as file:
+        for _ in range(_LEGACY_PICKLES):
+            check_tuples(file)
 
 
 def _explain(path: PathLike, error: Exception) -> str:
@@ -179,13 +225,14 @@ def _first_sentence(text: str) -> str:
     return text.splitlines()[0].split('. ')[0][:120]
 
 
-def read_state_dict(path: PathLike) -> StateDict:
+def read_state_dict(path: PathLike, entry: str | None = None) -> StateDict:
     """Read the weights of a checkpoint: its ``state_dict`` entry, or all of it.
 
     What wraps the weights is taken off, see :mod:`ff_mm.merging.wrappers`.
 
     Args:
         path: A checkpoint, or a bare state dict, see :func:`read_checkpoint`.
+        entry: Which entry holds them, such as ``'state_dict_ema'``; None: the usual.
 
     Returns:
         Tensors on the CPU by name, mapped into memory, in the order of the file.
@@ -194,7 +241,7 @@ def read_state_dict(path: PathLike) -> StateDict:
         CheckpointError: If the file cannot be read, has no weights, or holds
             anything but dense tensors among them.
     """
-    weights = weights_of(read_checkpoint(path), path)
+    weights = weights_of(read_checkpoint(path), path, entry)
     empty = next((key for key, value in weights.items() if value.is_meta), None)
     if empty is not None:
         raise CheckpointError(
@@ -203,18 +250,24 @@ def read_state_dict(path: PathLike) -> StateDict:
     return weights
 
 
-def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
+def weights_of(
+    checkpoint: Mapping[str, Any], path: PathLike, entry: str | None = None
+) -> StateDict:
     """Return the weights of a checkpoint that was read, as :func:`read_state_dict`.
 
     Args:
         checkpoint: What :func:`read_checkpoint` returned.
         path: Its file, for messages.
+        entry: Which entry holds them; None: the usual.
 
     Raises:
         CheckpointError: If it has no weights, or anything but dense tensors among
             them, or a name with characters that cannot be printed.
     """
-    _, state_dict = weights_entry(checkpoint)
+    try:
+        _, state_dict = weights_entry(checkpoint, entry)
+    except ValueError as error:
+        raise CheckpointError(f'{path}: {error}') from error
     if not isinstance(state_dict, dict) or not state_dict:
         raise CheckpointError(f'{path}: has no weights, or an empty state dict')
     for key, value in state_dict.items():
@@ -226,7 +279,7 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         # Names come into messages, and to a terminal some characters are commands.
         if not key.isprintable():
             raise CheckpointError(f'{path}: key {key!r} is no name of a weight')
-        if kind := _unusual(value):
+        if kind := unusual_kind(value):
             raise CheckpointError(
                 f'{path}: key {key!r} holds a {kind} tensor, of which there is no '
                 'mean; save the weights of the network as it was trained'
@@ -236,17 +289,6 @@ def weights_of(checkpoint: Mapping[str, Any], path: PathLike) -> StateDict:
         for key, value in state_dict.items()
     }
     return unwrapped(values, checkpoint)
-
-
-def _unusual(tensor: Tensor) -> str | None:
-    """What kind of tensor this is, if it is none of values one after the other."""
-    if tensor.is_quantized:
-        return 'quantised'
-    if tensor.is_nested:
-        return 'nested'
-    if tensor.layout != torch.strided:
-        return f'sparse ({tensor.layout})'
-    return None
 
 
 def outline(state_dict: Mapping[str, Tensor]) -> StateDict:

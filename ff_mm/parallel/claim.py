@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import FFMMError
-from ff_mm.files import write_json
+from ff_mm.files import check_own_folder, read_json, write_json
+from ff_mm.records import COUNT, PLAIN, TEXT, Table
 
 # Seconds between two signs of life, and without one until an owner on another machine
 # counts as dead. Network file systems may show a file's time a minute late.
 BEAT = 15.0
 DEAD_AFTER = 150.0
 _LOOK_AGAIN = 0.5
+
+# More holders than any name has had, and more bytes than who holds it takes.
+_MOST, _LARGEST = 10**6, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ class Holder:
         return f'process {self.pid} on {self.host}, since {self.since}'
 
 
+_HOLDER = Table(host=TEXT, machine=PLAIN, pid=COUNT, started=COUNT, since=TEXT)
+
+
+class ClaimError(FFMMError):
+    """A file of a claim that no process has made."""
+
+
 class InUseError(FFMMError):
     """What one process at a time may use, and another uses now."""
 
@@ -77,10 +88,12 @@ class Claim:
     n + 1, and only one can.
 
     A holder on the same machine is dead if there is no such process. One on another
-    machine gives a sign of life every :data:`BEAT` seconds (the time of its file, which
-    is compared with that of a file made now, so that clocks need not agree), and is
-    dead :data:`DEAD_AFTER` seconds after the last. A process that slept for so long
-    finds out with :attr:`is_mine`.
+    machine gives a sign of life every :data:`BEAT` seconds (the time of its file), and
+    is dead :data:`DEAD_AFTER` seconds after the last. That has passed if the file is so
+    much older than one made now, so that clocks need not agree; or if this process has
+    seen no other time of it for so long, by a count that no clock can set, since a
+    clock that was set back leaves files of the future. A process that slept for so
+    long finds out with :attr:`is_mine`.
 
     Args:
         folder: Where claims are kept; made if need be.
@@ -139,7 +152,7 @@ class Claim:
         """Number of the last holder, and when it gave a sign of life, by its file."""
         last = self._last()
         with suppress(FileNotFoundError):
-            return last, self._path(last).stat().st_mtime
+            return last, self._path(last).lstat().st_mtime
         return last, 0.0
 
     @property
@@ -162,8 +175,10 @@ class Claim:
 
         Those of who has taken the claim since stay.
         """
-        for number in range(self._number or self._last(), 0, -1):
-            self._path(number).unlink(missing_ok=True)
+        for number in self._numbers():
+            if number <= self._number or not self._number:
+                with suppress(OSError):  # what cannot be removed does no harm
+                    self._path(number).unlink(missing_ok=True)
 
     def _make(self, number: int) -> None:
         path = self._path(number)
@@ -185,13 +200,29 @@ class Claim:
 
     def _last(self) -> int:
         """The number that counts; 0 if there is none."""
+        return max(self._numbers(), default=0)
+
+    def _numbers(self) -> list[int]:
+        """The numbers of all holders there have been.
+
+        Raises:
+            ClaimError: One is none that anybody has been given.
+        """
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
-            return 0
+            return []
         begin = f'{self.name}.'
         endings = [name[len(begin) :] for name in names if name.startswith(begin)]
-        return max((int(end) for end in endings if end.isdecimal()), default=0)
+        numbers = [end for end in endings if end.isdecimal()]
+        for number in numbers:
+            if len(number) > len(str(_MOST)) or not 0 < int(number) <= _MOST:
+                path = self.folder / f'{begin}{number}'
+                raise ClaimError(
+                    f'{path}: expected a number from 1 to {_MOST} at the end of the '
+                    'name of a claim; nobody has made this file, remove it'
+                )
+        return [int(number) for number in numbers]
 
     def _path(self, number: int) -> Path:
         return self.folder / f'{self.name}.{number}'
@@ -199,11 +230,16 @@ class Claim:
     def _holder_of(self, number: int) -> Holder | None:
         path = self._path(number)
         try:
-            content = json.loads(path.read_text(encoding='utf-8'))
+            if path.stat().st_size > _LARGEST:
+                raise ClaimError(f'{path}: is no claim of a process; remove it')
+            content = read_json(path)
             if content.get('released'):
                 return None
-            holder = Holder(**{f.name: content[f.name] for f in fields(Holder)})
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            known = _HOLDER.read(content)
+            holder = Holder(**{f.name: known[f.name] for f in fields(Holder)})
+        except ClaimError:
+            raise
+        except (ValueError, AttributeError, OSError):
             holder = _UNKNOWN  # being written, or its writer died over it
         return holder if self._is_alive(holder, path) else None
 
@@ -212,18 +248,20 @@ class Claim:
             if holder.pid == os.getpid() and holder.started == _started(holder.pid):
                 return path in _held
             return _started(holder.pid) == holder.started
-        return self._age(path) < DEAD_AFTER
+        return self._silence(path) < DEAD_AFTER
 
-    def _age(self, path: Path) -> float:
-        """Seconds since the last sign of life, by the clock of the file system."""
+    def _silence(self, path: Path) -> float:
+        """Seconds since the last sign of life, by the file system or by watching."""
         now = self.folder / f'.now.{secrets.token_hex(8)}'
         try:
             now.touch()
-            return now.stat().st_mtime - path.stat().st_mtime
+            sign = path.lstat().st_mtime
+            age = now.stat().st_mtime - sign
         except FileNotFoundError:  # the whole folder has been removed
             return float('inf')
         finally:
             now.unlink(missing_ok=True)
+        return max(age, _watched(path, sign))
 
 
 @contextmanager
@@ -246,7 +284,9 @@ def only_one(
 
     Raises:
         InUseError: Another process holds it.
+        NotRegularError: It is no folder, or links lead out of it.
     """
+    check_own_folder(folder)
     claim = Claim(folder, name)
     if not claim.take():
         holder = claim.holder or _UNKNOWN
@@ -312,6 +352,16 @@ def claimed_names(folder: str | Path) -> set[str]:
 
 # Files of the claims that this process holds.
 _held: set[Path] = set()
+# Of those of other machines: the last sign of life, and when it was first seen.
+_seen: dict[Path, tuple[float, float]] = {}
+
+
+def _watched(path: Path, sign: float) -> float:
+    """Seconds for which this process has seen the same sign of life."""
+    now = time.monotonic()
+    if path not in _seen or _seen[path][0] != sign:
+        _seen[path] = sign, now
+    return now - _seen[path][1]
 
 
 @functools.cache

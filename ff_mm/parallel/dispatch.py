@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ff_mm.errors import FFMMError
 from ff_mm.parallel.claim import Holder
 from ff_mm.parallel.team import Team
 
@@ -20,17 +22,24 @@ _COURTESY = 2.0
 _RECORD_LAG = 0.02
 
 
+class TakenOverError(FFMMError):
+    """A task that another process carries out, since this one seemed dead.
+
+    Nothing is wrong with it: the other's result is the one that counts.
+    """
+
+
 @dataclass(frozen=True)
 class Task:
     """Something to be done once.
 
     Attributes:
         id: Its name.
-        parent: The task that must have been done before; None: there is none.
+        parents: The tasks that must have been done before.
     """
 
     id: str
-    parent: str | None = None
+    parents: tuple[str, ...] = ()
 
 
 class Book(Protocol):
@@ -55,14 +64,18 @@ class Book(Protocol):
         """The living process that is at work on it."""
 
     def fail(self, task: str, kind: str, reason: str) -> None:
-        """Notes that a task, taken by this process, has failed."""
+        """Notes that a task, taken by this process, has failed.
+
+        Raises:
+            TakenOverError: Another has taken it since.
+        """
 
 
 def chains(tasks: Sequence[Task]) -> list[list[Task]]:
     """Cuts tasks into chains, each of which one process carries out.
 
-    A task whose parent has no other child follows it in the parent's chain; a child
-    among several begins a chain of its own.
+    A task whose one parent has no other child follows it in the parent's chain; a child
+    among several, or of several, begins a chain of its own.
 
     Args:
         tasks: Parents before children.
@@ -70,13 +83,13 @@ def chains(tasks: Sequence[Task]) -> list[list[Task]]:
     Returns:
         The chains, ordered by their first tasks.
     """
-    children: dict[str | None, int] = {}
-    for task in tasks:
-        children[task.parent] = children.get(task.parent, 0) + 1
-    found: dict[str | None, list[Task]] = {}  # by the last task of each chain
+    children = Counter(parent for task in tasks for parent in task.parents)
+    found: dict[str, list[Task]] = {}  # by the last task of each chain
     ordered = []
     for task in tasks:
-        chain = found.pop(task.parent, None) if children[task.parent] == 1 else None
+        chain = None
+        if len(task.parents) == 1 and children[task.parents[0]] == 1:
+            chain = found.pop(task.parents[0], None)
         if chain is None:
             chain = []
             ordered.append(chain)
@@ -100,7 +113,7 @@ class Dispatch:
         book: What is known of them.
         team: The processes of this command.
         run: Carries out one task that this process has taken, and notes in the book how
-            it ended.
+            it ended. If it raises :class:`TakenOverError`, the task is waited for.
         notify: Takes lines for the user.
     """
 
@@ -131,7 +144,7 @@ class Dispatch:
 
     def _is_left_over(self, task: Task) -> bool:
         """Whether a task could have been begun for a while, by whom it falls to."""
-        if task.parent is not None and not self._is_settled(task.parent):
+        if not all(map(self._is_settled, task.parents)):
             return False
         now = time.monotonic()
         return now - self._ready_since.setdefault(task.id, now) >= _COURTESY
@@ -139,8 +152,8 @@ class Dispatch:
     def _follow(self, chain: Sequence[Task]) -> None:
         """Carries out a chain, up to what is in the hands of another command."""
         for task in chain:
-            if task.parent is not None:
-                self._require(task.parent)
+            for parent in task.parents:
+                self._require(parent)
             if not self._attempt(task) and not self._is_settled(task.id):
                 return
 
@@ -148,8 +161,8 @@ class Dispatch:
         """Waits until a task has ended, or carries it out if its owner has died."""
         while not self._is_settled(task_id):
             task = self._tasks[task_id]
-            if task.parent is not None:
-                self._require(task.parent)
+            for parent in task.parents:
+                self._require(parent)
             if not self._attempt(task):
                 self._wait_for(task)
 
@@ -160,11 +173,15 @@ class Dispatch:
             return False
         self._team.tell(_taken(task.id))
         try:
-            if task.parent is not None and self._book.has_failed(task.parent):
-                reason = f'{task.parent!r}, from which it starts, has failed'
+            failed = [p for p in task.parents if self._book.has_failed(p)]
+            if failed:
+                reason = f'{failed[0]!r}, from which it starts, has failed'
                 self._book.fail(task.id, 'parent failed', reason)
             else:
                 self._run(task.id)
+        except TakenOverError as error:
+            self._notify(str(error))
+            return False
         finally:
             self._book.release(task.id)
         self._team.tell(_settled(task.id))

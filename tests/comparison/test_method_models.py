@@ -7,6 +7,8 @@ import pytest
 from ff_mm.comparison.method_models import _made_before
 from ff_mm.files import sha256
 
+POOL = {'a', 'b', 'c'}
+
 REPORT = dict(
     method='greedy',
     ingredients=[dict(name='a', weight=0.5), dict(name='b', weight=None)],
@@ -27,12 +29,12 @@ def without(key):
 
 
 def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
-    assert _made_before(tmp_path, 'k') is None
+    assert _made_before(tmp_path, 'k', POOL) is None
     made(tmp_path)
-    assert _made_before(tmp_path, 'k') == REPORT
-    assert _made_before(tmp_path, 'other') is None
+    assert _made_before(tmp_path, 'k', POOL)['report'] == REPORT
+    assert _made_before(tmp_path, 'other', POOL) is None
     (tmp_path / 'soup.pth').write_bytes(b'another')
-    assert _made_before(tmp_path, 'k') is None
+    assert _made_before(tmp_path, 'k', POOL) is None
 
 
 @pytest.mark.parametrize(
@@ -46,10 +48,13 @@ def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
         dict(REPORT, evaluations=dict(selection=2, remembered=0, images={})),
         dict(REPORT, ingredients=[dict(weight=0.5)]),
         dict(REPORT, seconds=10**400),
+        dict(REPORT, ingredients=[]),
+        dict(REPORT, ingredients=[dict(name='nosuch', weight=1.0)]),
+        dict(REPORT, ingredients=[dict(name='a', weight=0.5)] * 2),
     ],
     ids=str,
 )
 def test_a_record_that_lacks_what_is_asked_of_it_does_not_count(tmp_path, report):
     """The soup is then made again."""
     made(tmp_path, report)
-    assert _made_before(tmp_path, 'k') is None
+    assert _made_before(tmp_path, 'k', POOL) is None

@@ -108,6 +108,19 @@ def ham10000(root: Path) -> Options:
     return {}
 
 
+def isic2019(root: Path) -> Options:
+    columns = ['MEL', 'NV', 'BCC', 'AK', 'BKL', 'DF', 'VASC', 'SCC', 'UNK']
+    rows = [
+        [f'ISIC_{i:07d}', *(float(i % 8 == j) for j in range(9))] for i in range(80)
+    ]
+    _table(root / 'ISIC_2019_Training_GroundTruth.csv', ['image', *columns], rows)
+    lesions = [[row[0], '' if i % 9 else f'BCN_{i // 2}'] for i, row in enumerate(rows)]
+    _table(root / 'ISIC_2019_Training_Metadata.csv', ['image', 'lesion_id'], lesions)
+    for row in rows:
+        _image(root / 'ISIC_2019_Training_Input' / f'{row[0]}.jpg')
+    return {}
+
+
 def ham10000_by_source(root: Path) -> Options:
     classes = ['akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc']
     sources = ['vidir_modern'] * 7 + ['rosendahl', 'vienna_dias', 'vidir_molemax']
@@ -252,6 +265,7 @@ WRITERS: dict[str, Callable[[Path], Options]] = {
     'folders': folders,
     'ham10000': ham10000,
     'ham10000_by_source': ham10000_by_source,
+    'isic2019': isic2019,
     'multilabel_table': multilabel_table,
     'pneumoniamnist': _medmnist('pneumoniamnist', 2),
     'retinamnist': _medmnist('retinamnist', 5),

@@ -400,6 +400,15 @@ def test_odd_projections_and_odd_counts_are_noted(chexpert):
     assert not [n for n in CheXpert(str(chexpert), views='all').notes if 'LL' in n]
 
 
+def test_labels_without_uncertain_ones_are_noted(chexpert):
+    path = chexpert / 'CheXpert-v1.0-small' / 'train.csv'
+    assert '-1' in path.read_text()
+    path.write_text(path.read_text().replace('-1', '1'))
+    note = CheXpert(str(chexpert)).notes[0]
+    assert '; no label is -1, of the published ones some are. If it' in note
+    assert 'no label is' not in CheXpert(str(chexpert), labels=['Edema']).notes[0]
+
+
 def test_a_table_that_one_names_need_not_have_the_published_rows(chexpert):
     name = 'CheXpert-v1.0-small/train.csv'
     assert not CheXpert(str(chexpert), tables=dict(train=name)).notes

@@ -197,6 +197,14 @@ class TestBadFiles:
             {'data': np.zeros((2, 3072), np.uint8), 'labels': [1, 1 << 70]},
             {'data': np.zeros((2, 1024), np.uint8), 'labels': [1, 2]},
             {'data': [0] * 6144, 'labels': [1, 2]},
+            {'data': np.zeros((2, 3072), np.uint8), 'labels': [0.9, 1.7]},
+            {'data': np.zeros((2, 3072), np.uint8), 'labels': ['1', '2']},
+            {'data': np.zeros((2, 3072), np.uint8), 'labels': [True, False]},
+            {'data': np.zeros((2, 3072), np.uint8), 'labels': [[1], [2]]},
+            {'data': np.zeros((2, 3072), np.uint8), 'labels': {0: 1, 1: 2}},
+            {'data': np.zeros((3072, 2), np.uint8), 'labels': [1, 2]},
+            {'data': np.zeros((2, 3, 32, 32), np.uint8), 'labels': [1, 2]},
+            {'data': np.zeros(6144, np.uint8), 'labels': [1, 2]},
         ],
     )
     def test_no_batch(self, cifar10, batch):

@@ -289,9 +289,7 @@ class TestPublished:
 
     def test_check_datasets_says_it(self, competition, monkeypatch):
         said = []
-        monkeypatch.setattr(
-            'ff_mm.datasets.checks.check.print_log', lambda text, **_: said.append(text)
-        )
+        monkeypatch.setattr('ff_mm.datasets.checks.check.log', said.append)
         sets = {
             split: dict(type='EyePACS', data_root=str(competition), split=split)
             for split in ('train', 'val')

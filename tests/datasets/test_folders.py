@@ -52,6 +52,43 @@ def problem_of(root: Path, **options: Any) -> str:
     return caught.value.problems[0]
 
 
+class TestLabelPattern:
+    """MURA's folders: the class of a study is the end of its name."""
+
+    PATTERN = r'study\d+_(positive|negative)/'
+
+    @pytest.fixture
+    def mura(self, tmp_path: Path) -> Path:
+        for i in range(40):
+            study = f'patient{i // 2}/study1_{("positive", "negative")[i // 2 % 2]}'
+            split = ('train', 'valid')[i // 32]
+            write_image(tmp_path / split / 'XR_WRIST' / study / f'image{i % 2}.png', i)
+        return tmp_path
+
+    def test_class_in_the_path(self, mura):
+        options = dict(label_pattern=self.PATTERN, group_pattern=r'(patient\d+)/')
+        train, val = (build(mura, split, **options) for split in ('train', 'val'))
+        assert train.CLASSES == ('negative', 'positive')
+        assert counts(train) == dict(positive=16, negative=16)
+        assert counts(val) == dict(positive=4, negative=4)
+        assert values(val, 'group')[:2] == ['patient16'] * 2
+
+    def test_where_it_finds_none(self, mura):
+        write_image(mura / 'train' / 'XR_WRIST' / 'x.png')
+        text = problem_of(mura, label_pattern=self.PATTERN)
+        assert 'label_pattern does not find: 1 (train/XR_WRIST/x.png)' in text
+        dataset = build(mura, label_pattern=self.PATTERN, exclude='x.png')
+        assert len(dataset) == 40
+        with pytest.raises(ConfigError, match=r"label_pattern='\('"):
+            build(mura, label_pattern='(')
+
+
+def test_any_other_folder(classes_only):
+    dataset = build(classes_only, label_map={'melanoma': 'melanoma', '*': 'other'})
+    assert counts(dataset) == dict(melanoma=20, other=40)
+    assert dataset.notes[0].startswith("'*' of label_map: what 2 other values say")
+
+
 class TestClassesOnly:
     def test_every_image_is_read(self, classes_only):
         dataset = build(classes_only)

@@ -102,6 +102,17 @@ class TestDataverse:
         write_table(dataverse / name, rows, delimiter)
         assert len(HAM10000(str(dataverse), split='all')) == 140
 
+    def test_ids_with_an_extension(self, dataverse):
+        def add_extension(rows: list[list[str]]) -> None:
+            for row in rows[1:]:
+                row[1] += '.jpg'
+
+        change_table(dataverse, add_extension)
+        dataset = HAM10000(str(dataverse), split='all')
+        assert values(dataset, 'image_id')[0] == 'ISIC_0000000'
+        (dataverse / 'own.txt').write_text('ISIC_0000003.jpg\nISIC_0000001\n')
+        assert len(HAM10000(str(dataverse), image_list='own.txt')) == 2
+
     def test_image_list_decides_the_split_and_the_order(self, dataverse):
         (dataverse / 'ann').mkdir()
         lines = 'images/ISIC_0000009.jpg 4\n\nISIC_0000002\n'

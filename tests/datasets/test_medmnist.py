@@ -168,7 +168,7 @@ class TestBadFiles:
     def test_labels_of_another_collection(self, tmp_path):
         arrays = medmnist_arrays(2, 28, 28, labels=14)
         np.savez(tmp_path / 'pneumoniamnist.npz', **arrays)
-        assert 'labels are uint8 of shape (6, 14)' in problem(tmp_path)
+        assert 'labels are uint8 of shape (6, 14), not (number, 1)' in problem(tmp_path)
 
     def test_a_copy_that_was_cut_down_is_noticed(self, pneumonia, tmp_path):
         with pytest.warns(UserWarning, match='6 images in train, published are 4708'):

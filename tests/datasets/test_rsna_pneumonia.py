@@ -149,6 +149,14 @@ class TestFiles:
         assert paths[0] == rsna / 'png' / f'{name(0)}.png'
         assert paths[1] == rsna / 'stage_2_train_images' / f'{name(1)}.dcm'
 
+    def test_ids_with_an_extension(self, rsna):
+        write_mapping(rsna)
+        whole = read(rsna, nih_mapping=MAPPING)
+        for table in (CLASS_INFO, MAPPING):
+            text = (rsna / table).read_text()
+            (rsna / table).write_text(text.replace('-aaaa', '-aaaa.dcm'))
+            assert read(rsna, nih_mapping=MAPPING) == whole
+
     def test_two_converted_copies_that_differ(self, rsna):
         for folder in ('png', 'small'):
             write_image(rsna / folder / f'{name(0)}.png')

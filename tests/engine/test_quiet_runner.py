@@ -63,6 +63,19 @@ def test_the_log_file_is_complete_after_release(toy_runner, tmp_path):
     assert 'Epoch(train) [4][3/3]' in log.read_text()
 
 
+def test_the_config_is_not_written_through_a_link(toy_runner, tmp_path):
+    victim = tmp_path / 'victim'
+    victim.write_text('mine')
+    runner = toy_runner()
+    (tmp_path / 'toy.py').write_text('epochs = 3')
+    runner.cfg = Config.fromfile(tmp_path / 'toy.py')
+    (tmp_path / 'toy' / 'toy.py').symlink_to(victim)
+    runner.dump_config()
+    runner.release()
+    assert victim.read_text() == 'mine'
+    assert Config.fromfile(tmp_path / 'toy' / 'toy.py').epochs == 3
+
+
 def test_the_console_gets_warnings_only(toy_runner, capfd):
     runner = toy_runner(default_hooks=LOGGING)
     runner.train()

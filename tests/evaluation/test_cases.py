@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections import namedtuple
 
@@ -50,6 +52,28 @@ def test_kept_images_are_those_of_the_loader(tmp_path, channels_last, memory, ch
     got, numbers = gather(kept.batches(2))
     assert torch.equal(got, torch.stack(images))
     assert numbers == list(range(7))
+
+
+@pytest.mark.parametrize('error', [errno.ENOSPC, errno.EDQUOT])
+def test_images_are_not_kept_where_no_space_can_be_taken(tmp_path, monkeypatch, error):
+    """Neither a full disk nor a quota kills the process later."""
+
+    def refuse(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, 'posix_fallocate', refuse)
+    assert keep(loader(random_images()), False, 0, tmp_path) is None
+
+
+def test_the_file_of_kept_images_has_its_space_before_it_is_mapped(
+    tmp_path, monkeypatch
+):
+    taken = []
+    monkeypatch.setattr(
+        os, 'posix_fallocate', lambda file, start, size: taken.append(size)
+    )
+    kept = keep(loader(random_images()), False, 0, tmp_path)
+    assert taken == [kept.nbytes]
 
 
 @pytest.mark.parametrize('channels_last', [False, True])

@@ -228,6 +228,32 @@ def test_a_damaged_table_of_contents_is_made_again(finished, damage, file):
         assert times == {f: f.stat().st_mtime_ns for f in times}
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'file'),
+    [(flip, 'state_epoch_1.pth'), (cut, 'state_epoch_1.pth'), (flip, 'best.pth')],
+)
+def test_a_trial_whose_state_is_damaged_begins_anew(
+    tmp_path, generation_config, sabotage, unbroken, capsys, damage, file
+):
+    def fail(runner):
+        raise torch.OutOfMemoryError('CUDA out of memory')
+
+    sabotage(BASES[0], fail)
+    with pytest.raises(TrialError):
+        train(generation_config(tmp_path, **SHORT))
+    sabotage('', fail)
+    damage(tmp_path / 'trials' / BASES[0] / file)
+    train(generation_config(tmp_path, **SHORT, retry_failed=True))
+    assert digests(tmp_path) == digests(unbroken)
+    assert re.search(rf'note: \S*{file}: is .*begins anew', capsys.readouterr().out)
+
+
 def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
     """What a kill leaves behind of a file that was being written does no harm."""
     before = digests(finished.work_dir)

@@ -83,6 +83,19 @@ def bytes_without_end(path, _):
     pack(path, changed(records(weights()), 'data.pkl', file.getvalue()))
 
 
+def hidden_method(path, _):
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.detach = 'text'
+    torch.save(dict(w=weight), path)
+
+
+def within(depth):
+    item = []
+    for _ in range(depth):
+        item = [item]
+    return item
+
+
 def truncated(path, _):
     torch.save(weights(), path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -134,6 +147,21 @@ CASES = {
             lambda: {'w': torch.quantize_per_tensor(torch.ones(2), 1, 0, torch.qint8)}
         ),
         "'w' holds a quantised",
+    ),
+    'a key that is a tuple in a million of tuples': (
+        archive('data.pkl', b'\x80\x02}()' + b'\x85' * 3_000_000 + b'K\x01s.'),
+        'tuples within each other',
+    ),
+    'the same, legacy format': (
+        lambda path, _: path.write_bytes(
+            b'\x80\x02}()' + b'\x85' * 3_000_000 + b'K\x01s.'
+        ),
+        'tuples within each other',
+    ),
+    'a method that is hidden': (hidden_method, "attribute 'detach' of a Parameter"),
+    'classes without end': (
+        save(weights, meta=dict(classes=[within(400)])),
+        'containers within each other',
     ),
     'NaN': (save(lambda: NAN), "'w' is NaN somewhere"),
     'commands to the terminal': (

@@ -88,7 +88,7 @@ def test_a_table_is_refused(case, clinic, monkeypatch):
 
 
 def test_gzip_that_becomes_too_large(clinic, monkeypatch):
-    monkeypatch.setattr(text, '_LARGEST', 1000)
+    monkeypatch.setattr(text, 'LARGEST', 1000)
     table = clinic / 'cases.csv'
     table.write_bytes(gzip.compress(table.read_bytes() + b'\n' * 10**6))
     assert 'cases.csv' in (said := said_of(clinic)) and 'has more than' in said

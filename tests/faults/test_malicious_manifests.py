@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from manifests import write_manifest
+from manifests import VALIDATION, write_manifest
 
 from ff_mm.merging.pool import read_pool
 
@@ -83,7 +83,17 @@ CASES = {
     'name with commands': (first(name='\x1b[2Ja'), 'name: expected a text'),
     'name twice': (first(name='b'), "2 ingredients are called 'b'"),
     'complete that is a text': (top(complete='no'), 'complete: expected true'),
-    'cost that is a list': (top(cost=[1]), 'cost: expected numbers'),
+    'cost that is a list': (top(cost=[1]), 'cost: expected names and values'),
+    'cost that is not known': (
+        top(cost=dict(trials=1, epochs=None, seconds=1)),
+        'cost: epochs: expected a number',
+    ),
+    'cost that is not said': (top(cost={}), "cost: 'trials' is missing"),
+    'metric beyond all numbers': (
+        first(metrics=dict(accuracy=10**400)),
+        "'a': metrics",
+    ),
+    'half a character': (first(hyper=dict(lr='\ud800')), "'a': hyper: expected"),
     'fingerprint that is null': (
         top(validation=dict(fingerprint=None)),
         'fingerprint: expected',
@@ -134,7 +144,7 @@ def test_a_metric_that_is_null_is_not_known(tmp_path):
     path.write_text(json.dumps(content))
     entry = read_pool(str(path)).entries[0]
     assert entry.metrics == dict(loss=0.5)
-    assert entry.ingredient('accuracy', 'f00').score is None
+    assert entry.ingredient('accuracy', VALIDATION).score is None
 
 
 def test_a_folder_may_be_reached_through_a_link(tmp_path):

@@ -93,6 +93,13 @@ def test_the_predictions_are_good_where_nothing_is_changed(tmp_path):
         '{"key": "a", "value": 0.5}',
         '{"key": "a/greater/accuracy", "value": {"accuracy": 1}}',
         '{"key": "a", "value": {"accuracy": %s}}' % ('9' * 9999),
+        '{"key": "a", "value": {"accuracy": %s}}' % ('9' * 400),
+        '{"key": "a/greater/accuracy", "value": %s}' % ('9' * 400),
+        '{"key": "a/greater/accuracy", "value": NaN}',
+        '{"key": "a", "value": {}}',
+        '{"key": "a", "value": {"\\ud800": 1}}',
+        '{"key": "a", "value": {"m": ' + '[' * 900 + ']' * 900 + '}}',
+        '{"key": ["a"], "value": {"accuracy": 1}}',
         '\0' * 99,
     ],
 )

@@ -5,8 +5,9 @@ import errno
 import pytest
 import torch
 
-from ff_mm.errors import TrialDiverged
-from ff_mm.fission.trial_runner import failure_of
+from ff_mm.errors import TrialDiverged, TrialError
+from ff_mm.fission import FGGPlan
+from ff_mm.fission.trial_runner import TrialRunner, failure_of
 
 RAISED = """Caught MemoryError in DataLoader worker process 0.
 Original Traceback (most recent call last):
@@ -29,6 +30,14 @@ MemoryError: no room for 9 GB"""
         ),
         (
             RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.'),
+            'data worker died',
+        ),
+        (
+            RuntimeError(
+                'Caught RuntimeError in DataLoader worker process 0.\nOriginal '
+                'Traceback (most recent call last):\nRuntimeError: unable to allocate '
+                'shared memory(shm) for file </torch_1_2_3>: No space left on device'
+            ),
             'data worker died',
         ),
     ],
@@ -56,3 +65,14 @@ def test_what_a_worker_has_raised_is_said_in_its_last_line():
 )
 def test_of_all_trials(error):
     assert failure_of(error) is None
+
+
+def test_one_of_several_ranks_without_memory_ends_all_with_one_line(monkeypatch):
+    def train(trial):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried')
+
+    runner = TrialRunner(None, None, None, None)
+    monkeypatch.setattr(runner, '_train', train)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    with pytest.raises(TrialError, match=r'probe .*memory.* goes on from here'):
+        runner.run(FGGPlan([1e-2]).trials()[0])

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from ff_mm.errors import LedgerError
+from ff_mm.errors import FFMMError, LedgerError
 from ff_mm.files import read_json
 from ff_mm.fission import FGGPlan, Ledger
 
@@ -14,6 +14,7 @@ CONFIG = dict(image_size=32, plan=dict(base=dict(epochs=3), lrs=(1e-3,)), log_le
 RESULT = dict(
     epochs=3, seconds=1.25, images=300, metrics=dict(loss=0.5), ingredients=[]
 )
+GOOD = dict(name='a', file='a.pth', sha256='0' * 64, metrics={})
 
 
 def new(tmp_path, **changes):
@@ -107,6 +108,11 @@ def test_a_damaged_record_is_noted_and_its_trial_planned(tmp_path, content):
         dict(best_file=dict(file='best.pth')),
         dict(state='failed'),
         dict(state=['done']),
+        dict(best_epoch='1'),
+        dict(ingredients=[dict(name='a', file='a', sha256='0' * 64, metrics='x')]),
+        dict(ingredients=[dict(GOOD, metrics=dict(loss='x'))]),
+        dict(ingredients=[dict(GOOD, hyper=3)]),
+        dict(ingredients=[dict(GOOD, epoch=0)]),
     ],
     ids=str,
 )
@@ -119,6 +125,24 @@ def test_a_record_without_what_is_needed_of_it_is_damaged_too(tmp_path, change):
     assert not ledger.is_settled('probe')
     assert 'trained again' in ledger.notes[0]
     ledger.publish()
+
+
+def test_what_the_plan_says_is_not_asked_of_a_record(tmp_path):
+    end(new(tmp_path), 'probe')
+    record = tmp_path / 'trials' / 'probe' / 'record.json'
+    kept = ('id', 'state', 'config', *RESULT)
+    whole = read_json(record)
+    record.write_text(json.dumps({key: whole[key] for key in kept}))
+    entry = Ledger(tmp_path, CONFIG, TRIALS).entry('probe')
+    assert entry == {key: value for key, value in whole.items() if key != 'config'}
+
+
+def test_a_result_that_could_not_be_read_again_is_one_clear_error(tmp_path):
+    ledger = new(tmp_path)
+    assert ledger.take('probe')
+    odd = dict(GOOD, metrics=dict(loss=dict(a=1)))
+    with pytest.raises(FFMMError, match="'a': metrics: expected numbers by name"):
+        ledger.finish('probe', dict(RESULT, ingredients=[odd]))
 
 
 def test_a_record_of_another_config_is_refused(tmp_path):

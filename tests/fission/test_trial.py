@@ -177,3 +177,25 @@ def test_mixed_precision_for_gpus_is_refused_where_there_is_none(
         trial_config(base_config, trial(), tmp_path)
     monkeypatch.setattr('ff_mm.fission.trial.get_device', lambda: 'cuda')
     assert trial_config(base_config, trial(), tmp_path)
+
+
+def test_an_override_goes_through_a_reference_and_leaves_what_others_refer_to(
+    base_config, tmp_path
+):
+    base_config.table = dict(file='a.csv', filter=dict(sex='f'))
+    for loader in (base_config.train_dataloader, base_config.val_dataloader):
+        loader.dataset.table = '${table}'
+    north = trial(overrides={'train_dataloader.dataset.table.filter': dict(city='N')})
+    cfg = trial_config(base_config, north, tmp_path)
+    train, val = cfg.train_dataloader.dataset.table, cfg.val_dataloader.dataset.table
+    assert train == dict(file='a.csv', filter=dict(sex='f', city='N'))
+    assert val == dict(file='a.csv', filter=dict(sex='f'))
+    whole = trial(overrides={'train_dataloader.dataset.table': dict(file='b.csv')})
+    cfg = trial_config(base_config, whole, tmp_path)
+    assert cfg.train_dataloader.dataset.table == dict(file='b.csv')
+
+
+def test_an_override_that_cannot_be_set_is_named(base_config, tmp_path):
+    wrong = trial(overrides={'image_size.short': 3})
+    with pytest.raises(ConfigError, match=r'image_size\.short=3: '):
+        trial_config(base_config, wrong, tmp_path)

@@ -128,3 +128,14 @@ def test_the_config_itself_is_not_changed():
     deployed = deployment_config(cfg)
     assert cfg.to_dict() == before
     assert 'norm_eval' not in deployed.model
+
+
+def test_numbers_that_are_not_finite_are_written_as_what_is_read(tmp_path):
+    inf, nan = float('inf'), float('nan')
+    cfg = config(RESNET)
+    cfg.data_preprocessor.update(pad_value=inf, mean=[-inf, (nan, 1.5)], extra={inf: 1})
+    file = tmp_path / 'deploy.py'
+    file.write_text(deployment_config(cfg).pretty_text)
+    found = Config.fromfile(file).data_preprocessor
+    assert found.pad_value == inf and found.extra == {inf: 1}
+    assert found.mean[0] == -inf and str(found.mean[1]) == '(nan, 1.5)'

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 import subprocess
@@ -230,6 +231,23 @@ def test_what_was_evaluated_is_not_evaluated_again(generation, tmp_path):
     assert cost['selection'] == cost['val'] == cost['test'] == 0
     assert cost['remembered'] == first.pop('evaluations')['selection']
     assert {**second, 'seconds': 0} == {**first, 'seconds': 0}
+
+
+def test_what_no_pass_gives_does_not_count(generation, tmp_path):
+    cfg = soup_config(generation, tmp_path, 'gog')
+    first = run(cfg)
+    memo = tmp_path / 'evaluations.jsonl'
+    lines = [json.loads(line) for line in memo.read_text().splitlines() if line]
+    passes = [line for line in lines if isinstance(line['value'], dict)]
+    forged = [{}, {'accuracy': [1, 2]}, {'loss': 1.0}, {'accuracy': 10**400}]
+    for number, line in enumerate(passes):
+        other = {key: [1, 2] for key in line['value']}
+        line['value'] = [*forged, other][number % 5]
+    assert len(passes) > 5
+    memo.write_text('\n'.join(map(json.dumps, lines)))
+    again = run(cfg)
+    for key in ('ingredients', 'val', 'test', 'ood', 'tree'):
+        assert again[key] == first[key]
 
 
 @pytest.mark.parametrize('passes', [0, 1, 3])

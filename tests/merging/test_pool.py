@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 import torch
-from manifests import ingredient, write_manifest
+from manifests import VALIDATION, ingredient, write_manifest
+from safetensors.torch import save_file
 
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging import CheckpointError, check_ingredients, checkpoint_file
+from ff_mm.merging.manifest import Validation
 from ff_mm.merging.pool import read_pool
 
 
@@ -40,7 +42,7 @@ def test_a_manifest_is_read_from_wherever_its_folder_lies(manifest, tmp_path):
     assert pool.cost['epochs'] == 9 and pool.complete
     b = pool.entries[1]
     assert b.hyper == dict(lr=1e-3, stage='fission', cycle=3, parent='a')
-    loaded = b.ingredient('accuracy', 'f00').load()
+    loaded = b.ingredient('accuracy', VALIDATION).load()
     assert torch.equal(loaded['weight'], torch.full((2,), 2.0))
 
 
@@ -152,10 +154,20 @@ def test_an_origin_that_is_no_file_is_refused_at_once(manifest, origin):
 
 def test_recorded_metrics_count_only_on_the_same_validation_set(manifest):
     entry = read_pool(str(manifest)).entries[1]
-    assert entry.ingredient('accuracy', 'f00').score == 0.2
-    assert entry.ingredient('accuracy', 'other').score is None
+    assert entry.ingredient('accuracy', VALIDATION).score == 0.2
+    assert entry.ingredient('accuracy', Validation('other')).score is None
     assert entry.ingredient('accuracy', None).score is None
-    assert entry.ingredient('auroc', 'f00').score is None
+    assert entry.ingredient('auroc', VALIDATION).score is None
+
+
+def test_a_manifest_that_says_its_images_is_of_no_others(manifest):
+    content = json.loads(manifest.read_text())
+    content['validation']['images'] = 'i1'
+    manifest.write_text(json.dumps(content))
+    entry = read_pool(str(manifest)).entries[1]
+    for images, score in (('i1', 0.2), ('i2', None), (None, 0.2)):
+        today = Validation('f00', images)
+        assert entry.ingredient('accuracy', today).score == score
 
 
 def test_an_unfinished_generation_says_so(manifest):
@@ -249,7 +261,7 @@ def checkpoints(tmp_path):
 def test_a_pattern_takes_all_files_in_order_and_tells_equal_names_apart(checkpoints):
     pool = read_pool(str(checkpoints / '**' / '*.pth'))
     assert [e.name for e in pool.entries] == ['best', 'x/last', 'y/last']
-    assert pool.entries[0].ingredient('accuracy', 'f00').score is None
+    assert pool.entries[0].ingredient('accuracy', VALIDATION).score is None
 
 
 def test_hyper_parameters_are_given_by_hand(checkpoints):
@@ -327,3 +339,64 @@ def test_copies_are_found_by_their_weights_alone(tmp_path):
     left = pool.without_copies(copies)
     assert [entry.name for entry in left.entries] == ['a', 'b', 'd']
     assert left.copies == (('c', 'a'), ('e', 'b'))
+
+
+def test_half_floats_of_a_pool_are_cast_and_that_is_said_once(tmp_path):
+    for name in 'abc':
+        half = {key: value.bfloat16() for key, value in weights(2).items()}
+        torch.save(half, tmp_path / f'{name}.pth')
+    torch.save(weights(3), tmp_path / 'd.pth')
+    pool = read_pool(str(tmp_path / '*.pth'))
+    pool.check()
+    assert pool.notes() == [
+        'a (one of 3): 1 weights of torch.bfloat16 are cast to float32'
+    ]
+    for entry in pool.entries:
+        made = entry.ingredient('accuracy', None)
+        for found in (made.load(), made.in_passing(), made.outline()):
+            assert found['weight'].dtype == torch.float32
+
+
+def test_the_entry_of_a_file_that_is_meant_can_be_given(tmp_path):
+    file = str(tmp_path / 'a.pth')
+    torch.save(dict(state_dict=weights(1), state_dict_ema=weights(2)), file)
+    raw, ema = read_pool([file, dict(file=file, entry='state_dict_ema', lr=1)]).entries
+    assert ema.hyper == dict(lr=1)
+    for entry, value in ((raw, 1.0), (ema, 2.0)):
+        assert entry.ingredient('accuracy', None).load()['weight'][0] == value
+    assert read_pool(file).notes() == [
+        "a: the weights are those of 'state_dict', not of 'state_dict_ema' "
+        "(entry='state_dict_ema' takes it)"
+    ]
+    with pytest.raises(CheckpointError, match=r"a\.pth: no entry='ema'"):
+        read_pool(dict(file=file, entry='ema'))
+    with pytest.raises(ConfigError, match=r'entry=3 of .*expected the name'):
+        read_pool(dict(file=file, entry=3))
+
+
+def test_the_file_that_is_literally_called_so_is_the_ingredient(tmp_path):
+    for folder, value in (('run[1]', 1), ('run1', 2)):
+        (tmp_path / folder).mkdir()
+        torch.save(weights(value), tmp_path / folder / 'best.pth')
+    for pattern in ('run[1]/best.pth', 'run[1]/*.pth'):
+        (entry,) = read_pool(str(tmp_path / pattern)).entries
+        assert entry.file == tmp_path / 'run[1]' / 'best.pth'
+
+
+def test_safetensors_under_any_name_are_ingredients(tmp_path):
+    for name in ('a.pth', 'b.safetensors'):
+        save_file(weights(2), tmp_path / name)
+    pool = read_pool([str(tmp_path / 'a.pth'), str(tmp_path / 'b.safetensors')])
+    pool.check()
+    for entry in pool.entries:
+        assert entry.ingredient('accuracy', None).load()['weight'][0] == 2.0
+    (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:-3])
+    with pytest.raises(CheckpointError, match=r'a\.pth: damaged'):
+        read_pool(str(tmp_path / 'a.pth'))
+
+
+def test_a_variance_that_is_negative_is_refused(tmp_path):
+    file = tmp_path / 'a.pth'
+    torch.save({'bn.running_var': torch.tensor([1.0, -1.0])}, file)
+    with pytest.raises(CheckpointError, match=r"a\.pth: 'bn\.running_var' is negative"):
+        read_pool(str(file)).check_files()

@@ -10,8 +10,9 @@ import time
 import pytest
 from many_processes import PATIENCE
 
+from ff_mm.files import NotRegularError
 from ff_mm.parallel import claim as claim_module
-from ff_mm.parallel.claim import Claim, Holder, InUseError, only_one
+from ff_mm.parallel.claim import Claim, ClaimError, Holder, InUseError, only_one
 
 FORK = multiprocessing.get_context('fork')
 
@@ -105,7 +106,71 @@ def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
     claim.release()
 
 
-@pytest.mark.parametrize('content', ['', '{"host": "a', '[]', '{}', '{"pid": 1}'])
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds by the process's own count, which go on when they are told to."""
+    now = [0.0]
+    monkeypatch.setattr(claim_module.time, 'monotonic', lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize('ahead', [1, 3600, 400 * 86400])
+def test_a_sign_of_life_in_the_future_is_waited_for_no_longer(tmp_path, clock, ahead):
+    Claim(tmp_path, 'base').take()
+    edit(tmp_path / 'base.1', machine='elsewhere')
+    os.utime(tmp_path / 'base.1', (time.time() + ahead,) * 2)
+    assert not Claim(tmp_path, 'base').take()
+    clock[0] += claim_module.DEAD_AFTER - 1
+    assert not Claim(tmp_path, 'base').take()
+    clock[0] += 2
+    assert Claim(tmp_path, 'base').take()
+
+
+def test_an_owner_whose_clock_was_set_back_lives_on(tmp_path, clock):
+    Claim(tmp_path, 'base').take()
+    edit(tmp_path / 'base.1', machine='elsewhere')
+    for day in (3, 2, 1):  # it gives signs, none of them of now
+        os.utime(tmp_path / 'base.1', (time.time() + day * 86400,) * 2)
+        assert not Claim(tmp_path, 'base').take()
+        clock[0] += claim_module.DEAD_AFTER - 1
+
+
+@pytest.mark.parametrize('number', ['9' * 200, '0', '1000001'])
+def test_a_number_that_nobody_has_given_is_refused(tmp_path, number):
+    (tmp_path / f'base.{number}').write_text('{}')
+    with pytest.raises(ClaimError, match=r'expected a number from 1 to 1000000'):
+        Claim(tmp_path, 'base').take()
+
+
+def test_the_claims_of_a_high_number_are_removed_at_once(tmp_path):
+    (tmp_path / 'base.999999').write_text('{"released": true}')
+    claim = Claim(tmp_path, 'base')
+    assert claim.take()
+    claim.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_too_large_for_a_claim_is_refused(tmp_path):
+    (tmp_path / 'base.1').write_text('[' * 100_000)
+    with pytest.raises(ClaimError, match=r'base\.1: is no claim'):
+        Claim(tmp_path, 'base').take()
+
+
+def test_a_pipe_is_a_file_without_sense(tmp_path):
+    os.mkfifo(tmp_path / 'base.1')
+    assert not Claim(tmp_path, 'base').take()
+    os.utime(tmp_path / 'base.1', (0, 0))
+    assert Claim(tmp_path, 'base').take()
+
+
+SENSELESS = [
+    *('', '{"host": "a', '[]', '{}', '{"pid": 1}', '[' * 10_000),
+    '{"host": "a", "machine": "", "pid": "1", "started": 1, "since": "now"}',
+    '{"host": "\\u001b[2J", "machine": "", "pid": 1, "started": 1, "since": "now"}',
+]
+
+
+@pytest.mark.parametrize('content', SENSELESS, ids=range(len(SENSELESS)))
 def test_a_file_without_sense_holds_until_it_is_old(tmp_path, content):
     path = tmp_path / 'base.1'
     path.write_text(content)
@@ -210,7 +275,9 @@ def elsewhere(tmp_path):
     return tmp_path
 
 
-def test_a_job_that_died_elsewhere_is_outlived(elsewhere, monkeypatch):
+@pytest.mark.parametrize('ahead', [0, 86400])
+def test_a_job_that_died_elsewhere_is_outlived(elsewhere, monkeypatch, ahead):
+    os.utime(elsewhere / '.plan.1', (time.time() + ahead,) * 2)
     monkeypatch.setattr(claim_module, 'DEAD_AFTER', 1.0)
     lines = []
     with only_one(elsewhere, '.plan', notify=lines.append):
@@ -234,3 +301,10 @@ def test_a_job_that_lives_elsewhere_is_not(elsewhere, monkeypatch):
     ):
         pass
     refused.set()
+
+
+def test_a_folder_out_of_which_links_lead_is_not_used(tmp_path):
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'trials').symlink_to(tmp_path)
+    with pytest.raises(NotRegularError), only_one(tmp_path / 'work', '.plan'):
+        pass

@@ -11,12 +11,18 @@ from many_processes import PATIENCE
 from ff_mm.fission import FGGPlan, Ledger
 from ff_mm.fission.ledger import comparable
 from ff_mm.parallel.claim import Claim
-from ff_mm.parallel.dispatch import Dispatch, Task, chains, write_until_current
+from ff_mm.parallel.dispatch import (
+    Dispatch,
+    TakenOverError,
+    Task,
+    chains,
+    write_until_current,
+)
 from ff_mm.parallel.team import Team
 
 RESULT = dict(epochs=1, seconds=0.5, images=10, metrics={}, ingredients=[])
 TRIALS = FGGPlan([1e-2, 1e-3, 1e-4]).trials()
-TASKS = [Task(trial.id, trial.parent) for trial in TRIALS]
+TASKS = [Task(trial.id, trial.parents) for trial in TRIALS]
 
 
 def names(plan):
@@ -33,18 +39,26 @@ def test_a_base_and_its_fission_are_a_chain_and_the_probe_comes_first():
 
 
 def test_an_only_child_follows_its_parent():
-    assert names([Task('a'), Task('b', 'a'), Task('c', 'b')]) == [['a', 'b', 'c']]
+    assert names([Task('a'), Task('b', ('a',)), Task('c', ('b',))]) == [['a', 'b', 'c']]
     assert names([Task('a'), Task('b')]) == [['a'], ['b']]
-    tree = [Task('a'), Task('b', 'a'), Task('c', 'a'), Task('d', 'b'), Task('e', 'c')]
-    assert names(tree) == [['a'], ['b', 'd'], ['c', 'e']]
+    tree = dict(a='', b='a', c='a', d='b', e='c')
+    tasks = [Task(task, tuple(parents)) for task, parents in tree.items()]
+    assert names(tasks) == [['a'], ['b', 'd'], ['c', 'e']]
+
+
+def test_a_child_of_several_begins_a_chain():
+    rounds = dict(a='', b='', c='ab', d='ab', e='c')
+    tasks = [Task(task, tuple(parents)) for task, parents in rounds.items()]
+    assert names(tasks) == [['a'], ['b'], ['c', 'e'], ['d']]
 
 
 @given(st.data())
 def test_chains_hold_every_task_once_and_parents_first(data):
     tasks = [Task('0')]
     for number in range(1, data.draw(st.integers(1, 12))):
-        parents = st.one_of(st.none(), st.sampled_from([task.id for task in tasks]))
-        tasks.append(Task(str(number), data.draw(parents)))
+        known = st.sampled_from([task.id for task in tasks])
+        parents = data.draw(st.lists(known, max_size=3, unique=True))
+        tasks.append(Task(str(number), tuple(parents)))
     found = chains(tasks)
     order = [task.id for chain in found for task in chain]
     assert sorted(order) == sorted(task.id for task in tasks)
@@ -52,7 +66,7 @@ def test_chains_hold_every_task_once_and_parents_first(data):
     for chain in found:
         # All that a chain has to wait for is in chains before it, or in itself.
         for task in chain:
-            assert task.parent is None or task.parent in seen
+            assert seen.issuperset(task.parents)
             seen.add(task.id)
 
 
@@ -196,17 +210,46 @@ def test_an_error_gives_the_trial_free(tmp_path):
     assert Ledger(tmp_path, {}, TRIALS).take('probe')
 
 
-def test_a_result_of_one_who_was_taken_for_dead_does_not_count(tmp_path):
-    from ff_mm.errors import LedgerError
-
-    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
-    slow.take('probe')
-    claim = tmp_path / 'claims' / 'probe.1'
+def seem_dead(work_dir, task):
+    """Has the owner of a task seem a process of another machine, long silent."""
+    claim = work_dir / 'claims' / f'{task}.1'
     claim.write_text(claim.read_text().replace('"machine": "', '"machine": "other '))
     os.utime(claim, (0, 0))
+
+
+def test_who_was_taken_for_dead_goes_on_with_the_next(tmp_path):
+    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
+    lines, done = [], []
+
+    def run(task):
+        done.append(task)
+        if task == 'base_lr0.01':
+            seem_dead(tmp_path, task)
+            assert fast.take(task)
+        if task == 'base_lr0.001':  # the other is done meanwhile
+            fast.finish('base_lr0.01', dict(RESULT, by='fast'))
+            fast.release('base_lr0.01')
+        slow.finish(task, dict(RESULT, by='slow'))
+
+    Dispatch(TASKS, slow, Team.alone(), run, lines.append).carry_out()
+    assert slow.complete
+    assert sorted(done) == sorted(trial.id for trial in TRIALS)
+    assert slow.entry('base_lr0.01')['by'] == 'fast'
+    assert slow.entry('fission_lr0.01')['by'] == 'slow'
+    (line,) = lines
+    assert "'base_lr0.01' was taken over by process" in line
+
+
+@pytest.mark.parametrize('note', ['finish', 'fail', 'require_mine'])
+def test_a_result_of_one_who_was_taken_for_dead_does_not_count(tmp_path, note):
+    slow, fast = Ledger(tmp_path, {}, TRIALS), Ledger(tmp_path, {}, TRIALS)
+    slow.take('probe')
+    slow.require_mine('probe')
+    seem_dead(tmp_path, 'probe')
     assert fast.take('probe')
-    with pytest.raises(LedgerError, match="'probe' was taken over by process"):
-        slow.finish('probe', RESULT)
+    arguments = dict(finish=[RESULT], fail=['a', 'b'], require_mine=[])[note]
+    with pytest.raises(TakenOverError, match="'probe' was taken over by process"):
+        getattr(slow, note)('probe', *arguments)
     fast.finish('probe', RESULT)
     assert Claim(tmp_path / 'claims', 'probe').holder is not None
     assert comparable({}) == {}

@@ -4,7 +4,7 @@ python tools/dataset_converters/resize_dataset.py data/aptos data/small --short-
 
 Writes a copy with the same folders, names and tables; DICOM becomes PNG. Give the same
 command again and it goes on where it was interrupted. Exits with 1 if an image could
-not be read.
+not be read, or a file was left out since it is a pipe, a device or a link to elsewhere.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
         args.source, args.target, options, args.workers, args.overwrite
     )
     resize_summary(report, args.target, time.perf_counter() - began)
-    sys.exit(1 if report.unreadable else 0)
+    sys.exit(1 if report.unreadable or report.left_out else 0)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,8 @@ data_root = 'data/own'
 classes = None
 # A regular expression that finds the patient in the name of a file.
 group_pattern = None
+# One that finds the class in the path of an image; None: it is the folder.
+label_pattern = None
 # Files and folders to leave out, such as ['*_mask.png', 'masks'].
 exclude = None
 data_preprocessor = dict(num_classes=2)
@@ -16,6 +18,7 @@ dataset = dict(
     classes='${classes}',
     exclude='${exclude}',
     group_pattern='${group_pattern}',
+    label_pattern='${label_pattern}',
 )
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -10,10 +10,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ff_mm.analysis.soup_tree.tree import SoupTree, TreeNode
-from ff_mm.display.console import make_console
+from ff_mm.display.console import make_console, stacked, words
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.numbers import shown
 from ff_mm.files import atomic_write
+from ff_mm.one_line import one_line
 
 # Letters that rich puts before the label of a node, for each node above it.
 _GUIDE = 4
@@ -31,10 +32,10 @@ def print_soup_tree(tree: SoupTree, console: Console | None = None) -> None:
     """
     console = console or make_console()
     if console.is_terminal:
-        console.print(*map(Text, _introduction(tree)), _rich_tree(tree), sep='\n')
+        console.print(*map(words, _introduction(tree)), _rich_tree(tree), sep='\n')
         return
     for line in _lines(tree):
-        console.print(Text(line), soft_wrap=True)
+        console.print(words(line), soft_wrap=True)
 
 
 def write_soup_tree(tree: SoupTree, file: str | Path) -> None:
@@ -88,7 +89,7 @@ def _lines(tree: SoupTree) -> list[str]:
     with console.capture() as capture:
         console.print(_rich_tree(tree))
     drawn = [line.rstrip() for line in capture.get().splitlines()]
-    return [*_introduction(tree), *drawn]
+    return [*map(one_line, _introduction(tree)), *drawn]
 
 
 def _pool_size(tree: SoupTree) -> int:
@@ -101,7 +102,7 @@ def _rich_tree(tree: SoupTree) -> Tree:
     heads = [('', 'weight'), *columns]
     widths = [max(*map(len, head), 6) for head in heads]
     # Of the longest name with its sign, where the top one has the room of a guide.
-    room = max(_GUIDE * len(path) + len(node.name) for path, node in nodes) - 2
+    room = max(_GUIDE * len(path) + len(_name(node)) for path, node in nodes) - 2
 
     def row(name: str, cells: Iterable[str], end: str = '') -> str:
         padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
@@ -109,15 +110,13 @@ def _rich_tree(tree: SoupTree) -> Tree:
 
     def line(node: TreeNode, depth: int) -> Text:
         values = [node.value(metric, split) for split, metric in columns]
-        name = f'{_MARKS[node.accepted]}{node.name}'.ljust(room - _GUIDE * depth)
+        name = f'{_MARKS[node.accepted]}{_name(node)}'.ljust(room - _GUIDE * depth)
         cells = [_percent(node), *map(shown, values)]
-        return Text(row(name, cells, tree.verdict(node)), style=_style(node))
+        return words(row(name, cells, tree.verdict(node)), _style(node))
 
-    top = Text('\n').join(
-        [
-            *(Text(row(' ' * room, lines)) for lines in zip(*heads, strict=True)),
-            line(tree.root, 0),
-        ]
+    top = stacked(
+        *(words(row(' ' * room, lines)) for lines in zip(*heads, strict=True)),
+        line(tree.root, 0),
     )
     drawn = Tree(top)
     _grow(drawn, tree.root, line, 1)
@@ -132,6 +131,10 @@ def _grow(
 ) -> None:
     for child in node.children:
         _grow(branch.add(line(child, depth)), child, line, depth + 1)
+
+
+def _name(node: TreeNode) -> str:
+    return one_line(node.name)
 
 
 def _percent(node: TreeNode) -> str:

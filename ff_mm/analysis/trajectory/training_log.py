@@ -7,9 +7,7 @@ Logs may be deleted; metrics of what was kept are in the ledger, too.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,22 +16,35 @@ from typing import Any
 
 import numpy as np
 
+from ff_mm.analysis.trajectory.trial_records import numbers, read_entries, read_logs
 from ff_mm.display.titles import hyper_titles
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import LedgerError
-from ff_mm.files import read_json
 from ff_mm.fission.ledger import LEDGER
 from ff_mm.fission.record import trial_folder
+from ff_mm.records import (
+    NUMBER,
+    Is,
+    Optional,
+    RecordError,
+    Table,
+)
 
-_LOGS = '*/vis_data/scalars.json'
-# What stands in a line of validation and is no metric.
-_NO_METRICS = ('time', 'data_time', 'memory', 'step')
-_MODE = re.compile('^(train|val)/')
 # Steps of an epoch that the cycle is computed with; values do not depend on it.
 _STEPS = 1000
+# A forged number would be counted through for days.
+_MOST_CYCLES = 10**4
 # Points of a curve between two of its corners: on a logarithmic axis straight lines
 # are curved.
 _BETWEEN = 40
+
+_CYCLICAL = Table(
+    type=Is("'CyclicalLR'", lambda value: value == 'CyclicalLR'),
+    max_value=NUMBER,
+    min_value=NUMBER,
+    cycle=Is('a positive number', lambda value: NUMBER.fits(value) and value > 0),
+    phase=Optional(NUMBER),
+)
 
 #: Epochs from the start of a trial, and the learning rate at each.
 Curve = tuple[np.ndarray, np.ndarray]
@@ -150,16 +161,12 @@ def read_trials(folder: str | Path) -> list[TrialLog]:
     Raises:
         LedgerError: There is no ledger, or it is damaged.
     """
-    path = Path(folder) / LEDGER
+    entries = read_entries(folder)
     try:
-        entries = read_json(path)['trials']
         return [_trial(e, Path(folder)) for e in entries if e['state'] == 'done']
-    except FileNotFoundError:
-        raise LedgerError(f'{path}: no such file') from None
-    # All that a file of another kind can make this stumble over; NumPy is not asked.
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f'{type(error).__name__}: {error}'
-        raise LedgerError(f'{path}: is not a ledger of ff_mm ({reason})') from error
+    except RecordError as error:
+        path = Path(folder) / LEDGER
+        raise LedgerError(f'{path}: is not a ledger of ff_mm: {error}') from error
 
 
 def chains(trials: Sequence[TrialLog], generation: str = '') -> list[Chain]:
@@ -238,91 +245,51 @@ def root(trial: TrialLog, trials: Iterable[TrialLog]) -> TrialLog:
 
 
 def _trial(entry: Mapping[str, Any], folder: Path) -> TrialLog:
-    if Path(entry['id']).name != entry['id']:
-        raise ValueError(f'{entry["id"]!r} is no id of a trial')
-    epochs = int(entry['epochs'])
-    metrics, rates = _read_logs(trial_folder(folder, entry['id']), epochs)
+    epochs = entry['epochs']
+    metrics, rates = read_logs(trial_folder(folder, entry['id']), epochs)
     kept = entry['ingredients']
-    recorded = {int(r['epoch']): r['metrics'] for r in kept}
+    recorded = {r['epoch']: r['metrics'] for r in kept}
     if entry.get('best_epoch') is not None:
-        recorded[int(entry['best_epoch'])] = entry['metrics']
+        recorded[entry['best_epoch']] = entry['metrics']
     for epoch, values in recorded.items():
-        metrics.setdefault(epoch, _numbers(values))
+        metrics.setdefault(epoch, numbers(values))
     return TrialLog(
         id=entry['id'],
         stage=entry['stage'],
-        parent=entry['parent'],
+        parent=entry.get('parent'),
         hyper=dict(entry['hyper']),
         epochs=epochs,
         best_epoch=entry.get('best_epoch'),
-        snapshots={int(r['epoch']): r['cycle'] for r in kept if r['cycle'] is not None},
+        snapshots={r['epoch']: r['cycle'] for r in kept if r.get('cycle') is not None},
         metrics=metrics,
         rates=rates,
-        schedule=_schedule(entry['overrides']),
+        schedule=_schedule(entry['overrides'], epochs),
         ingredients=tuple(record['sha256'] for record in kept),
         logged=bool(rates),
     )
 
 
-def _read_logs(
-    folder: Path, epochs: int
-) -> tuple[dict[int, dict[str, float]], dict[tuple[int, int], float]]:
-    """Metrics by epoch, and learning rates by epoch and step.
-
-    A run that was interrupted has a folder for each time that it was begun; what is
-    said later counts. Epochs beyond the last are of an attempt that was given up.
-    """
-    metrics: dict[int, dict[str, float]] = {}
-    rates: dict[tuple[int, int], float] = {}
-    for path in sorted(folder.glob(_LOGS)):
-        for line in _lines(path):
-            if 'epoch' not in line:  # only lines of training have one
-                values = {k: v for k, v in line.items() if k not in _NO_METRICS}
-                metrics[int(line['step'])] = _numbers(values)
-            elif 'lr' in line:
-                rates[int(line['epoch']), int(line['step'])] = float(line['lr'])
-    return (
-        {epoch: m for epoch, m in metrics.items() if 1 <= epoch <= epochs},
-        {key: rate for key, rate in rates.items() if key[0] <= epochs},
-    )
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a log, without one that was cut short as a process was killed."""
-    with open(path, encoding='utf-8', errors='replace') as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(line, dict) and 'step' in line:
-                # log_with_hierarchy puts the mode before each name.
-                yield {_MODE.sub('', name): value for name, value in line.items()}
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """What can be drawn of metrics; None is what is not finite becomes in JSON."""
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-def _schedule(overrides: Mapping[str, Any]) -> Cycle | None:
+def _schedule(overrides: Mapping[str, Any], epochs: int) -> Cycle | None:
     """The cycle, if the learning rate is the plan's cyclical one and nothing else."""
-    schedulers = overrides.get('param_scheduler') or []
-    if len(schedulers) != 1 or schedulers[0].get('type') != 'CyclicalLR':
+    schedulers = overrides.get('param_scheduler')
+    if not isinstance(schedulers, list) or len(schedulers) != 1:
         return None
-    values = schedulers[0]
+    try:
+        values = _CYCLICAL.read(schedulers[0])
+    except RecordError:
+        return None
+    if epochs > _MOST_CYCLES * values['cycle']:
+        raise RecordError(f'cycle {values["cycle"]} is too short for {epochs} epochs')
     in_epochs = values.get('by_epoch', True) and values.get('convert_to_iter_based')
     if not in_epochs or {'begin', 'end'} & set(values):
         return None
+    if epochs > _MOST_CYCLES * float(values['cycle']):
+        raise ValueError(f'cycle {values["cycle"]} is too short for {epochs} epochs')
     return Cycle(
         float(values['max_value']),
         float(values['min_value']),
         float(values['cycle']) * _STEPS,
-        float(values.get('phase', 0.25)),
+        0.25 if values.get('phase') is None else float(values['phase']),
     )
 
 
@@ -345,4 +312,5 @@ def _steps_an_epoch(rates: Mapping[tuple[int, int], float]) -> float:
     """
     last = {epoch: step for epoch, step in sorted(rates)}
     (first, start), (end, step) = min(last.items()), max(last.items())
-    return (step - start) / (end - first) if end > first else step / end
+    steps = (step - start) / (end - first) if end > first else step / end
+    return steps if steps > 0 else 1.0  # as where each epoch says the same step

@@ -181,7 +181,9 @@ class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
             )
         # What all processes do at the same time, and so not within a task of one.
         self._digests = self.session.digests(self.pool)
-        self._store = PredictionStore(self.folder / PREDICTIONS, self.setup.evaluator)
+        self._store = PredictionStore(
+            self.folder / PREDICTIONS, self.setup.evaluator, self.line
+        )
         number = len(self.ingredients)
 
         def predict(name: str) -> None:

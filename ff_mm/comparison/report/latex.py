@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import DataRow, Line, TableFormat, tabulate
 
 from ff_mm.comparison.report.tables import Cell, Table
+from ff_mm.display.escaping import latex as escape
 
 # The format of tabulate's own name would escape what makes cells bold.
 _BOOKTABS = TableFormat(
@@ -29,20 +30,6 @@ _SPACED = _BOOKTABS._replace(linebetweenrows=Line(r'\addlinespace[3pt]', '', '',
 _WIDTH = 6
 #: Rows that fit on a page; longer tables are left to the page and the text.
 _HEIGHT = 40
-_ESCAPES = str.maketrans(
-    {
-        '\\': r'\textbackslash{}',
-        '~': r'\textasciitilde{}',
-        '^': r'\textasciicircum{}',
-        '<': r'\textless{}',
-        '>': r'\textgreater{}',
-        '|': r'\textbar{}',
-        '±': r'$\pm$',
-        '\n': ' ',
-        '\r': ' ',
-        **{character: f'\\{character}' for character in '&%$#_{}'},
-    }
-)
 
 
 def to_latex(comparison: Mapping[str, Any], tables: Sequence[Table]) -> str:
@@ -81,11 +68,6 @@ def latex_table(table: Table, title: str) -> str:
             '',
         ]
     )
-
-
-def escape(text: str) -> str:
-    """Makes text that means nothing but itself in LaTeX."""
-    return text.translate(_ESCAPES)
 
 
 def _number(text: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ff_mm.comparison.report.published import published, published_metric
+from ff_mm.display.csv_file import csv_text
 
 COLUMNS = (
     'method',
@@ -41,11 +40,7 @@ def to_csv(comparison: Mapping[str, Any]) -> str:
     Args:
         comparison: As in ``comparison.json``.
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, restval='', lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(_rows(comparison))
-    return file.getvalue()
+    return csv_text(COLUMNS, _rows(comparison))
 
 
 def _rows(comparison: Mapping[str, Any]) -> Iterator[Row]:

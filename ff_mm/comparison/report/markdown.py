@@ -6,18 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 from tabulate import tabulate
 
 from ff_mm.comparison.report.tables import Cell, Table, main_table
 from ff_mm.comparison.report.wording import metric_title
-from ff_mm.display.console import make_console, say
-
-# What would end a cell or become markup. Underscores inside words are left alone.
-_ESCAPES = str.maketrans(
-    {c: f'\\{c}' for c in '\\|*`<>[]'} | {'\n': ' ', '\r': ' ', '&': '&amp;'}
-)
+from ff_mm.display.console import make_console, say, stacked, words
+from ff_mm.display.escaping import markdown as escape
+from ff_mm.display.tables import Table as PrintedTable
 
 
 def to_markdown(comparison: Mapping[str, Any], tables: Sequence[Table]) -> str:
@@ -62,11 +58,6 @@ def markdown_table(table: Table) -> str:
     )
 
 
-def escape(text: str) -> str:
-    """Makes text that means nothing but itself in Markdown, on one line."""
-    return text.translate(_ESCAPES)
-
-
 def comparison_table(
     comparison: Mapping[str, Any], console: Console | None = None
 ) -> None:
@@ -78,10 +69,9 @@ def comparison_table(
     """
     console = console or make_console()
     table = main_table(comparison)
-    # Text, since titles are users' own and may look like rich's markup.
-    shown = RichTable(title=Text(f'{comparison["title"]}: {table.caption}'))
+    shown = PrintedTable(title=f'{comparison["title"]}: {table.caption}')
     for name, alignment in zip(table.columns, table.alignments, strict=True):
-        shown.add_column(Text(name), justify=alignment)
+        shown.add_column(name, justify=alignment)
     for row in table.rows:
         shown.add_row(*map(_in_terminal, row))
     console.print(shown)
@@ -105,10 +95,7 @@ def _cell(cell: Cell) -> str:
 
 def _in_terminal(cell: Cell) -> Text:
     mark = '*' if cell.marked else ''
-    text = Text(cell.text + mark, style='bold' if cell.best else '')
-    if cell.spread:
-        text.append(f' {cell.spread}')
+    spread = f' {cell.spread}' if cell.spread else ''
+    text = words(cell.text + mark + spread, 'bold' if cell.best else '')
     # The interval below the value: a terminal is narrower than the table.
-    return (
-        text.append(f'\n{cell.detail}', style='not bold dim') if cell.detail else text
-    )
+    return stacked(text, words(cell.detail, 'dim')) if cell.detail else text

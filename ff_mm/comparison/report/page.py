@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ff_mm.comparison.report.plots import Plot, inline_svg
 from ff_mm.comparison.report.tables import Table
 from ff_mm.comparison.report.wording import metric_title, percent, set_title
+from ff_mm.one_line import one_line
 
 _TEMPLATE = 'page.html.j2'
 
@@ -40,10 +41,16 @@ def to_html(
     )
 
 
+def _shown(value: Any) -> Any:
+    """A text as one line; what is markup already stays."""
+    return one_line(value) if type(value) is str else value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.checks.bit_depth import note_sampled_bits
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.tables.table_labels import how_alike, join_alike, spelled_alike
+from ff_mm.display.console import log
 from ff_mm.errors import FFMMError
+from ff_mm.plain import not_utf8
+
+#: What to do about names that are not UTF-8.
+RENAME = (
+    'Rename them, all at once by: convmv -f latin1 -t utf8 -r --notest FOLDER; then '
+    'make the tables anew that name them.'
+)
 
 
 def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
@@ -54,7 +61,7 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     steps = {name: loading_step(dataset) for name, dataset in datasets.items()}
     note_sampled_bits(datasets, steps, notes)
     for note in notes:
-        print_log(f'note: {note}', logger='current', level=logging.WARNING)
+        log(f'note: {note}')
     return datasets
 
 
@@ -95,7 +102,7 @@ def fingerprint(dataset: BaseDataset) -> str:
         A SHA-256, 64 hexadecimal digits.
     """
     infos = list(data_infos(dataset))
-    root = _root(dataset, infos)
+    root = root_of(dataset, infos)
     cases = sorted(f'{_image(info, root)}\t{_label(info)}' for info in infos)
     return hashlib.sha256('\n'.join(cases).encode()).hexdigest()
 
@@ -141,7 +148,21 @@ def build_datasets(
             datasets[name] = dataset
     for problem, names in found.items():
         problems.add(f'{", ".join(names)}, {problem}')
+    for name, dataset in datasets.items():
+        problems.found(
+            f'{name}: names that are not UTF-8',
+            not_utf8(_names_in(dataset)),
+            RENAME,
+        )
     return datasets
+
+
+def _names_in(dataset: BaseDataset) -> Iterator[str]:
+    """Gives classes, and of each image the path, or else the id, and the group."""
+    yield from map(str, dataset.metainfo.get('classes') or ())
+    for info in data_infos(dataset):
+        yield info.get('img_path') or str(info.get('image_id'))
+        yield str(info.get('group'))
 
 
 def add_notes(datasets: Mapping[str, BaseDataset], notes: Problems) -> None:
@@ -175,7 +196,8 @@ def check_leaks(datasets: Mapping[str, BaseDataset], problems: Problems) -> None
     for name, dataset in datasets.items():
         if name == 'train':
             continue
-        shared = overlap(train, identities(dataset))
+        others = identities(dataset)
+        shared = overlap(train, others)
         problems.found(
             f'images of train that are also in {name}',
             shared.images,
@@ -186,6 +208,29 @@ def check_leaks(datasets: Mapping[str, BaseDataset], problems: Problems) -> None
             shared.groups,
             'Keep all images of one on the same side of the split.',
         )
+        alike = _groups_alike(train, others)
+        problems.found(
+            f'groups (lesions, patients) of train and {name} that differ only in '
+            f'{how_alike(alike)}',
+            map(join_alike, alike),
+            'Write each in one way; where they are not the same patient or lesion, '
+            'rename one.',
+        )
+
+
+def _groups_alike(first: Identities, second: Identities) -> list[list[str]]:
+    """Gives the groups that the second has in another spelling than the first."""
+    found = []
+    kinds = {kind for kind, _ in first.groups} & {kind for kind, _ in second.groups}
+    for kind in kinds:
+        ours = {group for of, group in first.groups if of == kind}
+        theirs = {group for of, group in second.groups if of == kind}
+        found += [
+            names
+            for names in spelled_alike(sorted(ours | theirs))
+            if ours.intersection(names) and not ours.issuperset(names)
+        ]
+    return found
 
 
 def overlap(first: Identities, second: Identities) -> Overlap:
@@ -244,7 +289,7 @@ def loading_step(dataset: BaseDataset) -> Any:
     return LoadImageFromFile()
 
 
-def _root(dataset: BaseDataset, infos: list[dict]) -> str:
+def root_of(dataset: BaseDataset, infos: list[dict]) -> str:
     """Gives the folder that paths are taken relative to."""
     paths = [os.path.abspath(i['img_path']) for i in infos if i.get('img_path')]
     if not paths:

@@ -41,7 +41,8 @@ def check_head(head: Mapping[str, Any], dataset: BaseDataset) -> None:
         raise ConfigError(
             f'model.head: {cls.__name__} gives one class an image, the data set has '
             'several labels: inherit a model whose name ends in _multilabel, or use '
-            'the head MaskedMultiLabelClsHead'
+            'the head MaskedMultiLabelClsHead; or if each row of a table has exactly '
+            'one 1 (ISIC), say table.one_hot=True'
         )
     if not several and issubclass(cls, MultiLabelClsHead):
         raise ConfigError(

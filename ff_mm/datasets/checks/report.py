@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from ff_mm.datasets.checks.inspection import Inspection, SetFacts
-from ff_mm.display.console import duration, make_console, say
+from ff_mm.display.console import duration, make_console, say, stacked, words
+from ff_mm.display.tables import Table
 
 # Of more classes only the range of counts is shown.
 _MAX_CLASSES = 110
 
-Row = Callable[[SetFacts], str]
+Row = Callable[[SetFacts], str | Text]
 
 
 def dataset_table(
@@ -34,6 +35,7 @@ def dataset_table(
             say('labels: positive / negative / missing', console)
     _list(inspection.notes, 'notes', 'yellow', console)
     _list(inspection.problems, 'problems', 'red', console)
+    say('', console)
     say(_summary(inspection), console)
 
 
@@ -69,10 +71,10 @@ def _add_classes(table: Table, sets: Sequence[SetFacts]) -> None:
         table.add_row('no label', *(str(found.labels.unlabelled) for found in sets))
 
 
-def _count(found: SetFacts, number: int) -> str:
+def _count(found: SetFacts, number: int) -> Text:
     labels = found.labels
     if number >= len(labels.positive):
-        return '-'
+        return words('-')
     positive = labels.positive[number]
     if labels.multi_label:
         counts = (positive, labels.negative[number], labels.missing[number])
@@ -81,7 +83,7 @@ def _count(found: SetFacts, number: int) -> str:
     else:
         share = positive / labels.images if labels.images else 0
         text = f'{positive:.0f}  {share:6.1%}'
-    return text if positive else f'[yellow]{text}[/]'
+    return words(text, '' if positive else 'yellow')
 
 
 def _range(values: np.ndarray) -> str:
@@ -92,16 +94,17 @@ def _range(values: np.ndarray) -> str:
     return f'{low:g}' if low == high else f'{low:g} / {median:g} / {high:g}'
 
 
-def _channels(found: SetFacts) -> str:
+def _channels(found: SetFacts) -> Text:
     kinds = found.channels.most_common()
     if len(kinds) == 1:
-        return kinds[0][0]
-    return '\n'.join(f'{kind} {count}' for kind, count in kinds) or '-'
+        return words(kinds[0][0])
+    lines = [f'{kind} {count}' for kind, count in kinds] or ['-']
+    return stacked(*map(words, lines))
 
 
 def _list(findings: Sequence[str], heading: str, color: str, console: Console) -> None:
     if findings:
-        console.print(f'\n[bold {color}]{heading}[/]')
+        console.print(words(''), words(heading, f'bold {color}'), sep='\n')
     for number, finding in enumerate(findings, 1):
         say(f'  {number}. {finding}', console)
 
@@ -111,7 +114,7 @@ def _summary(inspection: Inspection) -> str:
     problems = len(inspection.problems)
     speed = images / inspection.seconds if inspection.seconds else 0
     return (
-        f'\n{problems or "no"} problem{"s" * (problems != 1)} in {images} images, '
+        f'{problems or "no"} problem{"s" * (problems != 1)} in {images} images, '
         f'compared by their {inspection.compared_by}; '
         f'{duration(inspection.seconds)}, {speed:.0f} images a second'
     )

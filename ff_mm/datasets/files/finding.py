@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import os
 import zlib
@@ -25,8 +26,12 @@ IMAGE_EXTENSIONS = (
     *DICOM_EXTENSIONS,
 )
 
-#: Folders in which macOS and a Synology NAS keep copies that nobody put there.
-_NOT_OURS = ('__MACOSX', '@eaDir')
+#: Folders in which macOS and a Synology NAS keep copies that nobody put there, and
+#: those that a file system keeps for itself and lets nobody read.
+_NOT_OURS = (
+    *('__MACOSX', '@eaDir'),
+    *('lost+found', 'System Volume Information', '$RECYCLE.BIN'),
+)
 
 _GZIP = b'\x1f\x8b'
 # Bytes of a table of which two are compared as text.
@@ -122,6 +127,11 @@ def without_extension(name: str) -> str:
     return os.path.splitext(name)[0] if is_image(name) else name
 
 
+def image_stem(name: str) -> str:
+    """Gives the name of an image without folder and extension."""
+    return without_extension(os.path.basename(name))
+
+
 def is_ours(name: str) -> bool:
     """Whether the name of a file or folder is neither hidden nor a machine's copy."""
     return not name.startswith('.') and name not in _NOT_OURS
@@ -139,15 +149,31 @@ def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
     Yields:
         The path of a folder, the names of its subfolders and those of its files.
+
+    Raises:
+        DatasetError: A folder that cannot be read, whatever may be in it.
     """
     visited = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         # A link back to a folder above would be followed for ever.
         subfolders[:] = [] if real in visited else sorted(filter(is_ours, subfolders))
         if real not in visited:
             visited.add(real)
             yield folder, subfolders, sorted(filter(is_ours, names))
+
+
+def _refuse(error: OSError) -> None:
+    """Names a folder that is there and cannot be read."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return
+    raise DatasetError(
+        f'data in {str(error.filename)!r}',
+        [
+            f'this folder cannot be read: {error.strerror}. Make it readable, or move '
+            'it away, so that nothing in it is passed over unseen.'
+        ],
+    ) from error
 
 
 def scan(root: str) -> Files:
@@ -207,10 +233,15 @@ def find_file(root: str, name: str) -> str | None:
     Raises:
         DatasetError: There are several in folders of one depth that differ.
     """
-    for pattern in (name, f'*/{name}', f'*/*/{name}'):
+    end = glob.escape(name)
+    for pattern in (end, f'*/{end}', f'*/*/{end}'):
         paths = [str(p) for p in sorted(Path(root).glob(pattern)) if p.is_file()]
         if paths:
             return one_content(name, paths)[0]
+    depth = root.count(os.sep)
+    for folder, subfolders, _ in walk(root):  # refuses what is hidden from glob
+        if folder.count(os.sep) >= depth + 2:
+            subfolders.clear()
     return None
 
 

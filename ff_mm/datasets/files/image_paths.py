@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from filecmp import cmp
 from fnmatch import fnmatchcase
 from pathlib import PurePath, PurePosixPath
@@ -108,24 +109,31 @@ def is_excluded(name: str, patterns: Sequence[str]) -> bool:
     ends = (name, *name.split('/'))
     for pattern in patterns:
         pattern = pattern.lower().replace('\\', '/').rstrip('/')
-        if any(fnmatchcase(end, pattern) for end in ends):
+        # What is literally called so, with its brackets, is meant as well.
+        if any(end == pattern or fnmatchcase(end, pattern) for end in ends):
             return True
     return False
 
 
 def locate_images(
-    names: Sequence[str], root: str, problems: Problems, exclude: Sequence[str] = ()
+    names: Sequence[str],
+    root: str,
+    problems: Problems,
+    exclude: Sequence[str] = (),
+    lost_is_wrong: bool = True,
 ) -> list[str | None]:
     """Finds the file of each image.
 
     Args:
         names: Paths below ``root`` or absolute. Where there is no such file, one counts
             whose path ends so, its extension aside: of several the one with the same
-            extension, of equal copies the first.
+            extension, of equal copies the first. If none ends so, one counts that does
+            but for Unicode form, or for that and upper and lower case.
         root: The folder. It is walked through only if a path is not that of a file.
         problems: Takes a note of names without a file, of those with several, and of
             files with several names.
         exclude: Patterns of files that do not count, see :func:`is_excluded`.
+        lost_is_wrong: Whether a name without a file is a problem.
 
     Returns:
         A path for each name, or None.
@@ -135,7 +143,7 @@ def locate_images(
     expected = os.path.join(root, lost[0]) if lost else ''
     problems.found(
         'images without a file',
-        lost,
+        lost if lost_is_wrong else [],
         f'Looked for {expected!r}, and for such a name '
         f'anywhere below {root!r}. Check the column, data_root and data_prefix.',
     )
@@ -155,17 +163,22 @@ def _find(
     lost = [i for i, path in enumerate(found) if path is None]
     if not lost:
         return found
-    by_stem = defaultdict(list)
-    for name in files_below(root, exclude).images:
-        by_stem[without_extension(name).rpartition('/')[2]].append(name)
+    images = files_below(root, exclude).images
     ambiguous = []
-    for i in lost:
-        files = [os.path.join(root, file) for file in _ending_like(names[i], by_stem)]
-        # Pipes, and links that lead nowhere, have names, too.
-        files = list(filter(os.path.isfile, files))
-        found[i] = files[0] if files else None
-        if any(not cmp(files[0], file, shallow=False) for file in files[1:]):
-            ambiguous.append(f'{names[i]}: {" or ".join(files[:3])}')
+    for form in (str, _composed, _folded):
+        by_stem = defaultdict(list)
+        for name in images:
+            by_stem[form(without_extension(name).rpartition('/')[2])].append(name)
+        for i in [i for i in lost if found[i] is None]:
+            endings = _ending_like(names[i], by_stem, form)
+            # Pipes, and links that lead nowhere, have names, too.
+            files = [os.path.join(root, file) for file in endings]
+            files = list(filter(os.path.isfile, files))
+            if not files:
+                continue
+            found[i] = files[0]
+            if any(not cmp(files[0], file, shallow=False) for file in files[1:]):
+                ambiguous.append(f'{names[i]}: {" or ".join(files[:3])}')
     problems.found(
         'images for which there are several files',
         ambiguous,
@@ -175,12 +188,24 @@ def _find(
     return found
 
 
-def _ending_like(name: str, by_stem: dict[str, list[str]]) -> list[str]:
-    end = f'/{without_extension(name)}'
+def _composed(name: str) -> str:
+    """A name in the Unicode form that most have; macOS has another."""
+    return unicodedata.normalize('NFC', name)
+
+
+def _folded(name: str) -> str:
+    """A name as Windows and macOS compare it."""
+    return unicodedata.normalize('NFC', name).casefold()
+
+
+def _ending_like(
+    name: str, by_stem: Mapping[str, list[str]], form: Callable[[str], str]
+) -> list[str]:
+    end = form(f'/{without_extension(name)}')
     files = [
         file
         for file in by_stem.get(end.rpartition('/')[2], [])
-        if f'/{without_extension(file)}'.endswith(end)
+        if form(f'/{without_extension(file)}').endswith(end)
     ]
     extension = PurePosixPath(name).suffix.lower()
     return [f for f in files if PurePosixPath(f).suffix.lower() == extension] or files

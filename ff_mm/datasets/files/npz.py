@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from mmengine.logging import print_log
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.files.image_paths import first_line
+from ff_mm.display.console import log
 from ff_mm.files import atomic_write
 
 #: Arrays of more bytes than this are unpacked once and mapped, not kept in memory.
@@ -77,10 +77,9 @@ def _unpack(
     if target.is_file():
         return target
     gigabytes = f'{member.file_size / 1e9:.1f} GB'
-    print_log(
+    log(
         f'{path}: unpacking {member.filename}, {gigabytes}, once, to {target}',
-        logger='current',
-        level=logging.INFO,
+        logging.INFO,
     )
     try:
         with archive.open(member) as source, atomic_write(target) as file:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ff_mm.plain import check_tuples
+
 
 class _Array:
     """Stands for ``numpy.ndarray`` and keeps what a pickle says of one.
@@ -78,6 +80,7 @@ def read_plain_pickle(data: bytes) -> dict[str, Any]:
         ValueError: It is cut short, or no pickle, or holds anything else.
     """
     try:
+        check_tuples(data)
         content = _PlainUnpickler(io.BytesIO(data), encoding='bytes').load()
         return {
             key.decode() if isinstance(key, bytes) else key: (

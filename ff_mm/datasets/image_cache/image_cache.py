@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, needs_load_dicom
 from ff_mm.datasets.files.image_paths import file_cut_short, first_line
 from ff_mm.datasets.files.workers import track
+from ff_mm.datasets.image_cache.folder import make_own_folder, remove_own_files
 from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
 from ff_mm.datasets.image_cache.transforms import (
     fixed_steps,
@@ -248,8 +250,10 @@ class ImageCache:
 
     def remove(self) -> None:
         """Removes the cache of this run, also one that is no longer asked for."""
-        shutil.rmtree(self._in_work_dir, ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in {self._in_work_dir, self.folder}:
+            remove_own_files(folder)
+            with suppress(OSError):  # it may be absent, or hold what is not ours
+                folder.rmdir()
         self._claim.remove()
 
     def _cut(self, name: str, pipeline: Sequence[dict]) -> tuple[list, list]:
@@ -304,20 +308,16 @@ class ImageCache:
         return {name: str(file) for name, file in files.items()}
 
     def _make(self, parts: dict[str, Part]) -> tuple[dict[str, Path], bool]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_own_folder(self.folder, private=bool(self.options.dir))
         files = {n: self.folder / f'{p.fingerprint}.npy' for n, p in parts.items()}
         absent = {n: f for n, f in files.items() if RecordFile(f).size is None}
-        self._clean(keep={f.stem for n, f in files.items() if n not in absent})
+        # Caches of other images, and what a killed run has left.
+        kept = {f.stem for n, f in files.items() if n not in absent}
+        remove_own_files(self.folder, kept)
         self._check_space([parts[name] for name in absent])
         for name, file in absent.items():
             write_records(file, self._records(parts[name]))
         return files, bool(absent)
-
-    def _clean(self, keep: set[str]) -> None:
-        """Removes caches of other images, and what a killed run has left."""
-        for path in self.folder.iterdir():
-            if path.stem not in keep:
-                path.unlink()
 
     def _check_space(self, parts: list[Part]) -> None:
         needed = sum(len(part.paths) * part.average_size for part in parts)

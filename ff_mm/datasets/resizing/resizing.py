@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -17,13 +18,21 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from ff_mm.datasets.checks.check import RENAME
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.deep_images import FULL, check_bits
 from ff_mm.datasets.files.dicom import is_dicom, require_pydicom
 from ff_mm.datasets.files.finding import IMAGE_EXTENSIONS, is_image, is_ours
 from ff_mm.datasets.files.workers import track
 from ff_mm.datasets.resizing.shrinking import decode, encode, keeps_16_bits, shrink
-from ff_mm.files import read_json, write_json
+from ff_mm.files import (
+    NotRegularError,
+    check_own_folder,
+    open_regular,
+    read_json,
+    write_json,
+)
+from ff_mm.plain import not_utf8
 
 #: In the copy: how it was made, and which images could not be read.
 MANIFEST = 'resized.json'
@@ -102,6 +111,7 @@ class ResizeReport:
         unreadable: Name -> reason.
         renamed: Old extension -> new one, where they differ.
         other_files: Number of files copied.
+        left_out: Other files that are not copied: name -> reason.
         archives: Names of archives, which were left out.
         size: Bytes of all images before and after.
         peak: The largest value of 16 bits that became 8, 0 if there was none.
@@ -112,6 +122,7 @@ class ResizeReport:
     unreadable: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     other_files: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
     archives: list[str] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     peak: int = 0
@@ -142,13 +153,15 @@ def resize_dataset(
     EXIF tag says and lose it, and what MMCV does not look at: an alpha channel, a
     palette, all metadata. Grey images stay grey and 16 bits stay 16 bits, except in
     JPEG. Images that are small enough already, in the right format, are copied as they
-    are. All other files are copied, too, except hidden ones and archives.
+    are. All other files are copied, too, except hidden ones and archives, and except
+    what is no file of the set: pipes, devices, links that lead out of the folder, by
+    which a stranger's set would get a copy of files of yours.
 
     Files are whole or not there. Images of an earlier run are kept, if they are as old
     as their source; so an interrupted run goes on where it was.
 
     Args:
-        source: The folder. Links in it are followed.
+        source: The folder. Links in it are followed to images, and within it.
         target: The copy; may be absent, empty, or the copy of an earlier run.
         options: The same in each run.
         workers: Number of processes.
@@ -162,9 +175,11 @@ def resize_dataset(
         DatasetError: There is nothing to resize; the folders lie in each other; the
             target holds something else; two images would get one name; a file cannot
             be written. Images that cannot be read raise nothing.
+        NotRegularError: The target is a file, or folders in it are links out of it.
     """
     source, target = Path(source), Path(target)
     _check_folders(source, target)
+    check_own_folder(target)
     files = _list_files(source, target)
     _check_names(source, files, options)
     _check_earlier_run(source, target, options, overwrite)
@@ -178,6 +193,7 @@ def resize_dataset(
     report = ResizeReport(
         renamed=_renamed(files, options),
         other_files=len(files.others),
+        left_out=files.left_out,
         archives=files.archives,
         bits=options.bits,
     )
@@ -185,9 +201,8 @@ def resize_dataset(
     title, total = f'resizing to {options.short_side} pixels', len(files.images)
     for outcome in track(resize, files.images, total, workers, title, console):
         report.add(outcome)
-    _write_manifest(
-        source, target, options, complete=True, unreadable=report.unreadable
-    )
+    missing = dict(unreadable=report.unreadable, left_out=report.left_out)
+    _write_manifest(source, target, options, complete=True, **missing)
     return report
 
 
@@ -197,6 +212,7 @@ class _Files(NamedTuple):
     images: list[str]
     others: list[str]
     archives: list[str]
+    left_out: dict[str, str]
 
 
 def _check_folders(source: Path, target: Path) -> None:
@@ -212,12 +228,14 @@ def _check_folders(source: Path, target: Path) -> None:
 
 
 def _list_files(source: Path, target: Path) -> _Files:
-    files = _Files([], [], [])
+    files, real = _Files([], [], [], {}), source.resolve()
     for name in _walk(source, '', {target.resolve()}):
         if is_image(name):
             files.images.append(name)
         elif _ARCHIVE.search(name):
             files.archives.append(name)
+        elif reason := _foreign(source / name, real):
+            files.left_out[name] = reason
         elif name != MANIFEST:
             files.others.append(name)
     if not files.images:
@@ -227,6 +245,15 @@ def _list_files(source: Path, target: Path) -> _Files:
     if any(map(is_dicom, files.images)):
         require_pydicom(str(source))  # once, and not for each image
     return files
+
+
+def _foreign(path: Path, source: Path) -> str | None:
+    """Says why a file is none of the set's own, if it is not."""
+    if path.exists() and not path.is_file():
+        return 'is no regular file'
+    if not Path(os.path.realpath(path)).is_relative_to(source):
+        return 'is a link that leads out of the folder'
+    return None
 
 
 def _walk(folder: Path, prefix: str, above: set[Path]) -> Iterator[str]:
@@ -252,6 +279,7 @@ def _check_names(source: Path, files: _Files, options: ResizeOptions) -> None:
         repeated([*targets, *files.others]),
         'Rename one of them, or choose another format.',
     )
+    problems.found('images whose names are not UTF-8', not_utf8(files.images), RENAME)
     problems.raise_if_any()
 
 
@@ -310,7 +338,7 @@ def _write_manifest(
 
 def _copy(source: Path, target: Path) -> None:
     try:
-        file = open(source, 'rb')  # noqa: SIM115, closed below
+        file = open_regular(source)
     except OSError as error:
         raise DatasetError(f'{source}: cannot be read: {error.strerror}') from error
     with file:
@@ -323,10 +351,13 @@ def _resize(name: str, source: Path, target: Path, options: ResizeOptions) -> Ou
         known = path.stat()
         if _is_done(result, known):
             return Outcome(name, 'done', '', (known.st_size, result.stat().st_size))
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         image = decode(content, name, options.short_side)
     except OSError as error:
         return Outcome(name, 'unreadable', error.strerror or str(error))
+    except NotRegularError as error:
+        return Outcome(name, 'unreadable', str(error).removeprefix(f'{path}: '))
     except DatasetError as error:
         return Outcome(name, 'unreadable', str(error).removeprefix(f'{name}: '))
     state, encoded, top = 'copied', content, 0
@@ -354,10 +385,10 @@ def _write(target: Path, content: IO[bytes], source: os.stat_result) -> None:
     small images takes five times as long as all the rest. After a power cut the last
     files may be empty; those are not taken for done.
     """
-    part = target.with_name(f'.{target.name}.{os.getpid()}.part')
+    part = target.with_name(f'.{target.name}.{secrets.token_hex(8)}.part')
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, 'wb') as file:
+        with open(part, 'xb') as file:
             shutil.copyfileobj(content, file)
         os.utime(part, ns=(source.st_atime_ns, source.st_mtime_ns))
         os.replace(part, target)

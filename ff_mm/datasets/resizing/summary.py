@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 
 from ff_mm.datasets.resizing.resizing import MANIFEST, ResizeReport
@@ -57,13 +59,18 @@ def _lines(report: ResizeReport, target: str, seconds: float) -> list[str]:
             f'images of 16 bits became 8 bits as if they used {report.bits}, but their '
             f'largest value is {report.peak} ({used} bits): --bits {used} --overwrite'
         )
+    if report.left_out:
+        lines.append('no files of the set, and not in the copy; put them there:')
+        lines += _listed(report.left_out, target)
     if report.unreadable:
         lines.append('cannot be read, and are not in the copy:')
-        listed = [f'  {name}: {why}' for name, why in report.unreadable.items()]
-        lines += listed[:_SHOWN]
-        if len(listed) > _SHOWN:
-            lines.append(
-                f'  ... and {len(listed) - _SHOWN} more in {target}/{MANIFEST}'
-            )
+        lines += _listed(report.unreadable, target)
     lines.append(f'to use it: --cfg-options data_root={target}')
     return lines
+
+
+def _listed(reasons: Mapping[str, str], target: str) -> list[str]:
+    listed = [f'  {name}: {why}' for name, why in reasons.items()]
+    more = len(listed) - _SHOWN
+    end = [f'  ... and {more} more in {target}/{MANIFEST}'] if more > 0 else []
+    return listed[:_SHOWN] + end

@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.tables.table_file import find_column, read_table
-from ff_mm.files import atomic_write
+from ff_mm.files import NotRegularError, atomic_write, open_regular
 
 #: Word, in lower case -> our name of the split.
 _SPLIT_NAMES = {
@@ -133,13 +133,24 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
         write_split_file(path, datasets)
         return
     try:
-        before = set(path.read_text(encoding='utf-8').splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        with open_regular(path, 'r') as file:
+            rows_before = file.read().splitlines()
+    except (OSError, UnicodeDecodeError, NotRegularError) as error:
         raise DatasetError(
             f'{path}: cannot be read ({error}), so nobody knows whether this run began '
             'with these data; restore it, or use a new --work-dir'
         ) from error
-    now = set(_to_csv(datasets).splitlines())
+    rows_now = _to_csv(datasets).splitlines()
+    before, now = set(rows_before), set(rows_now)
+    if before == now and rows_before != rows_now:
+        # Which images make a batch goes by their numbers.
+        pairs = zip(rows_before, rows_now, strict=False)
+        old, new = next((pair for pair in pairs if pair[0] != pair[1]), ('', ''))
+        raise DatasetError(
+            f'{path}: the cases are in another order than when this run began, such as '
+            f'{new!r} in the place of {old!r}; restore the order of the table, or use '
+            'a new --work-dir'
+        )
     if before != now:
         example = min(before ^ now)
         raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from ff_mm.datasets.errors import as_names
 from ff_mm.datasets.splits.splitting import SPLITS
 from ff_mm.datasets.tables.row_filter import Condition, read_filter
+from ff_mm.datasets.tables.several_rows import WAYS
 from ff_mm.datasets.tables.table_file import plain, with_nearest
+from ff_mm.datasets.tables.table_join import Join, read_joins
 from ff_mm.datasets.tables.uncertain_labels import check_policy
 from ff_mm.errors import ConfigError
 
@@ -19,7 +22,7 @@ _SCORES = ('1', '0', '-1')
 
 @dataclass
 class TableDescription:
-    """The ``table`` of a config: the file, and what its columns mean.
+    r"""The ``table`` of a config: the file, and what its columns mean.
 
     ``file``, ``image``, and one of ``label`` and ``labels`` are needed. A ``table`` is
     a dict in the config; :meth:`from_config` reads it.
@@ -30,17 +33,28 @@ class TableDescription:
             split.
         image: Column that names the image: a path below ``data_prefix``, absolute, or
             only the end of one (``ISIC_0000001`` of ``part_2/ISIC_0000001.jpg``).
-            Windows' backslashes will do.
+            Windows' backslashes will do. Where it is a folder, the row holds for all
+            images in it.
+        image_missing: What rows are whose image has no file: an ``'error'``, or
+            ``'leave_out'``.
         label: Column with the class of an image, a name or a number.
         labels: Columns of which each is a label of its own, for images with several
             labels: 1, 0, -1 (uncertain) or empty (missing).
+        one_hot: Whether ``labels`` are classes of which each row has exactly one: 1 in
+            one column, 0 in all others.
         label_separator: What stands between several labels in the one column ``label``,
             such as ``'|'``. Those that a cell does not name are 0.
         label_map: What stands in a label column -> what it means. With ``label`` a
             class, so that classes are renamed and put together, or None: the row is
             left out (with ``label_separator`` the word is). With ``labels`` 1, 0, -1,
-            or None for missing. ``''`` is the empty cell. What is not named keeps its
-            meaning.
+            or None for missing. ``''`` is the empty cell, ``'*'`` everything else that
+            is not empty. What is not named keeps its meaning.
+        several_rows: How rows of one image are put together: ``'any'`` (a label is 1
+            if a row says so; of ``label``, and with ``one_hot``, the last class in
+            order), ``'all'`` (if all say so; the first class) or ``'majority'``. Else
+            they are an error.
+        rater: With ``several_rows``: column with who says so. All rows of one are then
+            one voice.
         uncertain: With ``labels``: what -1 becomes, ``'ignore'`` (missing), ``'zeros'``
             or ``'ones'``; or label -> one of these.
         group: Column with what a split must not cut apart: patient, lesion. Several
@@ -49,29 +63,47 @@ class TableDescription:
             each belongs to no other.
         split: Column with train, val (valid, validation, dev) or test.
         split_map: Other words in it -> ``'train'``, ``'val'`` or ``'test'``, or None:
-            the row is left out.
+            the row is left out. ``'*'`` is every other word.
+        path_pattern: A regular expression with names, such as
+            ``r'(?P<patient>patient\d+)/.*_(?P<label>positive|negative)'``. What it
+            finds in the path of an image is then a column of that name.
+        join: Another table with columns that this one does not have, or a list of
+            these: ``dict(file='metadata.csv', on='image')``. ``on`` is the column, or
+            columns, by which rows belong together; or a dict from those of this table
+            to those of the other.
         filter: Column -> what a row must have there to be taken: a value, a list of
             values, or ``dict(min=..., max=..., exclude=[...])``.
+        header: The names of the columns, where the table has no row of them.
         encoding: Of a table that is text.
     """
 
     file: str | Mapping[str, str] = ''
     image: str = ''
+    image_missing: str = 'error'
     label: str = ''
     labels: Sequence[str] = ()
+    one_hot: bool = False
     label_separator: str = ''
     label_map: Mapping[str, str | None] = field(default_factory=dict)
+    several_rows: str = ''
+    rater: str = ''
     uncertain: str | Mapping[str, Any] = 'ignore'
     group: Sequence[str] = ()
     group_missing: str = 'error'
     split: str = ''
     split_map: Mapping[str, str | None] = field(default_factory=dict)
+    path_pattern: str = ''
+    join: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()
     filter: Mapping[str, Any] = field(default_factory=dict)
+    header: Sequence[str] = ()
     encoding: str = 'utf-8'
 
-    #: ``uncertain`` as label -> score, and ``filter`` as column -> condition.
+    #: ``uncertain`` as label -> score, ``filter`` as column -> condition, ``join`` and
+    #: ``path_pattern`` as they are used.
     uncertain_scores: dict[str, float] = field(init=False)
     conditions: dict[str, Condition] = field(init=False)
+    joins: list[Join] = field(init=False)
+    pattern: re.Pattern[str] | None = field(init=False)
 
     @classmethod
     def from_config(cls, table: Mapping[str, Any]) -> TableDescription:
@@ -91,6 +123,9 @@ class TableDescription:
 
     def __post_init__(self) -> None:
         self.labels, self.group = as_names(self.labels), as_names(self.group)
+        self.header = [str(name).strip() for name in as_names(self.header)]
+        self.joins = read_joins(self.join)
+        self.pattern = _read_pattern(self.path_pattern)
         self._check_required()
         self._check_company()
         self.label_map = _read_map('label_map', self.label_map, self._meanings())
@@ -104,9 +139,11 @@ class TableDescription:
 
     @property
     def columns(self) -> list[str]:
-        """All columns that must be there, each once."""
+        """All columns that must be there, each once, but those of ``path_pattern``."""
         named = [self.image, self.label, *self.labels, *self.group, self.split]
-        return list(dict.fromkeys(name for name in (*named, *self.filter) if name))
+        named += [self.rater, *self.filter]
+        in_path = self.pattern.groupindex if self.pattern else ()
+        return [name for name in dict.fromkeys(named) if name and name not in in_path]
 
     def _check_required(self) -> None:
         example = "table=dict(file='cases.csv', image='file', label='diagnosis')"
@@ -125,11 +162,19 @@ class TableDescription:
         """Checks what makes sense together with something else only."""
         if self.label_separator and self.labels:
             raise ConfigError('table.label_separator goes with label, not with labels')
-        if self.uncertain != 'ignore' and not self.labels:
-            raise ConfigError('table.uncertain goes with labels')
-        if self.group_missing not in ('error', 'alone'):
+        if self.uncertain != 'ignore' and (not self.labels or self.one_hot):
+            raise ConfigError('table.uncertain goes with labels, not with one_hot')
+        if self.one_hot and len(self.labels) < 2:
             raise ConfigError(
-                f'table.group_missing: {self.group_missing!r}, expected error or alone'
+                'table.one_hot: name the columns, one a class, with table.labels '
+                '(and table.label=None)'
+            )
+        self._check_choice('group_missing', ('error', 'alone'))
+        self._check_choice('image_missing', ('error', 'leave_out'))
+        self._check_choice('several_rows', ('', *WAYS))
+        if self.rater and self.several_rows not in ('all', 'majority'):
+            raise ConfigError(
+                "table.rater goes with table.several_rows='majority' or 'all'"
             )
         if self.split_map and not self.split:
             raise ConfigError('table.split_map: name its column with table.split')
@@ -141,8 +186,30 @@ class TableDescription:
                 f'test=...) without table.split, got {dict(self.file)}'
             )
 
+    def _check_choice(self, key: str, choices: Sequence[str]) -> None:
+        if getattr(self, key) not in choices:
+            expected = ' or '.join(choice for choice in choices if choice)
+            raise ConfigError(
+                f'table.{key}: {getattr(self, key)!r}, expected {expected}'
+            )
+
     def _meanings(self) -> Sequence[str] | None:
         return _SCORES if self.labels else None
+
+
+def _read_pattern(text: str) -> re.Pattern[str] | None:
+    if not text:
+        return None
+    try:
+        pattern = re.compile(text)
+    except (re.error, TypeError) as error:
+        raise ConfigError(f'table.path_pattern={text!r}: {error}') from None
+    if not pattern.groupindex:
+        raise ConfigError(
+            f'table.path_pattern={text!r}: expected a name for what it finds, such as '
+            "'(?P<patient>...)', which is then the name of a column"
+        )
+    return pattern
 
 
 def _read_map(

@@ -7,11 +7,14 @@ import difflib
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.text import read_text
+from ff_mm.datasets.tables.parquet import read_parquet
+from ff_mm.plain import first_few
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -36,10 +39,15 @@ _DELIMITERS = ',;\t|'
 _SEPARATOR_LINE = re.compile(r'sep=([^\r\n]|\\t)[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 
 _PARQUET = b'PAR1'
-# CVE-2023-47248: before 14.0.1 a type in a file could bring a pickle along.
-_SAFE_PYARROW = 15
-
 _EXCEL = (b'PK\x03\x04', b'\xd0\xcf\x11\xe0')
+
+
+class TextForm(NamedTuple):
+    """What is known of a table that is text before it is read."""
+
+    encoding: str | None
+    columns: list[str]
+    header: list[str]
 
 
 class Row(NamedTuple):
@@ -50,11 +58,13 @@ class Row(NamedTuple):
             of the columns, as a spreadsheet shows it.
         cells: Column -> text without space around it.
         split: The split whose table it stands in; '' if a table has all splits.
+        image: The image that is meant, where the cell names a folder; else ''.
     """
 
     place: str
     cells: dict[str, str]
     split: str = ''
+    image: str = ''
 
 
 def read_rows(
@@ -62,30 +72,38 @@ def read_rows(
     columns: Sequence[str],
     problems: Problems,
     optional: Sequence[str] | None = (),
-    encoding: str = 'utf-8',
+    encoding: str | None = None,
+    header: Sequence[str] = (),
 ) -> list[Row]:
     """Reads some columns of a table. What the file is, its first bytes tell.
 
     Args:
         path: Text with a row of column names and a comma, semicolon, tab or ``|``
-            between the cells, or what a first line ``sep=;`` says, with gzip or
-            without; or a parquet file, which needs pyarrow.
+            between the cells (or a space, if the names are found so only), or what a
+            first line ``sep=;`` says, with gzip or without; or a parquet file, which
+            needs pyarrow.
         columns: Which to read.
         problems: Takes a note of what is wrong: no such file, a form or an encoding
             that is another, columns that are not there, no rows.
         optional: Which others to read where they are there; None: all.
-        encoding: Of text. Byte order marks, also of UTF-16, are recognised.
+        encoding: Of text; None: UTF-8, and the user cannot say another. Byte order
+            marks, also of UTF-16, are recognised.
+        header: The names of the columns, where the first line does not say them.
 
     Returns:
         The rows in which anything stands; none if a column is missing. A row that is
         too short is filled up with empty cells.
     """
     wanted = None if optional is None else {*columns, *optional}
-    names, lines = _read_lines(path, wanted, problems, encoding)
-    if names is None or not _has_columns(names, columns, path, problems):
+    form = TextForm(encoding, [*columns], [*header])
+    names, lines = _read_lines(path, wanted, problems, form)
+    if names is None:
+        return []
+    own = encoding is not None and not header
+    if not _has_columns(names, columns, path, problems, own):
         return []
     kept = [name for name in names if wanted is None or name in wanted]
-    rows = list(_rows(names, lines, kept))
+    rows = list(_rows(names, lines, kept, first=1 if header else 2))
     if not rows:
         problems.add(f'{path!r} has no row below the names of its columns.')
     return rows
@@ -147,20 +165,22 @@ def _tables_beside(path: str) -> str:
     return f'In {folder!r} there are the files {names[:10]}.'
 
 
+_EMPTY_TABLE = 'The table {path!r} is empty. Get the file again.'
+
 # A table is its column names and its lines, in order, blank ones included; the names
 # are None where it could not be read.
 Lines = tuple[list[str] | None, list[list[str]]]
 
 
 def _read_lines(
-    path: str, wanted: set[str] | None, problems: Problems, encoding: str
+    path: str, wanted: set[str] | None, problems: Problems, form: TextForm
 ) -> Lines:
     if not os.path.isfile(path):
         wrong = 'is a folder' if os.path.isdir(path) else 'does not exist'
         problems.add(f'The table {path!r} {wrong}. {_tables_beside(path)}')
         return None, []
     if not os.path.getsize(path):
-        problems.add(f'The table {path!r} is empty. Get the file again.')
+        problems.add(_EMPTY_TABLE.format(path=path))
         return None, []
     with open(path, 'rb') as file:
         head = file.read(4)
@@ -170,90 +190,103 @@ def _read_lines(
             'name that file.'
         )
         return None, []
+    if head == _PARQUET and form.header:
+        problems.add(f'{path!r} is a parquet file, which has names: leave header out.')
+        return None, []
     if head == _PARQUET:
-        return _read_parquet(path, wanted, problems)
-    return _read_text(path, problems, encoding)
+        return read_parquet(path, wanted, problems)
+    return _read_text(path, problems, form)
 
 
-def _read_text(path: str, problems: Problems, encoding: str) -> Lines:
-    text = read_text(path, problems, encoding)
+def _read_text(path: str, problems: Problems, form: TextForm) -> Lines:
+    text = read_text(path, problems, form.encoding)
     if text is None:
         return None, []
-    # Strict, since an open quote would otherwise swallow the rest of the table.
+    if not text.strip():
+        problems.add(_EMPTY_TABLE.format(path=path))
+        return None, []
     said = _SEPARATOR_LINE.match(text)
     text = text[said.end() :] if said else text
-    delimiter = said[1].replace('\\t', '\t') if said else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
+    delimiter = said[1].replace('\\t', '\t') if said else _delimiter(text, form)
+    lines = _read_lines_of_text(path, text, delimiter, problems)
+    if not lines:
+        return None, []
+    above = [name.strip() for name in lines[0]]
+    names = form.header or above
+    if len(above) != len(names):
+        problems.add(
+            f'table.header names {len(names)} columns, the first line of {path!r} has '
+            f'{len(above)} cells: {above}. Name each column.'
+        )
+        return None, []
+    if above != names:  # else the table has the names nevertheless
+        lines.insert(0, [])
+    problems.found(
+        f'rows of {path!r} with more cells than there are columns',
+        [
+            f'row {number}'
+            for number, line in enumerate(lines[1:], start=1 if form.header else 2)
+            if ''.join(line[len(names) :]).strip()
+        ],
+        'Put quotes (") around a cell that has the separator in it.',
+    )
+    return names, lines[1:]
+
+
+def _read_lines_of_text(
+    path: str, text: str, delimiter: str, problems: Problems
+) -> list[list[str]]:
+    # Strict, since an open quote would otherwise swallow the rest of the table.
+    reader = csv.reader(
+        io.StringIO(text, newline=''),
+        delimiter=delimiter,
+        strict=True,
+        skipinitialspace=delimiter == ' ',
+    )
     try:
-        names, *lines = list(reader) or [[]]
+        return list(reader)
     except csv.Error as error:
         problems.add(
             f'{path!r}, line {reader.line_num}: {error}. A quote (") may only stand '
             'around a whole cell; one inside of it is doubled ("").'
         )
-        return None, []
-    problems.found(
-        f'rows of {path!r} with more cells than there are columns',
-        [
-            f'row {number}'
-            for number, line in enumerate(lines, start=2)
-            if ''.join(line[len(names) :]).strip()
-        ],
-        'Put quotes (") around a cell that has the separator in it.',
-    )
-    return [name.strip() for name in names], lines
+        return []
 
 
-def _delimiter(text: str) -> str:
-    header = re.split(r'[\r\n]', text, maxsplit=1)[0]
+def _delimiter(text: str, form: TextForm) -> str:
+    """Gives what stands between the cells, as the first line shows it."""
+    line = re.split(r'[\r\n]', text, maxsplit=1)[0]
     try:
-        return max(
-            _DELIMITERS, key=lambda d: len(next(csv.reader([header], delimiter=d)))
-        )
-    except csv.Error:  # which reading the table will say, with its line
+        counts = {d: len(next(csv.reader([line], delimiter=d))) for d in _DELIMITERS}
+    except (csv.Error, StopIteration):  # which reading the table will say
         return _DELIMITERS[0]
+    words = line.split()
+    if form.header:
+        counts[' '] = len(words)
+        named = len(form.header)
+        return next((d for d, n in counts.items() if n == named), _DELIMITERS[0])
+    if max(counts.values()) == 1 < len(words) and {*form.columns} <= {*words}:
+        return ' '
+    return max(counts, key=counts.__getitem__)
 
 
-def _read_parquet(path: str, wanted: set[str] | None, problems: Problems) -> Lines:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        problems.add(f'{path!r} is a parquet file: pip install pyarrow')
-        return None, []
-    if int(pyarrow.__version__.split('.')[0]) < _SAFE_PYARROW:
-        problems.add(
-            f'{path!r}: pyarrow {pyarrow.__version__} can run code that stands in a '
-            f'parquet file: pip install "pyarrow>={_SAFE_PYARROW}"'
-        )
-        return None, []
-    try:
-        file = parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        # Others may hold the images themselves.
-        read = [name for name in names if wanted is None or name in wanted]
-        content = file.read(columns=read).to_pydict()
-    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
-        problems.add(f'{path!r} cannot be read: {error}. Get the file again.')
-        return None, []
-    not_read = [''] * file.metadata.num_rows
-    lines = zip(*(content.get(name, not_read) for name in names), strict=True)
-    return names, [[_text(value) for value in line] for line in lines]
-
-
-def _text(value: Any) -> str:
-    # NaN is how pandas leaves a cell empty, and the only value that is not itself.
-    return '' if value is None or value != value else str(value)
+_NO_NAMES = ' If these are no names, but a row: name the columns with table.header.'
 
 
 def _has_columns(
-    names: list[str], columns: Sequence[str], path: str, problems: Problems
+    names: list[str],
+    columns: Sequence[str],
+    path: str,
+    problems: Problems,
+    may_name: bool,
 ) -> bool:
     missing = [name for name in dict.fromkeys(columns) if name not in names]
     problems.found(
         f'columns that {path!r} does not have',
         [with_nearest(name, names) for name in missing],
-        f'It has {names}.',
+        f'It has {names}.'
+        # Without any of them the first line may be none of names.
+        + _NO_NAMES * (may_name and len(missing) == len(set(columns))),
     )
     doubled = [name for name in dict.fromkeys(columns) if names.count(name) > 1]
     problems.found(
@@ -263,15 +296,18 @@ def _has_columns(
 
 
 def _rows(
-    names: list[str], lines: list[list[str]], kept: Sequence[str]
+    names: list[str], lines: list[list[str]], kept: Sequence[str], first: int
 ) -> Iterator[Row]:
     places = {name: names.index(name) for name in kept}
-    for number, line in enumerate(lines, start=2):
+    for number, line in enumerate(lines, start=first):
         if any(map(str.strip, line)):
             padded = line + [''] * (len(names) - len(line))
             cells = {name: padded[i].strip() for name, i in places.items()}
             yield Row(f'row {number}', cells)
 
+
+#: The word of a map that stands for all words that it does not name.
+OTHERS = '*'
 
 # What R, pandas and spreadsheets write where nothing is known. Not 'none', which is
 # a finding.
@@ -306,10 +342,41 @@ def meaning(cell: str, meanings: Mapping[str, str | None]) -> str | None:
 
     Args:
         cell: As it is there.
-        meanings: Word -> what it stands for, or None: for nothing. Every other word
-            stands for itself. ``''`` is any cell that :func:`is_empty`.
+        meanings: Word -> what it stands for, or None: for nothing. ``''`` is any cell
+            that :func:`is_empty`, :data:`OTHERS` any other word; where that is not
+            there each stands for itself.
     """
     word = plain(cell)
     if word not in meanings and is_empty(word):
         word = ''
+    if word and word not in meanings and OTHERS in meanings:
+        return meanings[OTHERS]
     return meanings.get(word, word)
+
+
+def note_others(
+    words: Iterable[str], meanings: Mapping[str, str | None], key: str
+) -> list[str]:
+    """Says what :data:`OTHERS` of a map stands for, in one note or none.
+
+    Args:
+        words: All cells, or names of folders, that the map is for.
+        meanings: As for :func:`meaning`.
+        key: The map, such as ``'table.label_map'``.
+    """
+    if OTHERS not in meanings:
+        return []
+    counts = Counter(map(plain, words))
+    found = [
+        f'{word!r} {count}'
+        for word, count in counts.most_common()
+        if word not in meanings and not is_empty(word)
+    ]
+    if not found:
+        return []
+    what = meanings[OTHERS]
+    meant = 'is left out' if what is None else f'counts as {what!r}'
+    return [
+        f'{OTHERS!r} of {key}: what {len(found)} other values say {meant} '
+        f'({first_few(found, 5)}).'
+    ]

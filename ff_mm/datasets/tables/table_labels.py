@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.tables.one_hot import hot_column, why_not_hot
 from ff_mm.datasets.tables.table_description import TableDescription
 from ff_mm.datasets.tables.table_file import (
     Row,
@@ -101,13 +102,52 @@ def read_label_columns(
     return scores
 
 
-def _words(cell: str, table: TableDescription) -> list[str]:
+def read_one_hot(
+    rows: Sequence[Row], table: TableDescription, source: str, problems: Problems
+) -> list[int]:
+    """Reads the columns ``labels`` where each is a class of its own.
+
+    Args:
+        rows: Of the table.
+        table: With ``labels`` and ``one_hot``.
+        source: The table, for messages.
+        problems: Takes a note of rows in which not exactly one of them is 1.
+
+    Returns:
+        The number of the class of each row; of a wrong row any.
+    """
+    cells = [
+        {label: _score(row.cells[label], table) for label in table.labels}
+        for row in rows
+    ]
+    numbers = {label: number for number, label in enumerate(table.labels)}
+    hot = [hot_column(said, table.labels) for said in cells]
+    problems.found(
+        f'rows of {source} in which not exactly one of {", ".join(table.labels)} is 1 '
+        'and all others are 0',
+        [
+            f'{row.place}: {why_not_hot(said, table.labels)}'
+            for row, said, name in zip(rows, cells, hot, strict=True)
+            if not name
+        ],
+        'Correct them, leave them out with table.filter, or say what a cell means with '
+        'table.label_map. Several labels an image: table.one_hot=False.',
+    )
+    return [numbers.get(name, 0) for name in hot]
+
+
+def words_in(cell: str, table: TableDescription) -> list[str]:
+    """Gives the words of a cell in a label column, as they stand there."""
     parts, listed = [cell], as_list(cell)
     if listed is not None and (table.label_separator or len(listed) == 1):
         parts = [part for part in listed if part.strip()]
     elif table.label_separator:
         parts = [part for part in cell.split(table.label_separator) if part.strip()]
-    words = [meaning(part, table.label_map) for part in parts or ['']]
+    return parts or ['']
+
+
+def _words(cell: str, table: TableDescription) -> list[str]:
+    words = [meaning(part, table.label_map) for part in words_in(cell, table)]
     return [word for word in words if word is not None]
 
 

@@ -4,7 +4,9 @@ from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
 from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
+from ff_mm.engine.hooks.frozen_batch_norm_hook import FrozenBatchNormHook
 from ff_mm.engine.hooks.label_weights_hook import LabelWeightsHook
+from ff_mm.engine.hooks.pruning_mask_hook import PruningMaskHook
 from ff_mm.engine.hooks.resumable_early_stopping_hook import (
     ResumableEarlyStoppingHook,
 )
@@ -20,7 +22,9 @@ __all__ = [
     'ChannelsLastHook',
     'DivergenceHook',
     'EpochSeedHook',
+    'FrozenBatchNormHook',
     'LabelWeightsHook',
+    'PruningMaskHook',
     'ResumableEarlyStoppingHook',
     'ResumeStateHook',
     'SafeCheckpointHook',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import master_only
@@ -27,16 +28,21 @@ class BestCheckpointHook(Hook):
     Args:
         monitor (str): The metric's key, such as ``'loss'``.
         rule (str): ``'less'`` or ``'greater'``: which value is better.
+        keep (str): ``'best'``; or ``'last'``: each epoch replaces the one before, as
+            long as its metric is a number.
 
     Raises:
-        ValueError: ``rule`` is neither.
+        ValueError: ``rule`` or ``keep`` is neither.
     """
 
     priority = 'LOW'
 
-    def __init__(self, monitor: str, rule: str) -> None:
+    def __init__(self, monitor: str, rule: str, keep: str = 'best') -> None:
         if rule not in ('less', 'greater'):
             raise ValueError(f"rule={rule!r}: expected 'less' or 'greater'")
+        if keep not in ('best', 'last'):
+            raise ValueError(f"keep={keep!r}: expected 'best' or 'last'")
+        self.keep = keep
         self.monitor = monitor
         self.rule = rule
 
@@ -52,27 +58,39 @@ class BestCheckpointHook(Hook):
                 f'{sorted(metrics or {})}: change monitor, or add it to val_evaluator'
             )
         if self._is_better(metrics[self.monitor], best_epoch(runner)):
-            record = dict(epoch=runner.epoch, metrics=dict(metrics))
-            runner.message_hub.update_info(_KEY, record)
-            self._save(runner, record)
+            save_best(runner, metrics)
 
     def _is_better(self, value: float, best: dict | None) -> bool:
         if math.isnan(value):
             return False
-        if best is None:
+        if best is None or self.keep == 'last':
             return True
         old = best['metrics'][self.monitor]
         return value < old if self.rule == 'less' else value > old
 
-    @master_only
-    def _save(self, runner: Runner, record: dict[str, Any]) -> None:
-        runner.save_checkpoint(
-            runner.work_dir,
-            BEST_FILE,
-            save_param_scheduler=False,
-            meta=dict(record, iter=runner.iter),
-            backend_args=dict(backend='atomic'),
-        )
+
+def save_best(runner: Runner, metrics: Mapping[str, Any], **meta: Any) -> None:
+    """Makes the weights as they are the best of the run.
+
+    Args:
+        runner: The run.
+        metrics: Validation metrics of these weights.
+        **meta: What to write into the file's meta besides.
+    """
+    record = dict(epoch=runner.epoch, metrics=dict(metrics))
+    runner.message_hub.update_info(_KEY, record)
+    _save(runner, dict(record, iter=runner.iter, **meta))
+
+
+@master_only
+def _save(runner: Runner, meta: dict[str, Any]) -> None:
+    runner.save_checkpoint(
+        runner.work_dir,
+        BEST_FILE,
+        save_param_scheduler=False,
+        meta=meta,
+        backend_args=dict(backend='atomic'),
+    )
 
 
 def best_epoch(runner: Runner) -> dict | None:

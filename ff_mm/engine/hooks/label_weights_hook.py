@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ff_mm.datasets.errors import DatasetError
+from ff_mm.display.console import log
 from ff_mm.errors import ConfigError
 from ff_mm.models.label_weights import check_scores, count_labels
 from ff_mm.models.masked_bce_loss import MaskedBCELoss
@@ -43,7 +45,8 @@ class LabelWeightsHook(Hook):
         scores = read_scores(dataset)
         for loss in losses:
             loss.fit_weights(scores)
-            runner.logger.info(_describe(loss, scores, dataset))
+            for line in _describe(loss, scores, dataset):
+                log(line, logging.INFO)
 
 
 def read_scores(dataset: Any) -> Tensor:
@@ -74,7 +77,7 @@ def read_scores(dataset: Any) -> Tensor:
     return scores
 
 
-def _describe(loss: MaskedBCELoss, scores: Tensor, dataset: Any) -> str:
+def _describe(loss: MaskedBCELoss, scores: Tensor, dataset: Any) -> list[str]:
     positives, negatives = count_labels(scores)
     classes = dataset.metainfo.get('classes') or range(scores.shape[1])
     lines = [f'labels of {len(scores)} training images:']
@@ -86,4 +89,4 @@ def _describe(loss: MaskedBCELoss, scores: Tensor, dataset: Any) -> str:
         ]
         counts = f'{positives[i]:g} positive, {negatives[i]:g} negative'
         lines.append(', '.join([f'  {name}: {counts}', *weights]))
-    return '\n'.join(lines)
+    return lines

@@ -139,12 +139,17 @@ class SnapshotHook(Hook):
             metrics,
             dataset_meta=runner.train_dataloader.dataset.metainfo,
         )
-        # In the message hub, so that it is resumed together with the weights.
-        runner.message_hub.update_info(_KEY, [*snapshots(runner), record])
+        add_snapshot(runner, record)
+
+
+def add_snapshot(runner: Runner, record: dict) -> None:
+    """Takes note of an ingredient that the run has written."""
+    # In the message hub, so that it is resumed together with the weights.
+    runner.message_hub.update_info(_KEY, [*snapshots(runner), record])
 
 
 def snapshots(runner: Runner) -> list[dict]:
-    """Returns the records of the snapshots that the run has taken, in order."""
+    """Returns the records of the ingredients that the run has written, in order."""
     return runner.message_hub.get_info(_KEY) or []
 
 

@@ -7,7 +7,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ff_mm.merging.state_dict import CheckpointError, check_same_architecture
+from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.state_dict import (
+    CheckpointError,
+    check_same_architecture,
+    weights_of,
+)
 
 
 @HOOKS.register_module()
@@ -36,9 +41,15 @@ class WarmStartHook(Hook):
         """Checks the weights and loads the optimizer's state.
 
         Raises:
-            CheckpointError: Weights that do not fit the model, or no optimizer state
-                where one is wanted.
+            CheckpointError: Weights that do not fit the model, or with which none can
+                compute, or no optimizer state where one is wanted.
         """
+        if not runner._resume:
+            file = str(runner._load_from)
+            if wrong := wrong_values(weights_of(checkpoint, file)):
+                raise CheckpointError(
+                    f'{file}: {wrong}: this model has diverged, or the file is damaged'
+                )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         problems = check_same_architecture(
             checkpoint['state_dict'],

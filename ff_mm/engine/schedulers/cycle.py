@@ -69,3 +69,44 @@ class Cycle:
                 steps.append(step)
             position += self.length
         return steps
+
+
+@dataclass(frozen=True)
+class Sawtooth:
+    """A value that falls linearly from one to another, and jumps back, again and again.
+
+    With c the length in steps and i the step counted from 1, the value is that of
+    Izmailov et al. 2018 (section 3.2) at t(i) = (((i - 1) mod c) + 1) / c:
+    (1 - t)·α1 + t·α2.
+
+    Attributes:
+        max_value: α1, never quite taken.
+        min_value: α2, taken at the end of each cycle.
+        length: c, in steps.
+
+    Raises:
+        ConfigError: Values out of range, or less than a step.
+    """
+
+    max_value: float
+    min_value: float
+    length: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_value < self.max_value:
+            raise ConfigError(
+                'expected 0 <= minimum < maximum of the cycle, got '
+                f'minimum {self.min_value} and maximum {self.max_value}'
+            )
+        if self.length < 1:
+            raise ConfigError(f'cycle={self.length}: expected a step or more')
+
+    def value_at(self, step: int) -> float:
+        """The value at a step, counted from 0."""
+        t = (step % self.length + 1) / self.length
+        return (1 - t) * self.max_value + t * self.min_value
+
+    def minima_up_to(self, last: int) -> list[int]:
+        """The steps, from 1 to ``last``, with which a cycle ends."""
+        count = int(last / self.length)
+        return [round(self.length * number) for number in range(1, count + 1)]

@@ -8,7 +8,7 @@ from mmengine.optim import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.registry import PARAM_SCHEDULERS
 
-from ff_mm.engine.schedulers.cycle import Cycle
+from ff_mm.engine.schedulers.cycle import Cycle, Sawtooth
 from ff_mm.errors import ConfigError
 
 INF = int(1e9)
@@ -134,7 +134,7 @@ class CyclicalParamScheduler(_ParamScheduler):
             if step > after - self.begin
         ]
 
-    def _cycle(self) -> Cycle:
+    def _cycle(self) -> Cycle | Sawtooth:
         return Cycle(self.max_value, self.min_value, self.cycle, self.phase)
 
     def _get_value(self) -> list[float]:
@@ -182,3 +182,20 @@ class CyclicalLR(LRSchedulerMixin, CyclicalParamScheduler):
         ...     type='CyclicalLR', max_value=1e-5, min_value=1e-8, cycle=4,
         ...     by_epoch=True, convert_to_iter_based=True)]
     """
+
+
+@PARAM_SCHEDULERS.register_module()
+class SawtoothLR(CyclicalLR):
+    """The learning rate of stochastic weight averaging: it falls, and jumps back.
+
+    As :class:`CyclicalLR`, with the values of
+    :class:`ff_mm.engine.schedulers.cycle.Sawtooth`; there is no ``phase``.
+
+    Examples:
+        >>> param_scheduler = [dict(
+        ...     type='SawtoothLR', max_value=1e-4, min_value=1e-6, cycle=2,
+        ...     by_epoch=True, convert_to_iter_based=True)]
+    """
+
+    def _cycle(self) -> Sawtooth:
+        return Sawtooth(self.max_value, self.min_value, self.cycle)

@@ -7,7 +7,6 @@ best that can still be reached is its value with the cases to come predicted rig
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 
+from ff_mm.display.console import log
 from ff_mm.errors import FFMMError
 from ff_mm.plain import MISSING
 
@@ -154,8 +153,7 @@ class CountedMetric(BaseMetric):
 
     def warn(self, text: str) -> None:
         """Writes a warning of one line to the current log, named by the metric."""
-        line = f'{type(self).__name__}: {text}'
-        print_log(line, logger='current', level=logging.WARNING)
+        log(f'{type(self).__name__}: {text}')
 
 
 class ScoreMetric(CountedMetric):

@@ -78,6 +78,20 @@ class DryRun:
             )
         _check_rule(chosen, rule, float(chance), float(perfect))
 
+    def has_such(self, metrics: Mapping[str, Any]) -> bool:
+        """Says whether recorded metrics are all here, numbers and tables as such.
+
+        Args:
+            metrics: Plain values; None is what is not finite.
+        """
+        try:
+            return all(
+                name in metrics and np.shape(metrics[name]) == tuple(np.shape(value))
+                for name, value in self.perfect.items()
+            )
+        except ValueError:  # rows of different lengths
+            return False
+
     def rule(self, metric: str) -> Rule:
         """Says whether a ``'greater'`` or a ``'less'`` value of a metric is better.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ff_mm.evaluation.metrics.base import quotient
+from ff_mm.one_line import one_line
 from ff_mm.plain import MISSING
 
 
@@ -42,7 +43,9 @@ def class_names(dataset_meta: Mapping[str, Any] | None, number: int) -> list[str
         The names. Where the data set has none it is the number, from 0.
     """
     classes = (dataset_meta or {}).get('classes') or ()
-    return [str(classes[i]) if i < len(classes) else str(i) for i in range(number)]
+    # They become parts of names of metrics, which stand in logs.
+    known = [one_line(str(name)) for name in classes[:number]]
+    return known + [str(i) for i in range(len(known), number)]
 
 
 def mean_over_known(

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.registry import TASK_UTILS
 
-from ff_mm.fission.plans.plan import FineTuningPlan, Point, common_overrides
+from ff_mm.fission.plans.plan import FineTuningPlan, Point
 from ff_mm.fission.plans.stages import FissionStage, build_stage
 from ff_mm.fission.trial import Trial
 
@@ -31,6 +31,8 @@ class FGGPlan(FineTuningPlan):
         fission: Values of :class:`ff_mm.fission.plans.stages.FissionStage`; None: bases
             only.
 
+        domains: As the others, see :class:`FineTuningPlan`.
+
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
     """
@@ -43,8 +45,9 @@ class FGGPlan(FineTuningPlan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         fission: Mapping[str, Any] | None = {},
+        domains: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains)
         self.fission = (
             None
             if fission is None
@@ -68,7 +71,7 @@ class FGGPlan(FineTuningPlan):
             parent=f'base_{suffix}',
             inherit_optimizer=True,
             overrides={
-                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **self.overrides(stage.epochs, point),
                 **_cyclical(stage),
                 **stage.overrides,
             },

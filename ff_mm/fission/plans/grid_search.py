@@ -25,6 +25,7 @@ class GridSearchPlan(FineTuningPlan):
         augmentations: Names in the config's ``augmentations``; likewise.
         probe: As :class:`FineTuningPlan` takes it.
         base: Likewise; the values of each model.
+        domains: Likewise.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -37,5 +38,6 @@ class GridSearchPlan(FineTuningPlan):
         augmentations: Sequence[str],
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
+        domains: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -28,19 +29,17 @@ class Plan(ABC):
 
 
 class Point(NamedTuple):
-    """One combination of hyper-parameters; the augmentation is None if it has none."""
+    """One combination of hyper-parameters; None: those of the config."""
 
     lr: float
     seed: int
     augmentation: str | None
+    domain: str | None = None
 
     @property
     def hyper(self) -> dict[str, Any]:
         """The hyper-parameters by which its ingredients can be grouped."""
-        hyper = self._asdict()
-        if self.augmentation is None:
-            del hyper['augmentation']
-        return hyper
+        return {key: v for key, v in self._asdict().items() if v is not None}
 
 
 class FineTuningPlan(Plan):
@@ -54,6 +53,10 @@ class FineTuningPlan(Plan):
         probe: Values of :class:`ff_mm.fission.plans.stages.ProbeStage`; None: no linear
             probing, bases start from the model's own weights.
         base: Values of :class:`ff_mm.fission.plans.stages.BaseStage`.
+        domains: Parts of the training data, such as hospitals, each of which has bases
+            of its own: config overrides by name, such as
+            ``dict(north={'train_dataloader.dataset.sources': ['north']})``. The probe,
+            and validation unless an override says otherwise, are those of the config.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -66,11 +69,12 @@ class FineTuningPlan(Plan):
         augmentations: Sequence[str] | None = None,
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
+        domains: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.lrs = _axis('lrs', lrs)
-        self.seeds = _axis('seeds', seeds)
+        self.lrs = axis('lrs', lrs)
+        self.seeds = axis('seeds', seeds)
         self.augmentations = (
-            (None,) if augmentations is None else _axis('augmentations', augmentations)
+            (None,) if augmentations is None else axis('augmentations', augmentations)
         )
         for lr in self.lrs:
             check_learning_rate('plan.lrs', lr)
@@ -78,12 +82,20 @@ class FineTuningPlan(Plan):
             None if probe is None else build_stage(ProbeStage, probe, 'plan.probe')
         )
         self.base = build_stage(BaseStage, base, 'plan.base')
+        self.domains = _domains(domains)
 
     @property
     def points(self) -> list[Point]:
         """All combinations, the learning rate varying slowest."""
-        axes = itertools.product(self.lrs, self.seeds, self.augmentations)
-        return list(itertools.starmap(Point, axes))
+        axes = (self.lrs, self.seeds, self.augmentations, self.domains)
+        return list(itertools.starmap(Point, itertools.product(*axes)))
+
+    def overrides(self, epochs: int, point: Point) -> dict[str, Any]:
+        """Returns what every trial of a point sets."""
+        return {
+            **common_overrides(epochs, point.seed, point.augmentation),
+            **self.domains[point.domain],
+        }
 
     def trials(self) -> list[Trial]:
         """Returns the probe, then the bases."""
@@ -95,6 +107,7 @@ class FineTuningPlan(Plan):
         parts = [f'lr{float(point.lr)!r}']  # exact: one folder per learning rate
         parts += [f'seed{point.seed}'] if len(self.seeds) > 1 else []
         parts += [str(point.augmentation)] if len(self.augmentations) > 1 else []
+        parts += [] if point.domain is None else [point.domain]
         return '_'.join(parts)
 
     def _probe(self, stage: ProbeStage) -> Trial:
@@ -117,19 +130,22 @@ class FineTuningPlan(Plan):
             yields='start',
         )
 
-    def _base(self, point: Point) -> Trial:
+    def _base(self, point: Point, yields: str = 'best') -> Trial:
         stage, trial_id = self.base, f'base_{self.suffix(point)}'
         # Of other seeds their heads begin with other weights.
         begin_alike = self.probe is None and len(self.seeds) == 1
         start = dict(type='StartHook', out_dir='../../origin', name=trial_id)
+        parent = None if self.probe is None else 'probe'
+        description = dict(stage='base', hyper=point.hyper, parent=parent)
         return Trial(
             id=trial_id,
             stage='base',
             epochs=stage.epochs,
             hyper=point.hyper,
-            parent=None if self.probe is None else 'probe',
+            parent=parent,
+            yields=yields,
             overrides={
-                **common_overrides(stage.epochs, point.seed, point.augmentation),
+                **self.overrides(stage.epochs, point),
                 **_cosine(point.lr),
                 **stage.overrides,
             },
@@ -137,6 +153,8 @@ class FineTuningPlan(Plan):
                 _best(stage),
                 *_early_stopping(stage),
                 *([start] if begin_alike else []),
+                *([dict(type='FrozenBatchNormHook')] * stage.freeze_batch_norm),
+                *averaging(stage.averages, trial_id, description),
             ),
         )
 
@@ -162,8 +180,27 @@ def _cosine(lr: float) -> dict[str, Any]:
     }
 
 
+def averaging(
+    averages: Sequence[Mapping[str, Any]], name: str, description: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Returns the hook that writes averages of a trial's weights, if there are any."""
+    if not averages:
+        return []
+    hook = dict(
+        type='AveragingHook',
+        averages=[dict(values) for values in averages],
+        out_dir='../../ingredients',
+        name=name,
+        meta=dict(description),
+    )
+    return [hook]
+
+
 def _best(stage: ProbeStage | BaseStage) -> dict[str, Any]:
-    return dict(type='BestCheckpointHook', monitor=stage.monitor, rule=stage.rule)
+    hook = dict(type='BestCheckpointHook', monitor=stage.monitor, rule=stage.rule)
+    if isinstance(stage, BaseStage) and stage.keep != 'best':
+        hook['keep'] = stage.keep
+    return hook
 
 
 def _early_stopping(stage: BaseStage) -> list[dict[str, Any]]:
@@ -180,7 +217,32 @@ def _early_stopping(stage: BaseStage) -> list[dict[str, Any]]:
     ]
 
 
-def _axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
+def _domains(
+    domains: Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str | None, dict[str, Any]]:
+    """Checks the parts of the training data; without any it is one, without a name."""
+    if domains is None:
+        return {None: {}}
+    if not isinstance(domains, Mapping) or not domains:
+        raise ConfigError(
+            f'plan.domains={domains!r}: expected config overrides by name, such as '
+            "dict(north={'train_dataloader.dataset.sources': ['north']})"
+        )
+    for name, overrides in domains.items():
+        # It becomes part of the names of folders and files.
+        if not isinstance(name, str) or not re.fullmatch(r'\w[\w.-]*', name):
+            raise ConfigError(
+                f'plan.domains: {name!r}: a name has letters, digits, _, - and .'
+            )
+        if not isinstance(overrides, Mapping) or not overrides:
+            raise ConfigError(
+                f'plan.domains.{name}={overrides!r}: expected config overrides, '
+                "such as {'train_dataloader.dataset.sources': ['north']}"
+            )
+    return {name: dict(overrides) for name, overrides in domains.items()}
+
+
+def axis(name: str, values: Sequence[T]) -> tuple[T, ...]:
     """Checks one axis of the plan: a list, not empty, each value once."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ConfigError(f'plan.{name}={values!r}: expected a list')

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import ConfigError
+from ff_mm.fission.averaging_hook import AveragingHook
 
 # Steps of an epoch, to look at a schedule before the data set's size is known.
 _STEPS = 1000
@@ -67,17 +68,33 @@ class BaseStage(_MonitoredStage):
 
     ``patience`` (epochs) and ``min_delta`` are those of early stopping on ``monitor``;
     ``patience=None`` trains all epochs.
+
+    ``averages`` of its weights become ingredients beside it, each as
+    :class:`ff_mm.fission.averaging_hook.AveragingHook` takes it, such as
+    ``[dict(type='ema', decay=0.99), dict(type='lawa', last=5)]``.
+
+    ``freeze_batch_norm`` leaves batch norm's running statistics as they were at the
+    start, and uses them, so that all models have the same (DiWA, Rame et al. 2022).
+
+    ``keep='last'`` makes the last epoch the base model instead of the best.
     """
 
     epochs: int = 50
     patience: int | None = 8
     min_delta: float = 1e-3
+    averages: Sequence[Mapping[str, Any]] = ()
+    freeze_batch_norm: bool = False
+    keep: str = 'best'
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patience is not None:
             _check(self, 'patience', int, at_least=1)
         _check(self, 'min_delta', (int, float), at_least=0)
+        _check(self, 'freeze_batch_norm', bool)
+        if self.keep not in ('best', 'last'):
+            raise ConfigError(f"keep={self.keep!r}: expected 'best' or 'last'")
+        _check_averages(self.averages)
 
 
 @dataclass(frozen=True)
@@ -102,10 +119,7 @@ class FissionStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validate not in ('snapshots', 'every_epoch'):
-            raise ConfigError(
-                f"validate={self.validate!r}: expected 'snapshots' or 'every_epoch'"
-            )
+        _check_validate(self.validate)
         _check(self, 'cycle', (int, float), at_least=1)
         for name in ('phase', 'max_lr', 'min_lr'):
             _check(self, name, (int, float), at_least=0)
@@ -115,6 +129,88 @@ class FissionStage(Stage):
                 f'no minimum of a cycle of {self.cycle} epochs, from phase '
                 f'{self.phase}, falls within epochs={self.epochs}: lengthen the stage'
             )
+
+
+@dataclass(frozen=True)
+class SWAStage(Stage):
+    """Training on from a base, of which an average is the ingredient.
+
+    ``lr`` is constant (None: that of the base), or with ``min_lr`` falls to that within
+    each ``cycle`` (in epochs) and jumps back. The weights at the ends of cycles are
+    averaged; ``averages`` says otherwise, such as ``[dict(type='swad')]``.
+
+    ``validate`` is as in :class:`FissionStage`: the average alone decides something,
+    unless it goes by validation.
+    """
+
+    epochs: int = 10
+    lr: float | None = None
+    min_lr: float | None = None
+    cycle: int = 1
+    averages: Sequence[Mapping[str, Any]] | None = None
+    validate: str = 'snapshots'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self, 'cycle', int, at_least=1)
+        _check_validate(self.validate)
+        for name in ('lr', 'min_lr'):
+            if getattr(self, name) is not None:
+                check_learning_rate(name, getattr(self, name))
+        if self.cycle > self.epochs:
+            raise ConfigError(f'cycle={self.cycle} does not end within {self.epochs}')
+        _check_averages(self.averaged)
+
+    @property
+    def averaged(self) -> Sequence[Mapping[str, Any]]:
+        """What is averaged."""
+        if self.averages is None:
+            return (dict(type='swa', begin=self.cycle, every=self.cycle),)
+        return self.averages
+
+
+@dataclass(frozen=True)
+class RetrainStage(Stage):
+    """Retraining of a pruned network, once for each copy.
+
+    The rate rises from 0 in the first tenth (of whole epochs, so there are 10 at
+    least), and falls linearly to 0 (LLR). ``lrs``
+    (None: that of the base) and ``weight_decays`` (None: that of the config) are those
+    of copies, each with each seed.
+    """
+
+    epochs: int = 10
+    lrs: Sequence[float] | None = None
+    weight_decays: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('lrs', 'weight_decays'):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if (
+                isinstance(values, str)
+                or not isinstance(values, Sequence)
+                or not values
+            ):
+                raise ConfigError(f'{name}={values!r}: expected a list of numbers')
+            for value in values:
+                if value != 0 or name == 'lrs':
+                    check_learning_rate(name, value)
+
+    def schedule(self, lr: float) -> dict[str, Any]:
+        """Returns the overrides that set the rate."""
+        warm_up = self.epochs // 10
+        common = dict(type='LinearLR', by_epoch=True, convert_to_iter_based=True)
+        # From nearly nothing, as MMEngine's factor must be above 0.
+        up = dict(common, start_factor=1e-3, begin=0, end=warm_up)
+        down = dict(common, start_factor=1.0, end_factor=0.0, begin=warm_up)
+        down['end'] = self.epochs
+        return {
+            'optim_wrapper.optimizer.lr': lr,
+            'param_scheduler': [up, down] if warm_up else [down],
+        }
 
 
 T = TypeVar('T', bound=Stage)
@@ -149,6 +245,22 @@ def check_learning_rate(name: str, value: Any) -> None:
     """Refuses what is no positive number, such as ``'1e-3'`` in quotes."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ConfigError(f'{name}={value!r}: expected a number above 0')
+
+
+def _check_validate(value: Any) -> None:
+    if value not in ('snapshots', 'every_epoch'):
+        raise ConfigError(f"validate={value!r}: expected 'snapshots' or 'every_epoch'")
+
+
+def _check_averages(values: Any) -> None:
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Sequence):
+        raise ConfigError(
+            f"averages={values!r}: expected a list, such as [dict(type='ema')]"
+        )
+    try:
+        AveragingHook(values)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ConfigError(f'averages: {error}') from None
 
 
 def _check(

@@ -9,9 +9,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ff_mm.merging.finite import other_numbers, unusual_kind
 from ff_mm.merging.state_dict import CheckpointError, StateDict
-from ff_mm.models.starting_weights.layouts import (
+from ff_mm.merging.wrappers import (
+    COMPILED,
     ENTRIES,
+    entries_beside,
+    weights_entry,
+)
+from ff_mm.models.starting_weights.layouts import (
     HEADS,
     LAYOUTS,
     WRAPPERS,
@@ -89,6 +95,7 @@ class _Reading:
 
     layout: Layout
     prefix: str
+    owner: str | None
     entry: StateDict
     names: dict[str, str | None]
 
@@ -101,7 +108,10 @@ class _Reading:
 
 
 def fit(
-    checkpoint: Mapping[str, Any], module: nn.Module, prefix: str | None = None
+    checkpoint: Mapping[str, Any],
+    module: nn.Module,
+    prefix: str | None = None,
+    entry: str | None = None,
 ) -> Fit:
     """Finds out which weights of a checkpoint go where in a module.
 
@@ -115,18 +125,22 @@ def fit(
         module: Of which only names and shapes matter. It is not changed.
         prefix: What stands before the backbone's names in the file; None: any of the
             usual ones.
+        entry: Which entry of the checkpoint to take; None: the one that fits best.
 
     Returns:
         The fit, which may be an empty one.
 
     Raises:
         CheckpointError: The checkpoint holds no weights, or none with the prefix, or
-            some that the module cannot adapt.
+            some that the module cannot adapt or that are no plain numbers.
     """
     target = module.state_dict()
-    reading = max(_readings(checkpoint, prefix), key=lambda r: _fitting(r, target))
+    readings = _readings(checkpoint, prefix, entry)
+    reading = max(readings, key=lambda r: _fitting(r, target))
+    _check_kinds(reading, target)
     weights = _adapted(reading.weights(), module)
-    how = reading.layout.name + _which_entry(reading.entry, checkpoint)
+    others = '' if entry else entries_beside(reading.owner, checkpoint)
+    how = ', '.join([reading.layout.name, *filter(None, [others])])
     return Fit(
         owner=type(module).__name__,
         how=f'{how}, prefix {reading.prefix!r}' if reading.prefix else how,
@@ -137,53 +151,65 @@ def fit(
 
 def _fitting(reading: _Reading, target: Mapping[str, Tensor]) -> int:
     return sum(
-        name in target and weight.shape == target[name].shape
+        # Nested tensors have no shape; what they are is said later.
+        name in target and (weight.is_nested or weight.shape == target[name].shape)
         for name, weight in reading.weights().items()
     )
 
 
-def _readings(checkpoint: Mapping[str, Any], prefix: str | None) -> list[_Reading]:
+def _check_kinds(reading: _Reading, target: Mapping[str, Tensor]) -> None:
+    """Refuses values that are no numbers of the kind that the module computes with."""
+    for key, name in reading.names.items():
+        if name is None or name not in target:
+            continue
+        weight, expected = reading.entry[key], target[name].dtype
+        kind = unusual_kind(weight) or ('valueless' if weight.is_meta else None)
+        if kind is None and other_numbers(weight, expected):
+            kind = str(weight.dtype)
+        if kind is not None:
+            raise CheckpointError(
+                f'key {key!r} holds a {kind} tensor, expected numbers as {expected}; '
+                'save the weights of the network as it was trained'
+            )
+
+
+def _readings(
+    checkpoint: Mapping[str, Any], prefix: str | None, entry: str | None
+) -> list[_Reading]:
     """All ways to read a checkpoint, the preferred first."""
-    entries = _entries(checkpoint)
+    entries = _entries(checkpoint, entry)
     if not entries:
         raise CheckpointError(
             f'holds no weights, only {first_few(checkpoint, _NAMED_AT_MOST)}'
         )
     readings = [
-        _read(entry, found, layout)
-        for entry in entries
-        for found in _prefixes(entry, prefix)
+        _read(owner, tensors, found, layout)
+        for owner, tensors in entries
+        for found in _prefixes(tensors, prefix)
         for layout in LAYOUTS
     ]
     if not readings:
         raise CheckpointError(
             f'no key begins with prefix={prefix!r}: there are '
-            f'{first_few(entries[0], _NAMED_AT_MOST)}'
+            f'{first_few(entries[0][1], _NAMED_AT_MOST)}'
         )
     return readings
 
 
-def _entries(checkpoint: Mapping[str, Any]) -> list[StateDict]:
+def _entries(
+    checkpoint: Mapping[str, Any], given: str | None
+) -> list[tuple[str | None, StateDict]]:
     """What in a checkpoint holds weights: itself, or some of its entries."""
+    if given is not None:
+        try:
+            return [(given, _tensors(weights_entry(checkpoint, given)[1]))]
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
     names = [*(name for name in ENTRIES if name in checkpoint), *checkpoint]
-    candidates = [checkpoint, *(checkpoint[name] for name in dict.fromkeys(names))]
-    entries = [_tensors(entry) for entry in candidates if isinstance(entry, Mapping)]
-    return [entry for entry in entries if entry]
-
-
-def _which_entry(taken: StateDict, checkpoint: Mapping[str, Any]) -> str:
-    """Says which entry was taken, where others hold tensors of the same names."""
-    entries = {
-        str(name): _tensors(entry)
-        for name, entry in checkpoint.items()
-        if isinstance(entry, Mapping)
-    }
-    alike = [name for name in entries if entries[name].keys() == taken.keys()]
-    chosen = [n for n in alike if all(entries[n][k] is taken[k] for k in taken)]
-    others = [name for name in alike if name not in chosen[:1]]
-    if not chosen or not others:
-        return ''
-    return f', of {chosen[0]!r}, not of {", ".join(map(repr, others))}'
+    candidates: list[tuple[str | None, Any]] = [(None, checkpoint)]
+    candidates += [(name, checkpoint[name]) for name in dict.fromkeys(names)]
+    entries = [(n, _tensors(e)) for n, e in candidates if isinstance(e, Mapping)]
+    return [(name, tensors) for name, tensors in entries if tensors]
 
 
 def _tensors(entry: Mapping[Any, Any]) -> StateDict:
@@ -209,12 +235,15 @@ def _usual_prefixes(keys: Iterable[str], prefix: str = '') -> Iterator[str]:
             yield from _usual_prefixes(keys, prefix + wrapper)
 
 
-def _read(entry: StateDict, prefix: str, layout: Layout) -> _Reading:
+def _read(owner: str | None, entry: StateDict, prefix: str, layout: Layout) -> _Reading:
     names = {
-        key: layout.rename(key.removeprefix(prefix)) if key.startswith(prefix) else None
+        # Parts that were compiled by themselves say so within their names.
+        key: layout.rename(key.removeprefix(prefix).replace(f'.{COMPILED}', '.'))
+        if key.startswith(prefix)
+        else None
         for key in entry
     }
-    return _Reading(layout, prefix, entry, names)
+    return _Reading(layout, prefix, owner, entry, names)
 
 
 def _adapted(weights: StateDict, module: nn.Module) -> StateDict:

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from ff_mm.merging.finite import not_finite
+from ff_mm.display.console import log
+from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.models.starting_weights.fit import Fit, fit
 from ff_mm.models.starting_weights.source import read_source
@@ -65,10 +66,12 @@ class StartingWeights(PretrainedInit):
         map_location: str = 'cpu',
         sources: Mapping[str, str] | None = None,
         least: float = 0.9,
+        entry: str | None = None,
     ) -> None:
         super().__init__(checkpoint, prefix, map_location)
         self.sources = dict(sources or {})
         self.least = least
+        self.entry = entry
 
     def __call__(self, module: nn.Module) -> None:
         """Loads the weights into a module, and logs what was loaded and what not.
@@ -95,11 +98,12 @@ class StartingWeights(PretrainedInit):
             )
         checkpoint = read_source(self.checkpoint, self.sources)
         try:
-            found = fit(checkpoint, module, self.prefix)
+            found = fit(checkpoint, module, self.prefix, self.entry)
             _check(found, self.least)
-            if wrong := not_finite(found.weights):
+            if wrong := wrong_values(found.weights):
                 raise CheckpointError(
-                    f'{wrong}: that model has diverged; give another file'
+                    f'{wrong}: that model has diverged, or the file is damaged; give '
+                    'another'
                 )
         except CheckpointError as error:
             raise CheckpointError(
@@ -109,11 +113,9 @@ class StartingWeights(PretrainedInit):
 
     def _log(self, found: Fit) -> None:
         level = logging.WARNING if found.deviations() else logging.INFO
-        print_log(
-            f'starting weights {self.checkpoint}: {found.summary()}', 'current', level
-        )
+        log(f'starting weights {self.checkpoint}: {found.summary()}', level)
         for line in [*found.deviations(at_most=None), *found.not_used(at_most=None)]:
-            print_log(f'  {line}', 'current')
+            log(f'  {line}', logging.INFO)
 
 
 def _check(found: Fit, least: float) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ff_mm.merging.wrappers import COMPILED, LIGHTNING, PARALLEL
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -84,9 +86,9 @@ LAYOUTS = (
 # `module.encoder_q.`. Where a file has the backbone twice, the first holds: of MoCo v1
 # and v2 the query encoder, of MoCo v3 the base encoder.
 WRAPPERS = (
-    'module.',  # DataParallel, AveragedModel
-    '_orig_mod.',  # torch.compile
-    'model.',  # Lightning
+    PARALLEL,
+    COMPILED,
+    *LIGHTNING,
     'backbone.',  # MMPretrain's classifiers and self-supervised models, DINO
     'encoder_q.',
     'base_encoder.',
@@ -94,11 +96,6 @@ WRAPPERS = (
     'timm_model.',
     'momentum_encoder.',
 )
-
-# Entries of a checkpoint that hold weights, the preferred ones first; any other that
-# holds tensors comes after them. In MMEngine's `state_dict` the EMA weights are already
-# in place. DINO evaluates the teacher.
-ENTRIES = ('state_dict', 'model', 'teacher')
 
 # Classifiers, which no backbone has.
 HEADS = ('fc.', 'head.', 'heads.', 'head_dist.', 'classifier.')

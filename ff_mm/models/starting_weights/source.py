@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.runner import CheckpointLoader
 
-from ff_mm.merging.state_dict import CheckpointError
+from ff_mm.merging.state_dict import CheckpointError, read_checkpoint
 
 _TIMM = 'timm://'
 
@@ -20,7 +20,7 @@ def read_source(name: str, sources: Mapping[str, str]) -> dict[str, Any]:
 
     Args:
         name: One of the names in ``sources``, or itself a place: a file (of
-            ``torch.save``, or ``.safetensors``), a URL, ``timm://<model>``, or whatever
+            ``torch.save``, or safetensors), a URL, ``timm://<model>``, or whatever
             else MMEngine's loaders know.
         sources: The place behind each name.
 
@@ -67,21 +67,7 @@ def _read_file(place: str, sources: Mapping[str, str]) -> dict[str, Any]:
             f'starting weights {place!r}: no such file{names}{hint}; give a file, a '
             'URL, or None for random weights'
         )
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path)
-    return CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise CheckpointError(f'{path}: needs `pip install safetensors`') from error
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError, MemoryError) as error:
-        raise CheckpointError(f'{path}: damaged ({error}), copy it anew') from error
+    return read_checkpoint(path, mmap=False, whole=True)
 
 
 @CheckpointLoader.register_scheme(prefixes=_TIMM, force=True)

@@ -136,6 +136,33 @@ def test_what_is_said_later_counts_and_a_line_cut_short_does_not(own):
     assert after.rates == {**before.rates, (2, 7): 0.5}
 
 
+@pytest.mark.parametrize(
+    'line',
+    [
+        {'step': 1, 'epoch': 1, 'lr': 'y'},
+        {'step': 1, 'epoch': None, 'lr': 0.5},
+        {'step': 1, 'epoch': 10**400, 'lr': 0.5},
+        {'step': 1, 'epoch': 1.5, 'lr': 0.5},
+        {'step': 0, 'epoch': 1, 'lr': 0.5},
+        {'step': [1], 'accuracy': 0.5},
+        {'step': 1, 'accuracy': 10**400},
+        {'step': 1, 'accuracy': 'high', 'loss': 1.0},
+        {'step': 1, 'accuracy': {'a': 1}},
+        {'step': 1, 'accuracy': 0.5, '\ud800': 1},
+        {'step': 1},
+        {'accuracy': 0.5},
+    ],
+    ids=str,
+)
+def test_a_line_that_is_not_as_it_should_be_does_not_count(own, line):
+    before = by_id(own)[BASE]
+    with open(log_of(own, BASE), 'a') as file:
+        file.write(f'\n{json.dumps(line)}\n')
+    after = by_id(own)[BASE]
+    assert (after.metrics, after.rates) == (before.metrics, before.rates)
+    assert np.isfinite(after.learning_rate()).all()
+
+
 def test_logs_of_stock_mmengine_have_no_modes_before_names(own):
     before = by_id(own)[BASE]
     file = log_of(own, BASE)
@@ -207,12 +234,60 @@ def test_a_missing_ledger_is_named(tmp_path):
         read_trials(tmp_path)
 
 
+@pytest.mark.parametrize('epochs', [10**9, -1, '3', 1e6, 10**400])
+def test_a_number_of_epochs_that_nobody_trains_is_refused(own, epochs):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][1]['epochs'] = epochs
+    (own / 'ledger.json').write_text(json.dumps(ledger))
+    with pytest.raises(LedgerError, match='epochs: expected a whole number from 0 to'):
+        read_trials(own)
+
+
+def test_a_cycle_too_short_to_be_drawn_is_refused(own):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][2]['overrides']['param_scheduler'][0]['cycle'] = 1e-9
+    write_json(ledger, own / 'ledger.json')
+    with pytest.raises(LedgerError, match='too short for 3 epochs'):
+        read_trials(own)
+
+
 def test_ids_do_not_lead_out_of_the_folder(own):
     ledger = read_json(own / 'ledger.json')
     ledger['trials'][1]['id'] = f'../../elsewhere/{BASE}'
     write_json(ledger, own / 'ledger.json')
-    with pytest.raises(LedgerError, match='is no id of a trial'):
+    with pytest.raises(LedgerError, match="id: expected a file's name"):
         read_trials(own)
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(epochs='3'), 'epochs: expected a whole number'),
+        (dict(epochs=10**9), 'epochs: expected a whole number from 0 to'),
+        (dict(hyper=None), 'hyper: expected names and values'),
+        (dict(metrics={'a': 10**400}), 'metrics: expected names and values'),
+        (dict(metrics=[1]), 'metrics: expected names and values'),
+        (dict(best_epoch=0), 'best_epoch: expected a whole number from 1'),
+        (dict(ingredients=[{}]), "ingredients: 1: 'epoch' is missing"),
+    ],
+)
+def test_what_an_entry_lacks_is_named(own, change, said):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][1].update(change)
+    (own / 'ledger.json').write_text(json.dumps(ledger))
+    with pytest.raises(LedgerError, match=f"trials: '{BASE}': {said}") as error:
+        read_trials(own)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    'scheduler', [3, [3], [{}], [dict(type='CyclicalLR', cycle=0)], dict(a=1)], ids=str
+)
+def test_a_cycle_that_is_none_is_not_drawn(own, scheduler):
+    ledger = read_json(own / 'ledger.json')
+    ledger['trials'][2]['overrides']['param_scheduler'] = scheduler
+    write_json(ledger, own / 'ledger.json')
+    assert by_id(own)[FISSION].schedule is None
 
 
 def test_a_chain_is_a_base_and_the_fission_from_it(generation):

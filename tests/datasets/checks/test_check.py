@@ -58,6 +58,26 @@ def test_shared_lesion_without_a_shared_image(dataverse):
     assert 'images of train' not in text
 
 
+def test_spellings_of_a_patient_in_a_table_for_each_split(tmp_path):
+    rows = [[f'{i}.png', 'ab'[i % 2], f'p{i:03d}'] for i in range(8)]
+    for value, (name, *_) in enumerate(rows):
+        write_image(tmp_path / name, value)
+    rows[6][2] = 'P003'
+    header = ['image', 'label', 'patient']
+    write_table(tmp_path / 'train.csv', [header, *rows[:4]])
+    write_table(tmp_path / 'val.csv', [header, *rows[4:]])
+    config = dict(type='TableDataset', data_root=str(tmp_path), split='all')
+    table = dict(image='image', label='label', group='patient')
+    text = problems_of(
+        train=dict(config, table=dict(table, file='train.csv')),
+        val=dict(config, table=dict(table, file='val.csv')),
+    )
+    assert (
+        'groups (lesions, patients) of train and val that differ only in upper and '
+        'lower case: 1 (P003 and p003). Write each in one way' in text
+    )
+
+
 def test_shared_image_in_another_folder(dataverse, tmp_path_factory):
     copy = tmp_path_factory.mktemp('copy') / 'ham'
     shutil.copytree(dataverse, copy)
@@ -121,6 +141,20 @@ def test_every_problem_of_every_data_set(dataverse, tmp_path):
     assert f'train, HAM10000 in {str(dataverse)!r}: sources not in' in text
     assert 'val, HAM10000 in' in text
     assert '/absent.txt' in text
+
+
+@pytest.mark.parametrize(
+    'name', ['a/caf\udce9.png', 'caf\udce9/a.png'], ids=['file', 'folder']
+)
+def test_names_that_are_not_utf8_are_a_problem(tmp_path, name):
+    """The check says so, and training, which could not write them down."""
+    for path in (name, 'a/x.png', 'b/y.png'):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    config = dict(type='CustomDataset', data_prefix=str(tmp_path))
+    text = problems_of(val=config)
+    assert 'val: names that are not UTF-8' in text and r'caf\xe9' in text
+    text.encode()
 
 
 def test_describe(dataverse):

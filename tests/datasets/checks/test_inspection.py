@@ -379,9 +379,7 @@ class TestUnusedBits:
 
     def test_training_says_it_too(self, deep, monkeypatch):
         said = []
-        monkeypatch.setattr(
-            'ff_mm.datasets.checks.check.print_log', lambda text, **_: said.append(text)
-        )
+        monkeypatch.setattr('ff_mm.datasets.checks.check.log', said.append)
         step = dict(type='LoadImageFromFile')
         config = dict(type='Listed', infos=deep(4093), pipeline=[step])
         check_datasets(dict(train=config))

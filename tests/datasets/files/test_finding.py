@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,28 @@ class TestWalk:
     def test_in_order_without_hidden_files(self, tmp_path):
         for name in ('b/2.png', 'b/1.png', 'a/x.csv', 'a/._x.csv'):
             touch(tmp_path / name)
-        for folder in ('.git', '__MACOSX', '@eaDir'):
+        for folder in ('.git', '__MACOSX', '@eaDir', 'lost+found'):
             touch(tmp_path / folder / 'x.png')
         found = [(Path(f).name, s, n) for f, s, n in walk(str(tmp_path))]
         assert found[0][1:] == (['a', 'b'], [])
         assert found[1:] == [('a', [], ['x.csv']), ('b', [], ['1.png', '2.png'])]
+
+    @pytest.mark.parametrize('error', [PermissionError, OSError])
+    @pytest.mark.parametrize('look', [scan, lambda root: find_file(root, 'x.npz')])
+    def test_a_folder_that_cannot_be_read_is_not_passed_over(
+        self, tmp_path, monkeypatch, error, look
+    ):
+        touch(tmp_path / 'a' / 'patient7' / 'x.png')
+        scandir = os.scandir
+
+        def refuse(path):  # root may read whatever modes say
+            if str(path).endswith('patient7'):
+                raise error(13, 'Permission denied', str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, 'scandir', refuse)
+        with pytest.raises(DatasetError, match=r'patient7.*\n.*Permission denied'):
+            look(str(tmp_path))
 
     def test_each_folder_once(self, tmp_path):
         touch(tmp_path / 'a' / 'x.png')

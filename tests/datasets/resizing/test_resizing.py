@@ -16,7 +16,7 @@ from ff_mm.datasets import HAM10000, fingerprint
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.resizing.resizing import MANIFEST, ResizeOptions, resize_dataset
 from ff_mm.datasets.resizing.summary import resize_summary
-from ff_mm.files import read_json, write_json
+from ff_mm.files import NotRegularError, read_json, write_json
 
 SMALL = ResizeOptions(short_side=10)
 
@@ -290,6 +290,46 @@ class TestUnreadable:
         assert report.unreadable['gone.jpg'] == 'No such file or directory'
         assert not (target / 'bad.jpg').exists()
         assert read_json(target / MANIFEST)['unreadable'] == report.unreadable
+
+    def test_what_is_no_file_of_the_set_is_neither_read_nor_copied(
+        self, source, target, tmp_path
+    ):
+        os.mkfifo(source / 'f.png')
+        os.mkfifo(source / 'notes.txt')
+        (source / 'train' / 'z.jpg').symlink_to('/dev/zero')
+        (source / 'z.txt').symlink_to('/dev/zero')
+        secrets = tmp_path / 'secrets'
+        secrets.mkdir()
+        (secrets / 'key').write_text('mine')
+        (source / 'key').symlink_to(secrets / 'key')
+        (source / 'keys').symlink_to(secrets)
+        (source / 'again.csv').symlink_to('labels.csv')
+        report = resize_dataset(source, target, SMALL)
+        assert report.unreadable == {
+            'f.png': 'is a pipe, expected a regular file; remove it',
+            'train/z.jpg': 'is a device, expected a regular file; remove it',
+        }
+        out = 'is a link that leads out of the folder'
+        assert report.left_out == {
+            'key': out,
+            'keys/key': out,
+            'notes.txt': 'is no regular file',
+            'z.txt': 'is no regular file',
+        }
+        assert names(target) == {
+            *('train/a.jpg', 'test/deep/b.PNG', 'small.jpeg'),
+            *('labels.csv', 'again.csv'),
+        }
+        assert read_json(target / MANIFEST)['left_out'] == report.left_out
+        console = Console(file=io.StringIO(), width=120)
+        resize_summary(report, str(target), 1, console)
+        assert f'  keys/key: {out}\n' in console.file.getvalue()
+
+    def test_nothing_is_written_through_a_folder_that_is_a_link(self, source, target):
+        target.mkdir()
+        (target / 'train').symlink_to(source / 'train')
+        with pytest.raises(NotRegularError, match='train: is a link that leads out'):
+            resize_dataset(source, target, SMALL)
 
     def test_a_damaged_image_that_is_small_enough_is_not_copied(self, source, target):
         path = source / 'small.jpeg'

@@ -59,6 +59,17 @@ def test_a_run_keeps_its_data(dataverse, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_run_keeps_the_order_of_its_cases(dataverse, tmp_path):
+    """By which images come into batches, and so other ingredients out of them."""
+    keep_split_file(tmp_path / 'splits.csv', of(dataverse))
+    (table,) = dataverse.glob('*metadata*')
+    first, *rows = table.read_text().splitlines()
+    table.write_text('\n'.join([first, *rows[::-1]]))
+    split = dict(split_file=str(tmp_path / 'splits.csv'))
+    with pytest.raises(DatasetError, match='in another order than when'):
+        keep_split_file(tmp_path / 'splits.csv', of(dataverse, **split))
+
+
 @pytest.mark.parametrize('column', ['image', 'filename', 'id_code', 'path'])
 def test_tables_of_others(tmp_path, column):
     path = tmp_path / 'split.csv'

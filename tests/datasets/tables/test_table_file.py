@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ff_mm.datasets.errors import DatasetError, Problems
+from ff_mm.datasets.tables import table_file
 from ff_mm.datasets.tables.table_file import Row, find_column, read_rows, read_table
 
 TEXT = 'file,grade,note\na.jpg,1,"x, y"\nb.jpg,0,\n'
@@ -87,13 +88,18 @@ def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path):
 def test_other_encodings_by_name(tmp_path):
     path = tmp_path / 'cases.csv'
     path.write_bytes('file,grade\na.jpg,gutartig\nb.jpg,bösartig\n'.encode('cp1252'))
-    text = problem_of(path, path.read_bytes())
+    text = problem_of(path, path.read_bytes(), encoding='utf-8')
     assert text.endswith(
         "cases.csv' is not UTF-8: byte 0xf6 in line 3. Save it as 'CSV UTF-8'. A table "
         'of your own that was saved by Excel on a Windows of Western Europe or America '
         "is read with table.encoding='cp1252', too."
     )
     assert cells(read(path, encoding='cp1252'))[1] == ('b.jpg', 'bösartig')
+    # Official tables have no table.encoding.
+    text = problem_of(path, path.read_bytes())
+    assert text.endswith(
+        "Save it as 'CSV UTF-8', or take the file as it was downloaded."
+    )
 
 
 def test_columns_that_are_not_there(tmp_path):
@@ -195,6 +201,26 @@ class TestParquet:
             ('b', '', '', '4'),
             ('', '2.5', 'False', ''),
         ]
+
+    @pytest.mark.parametrize(
+        'limit, expected',
+        [
+            (dict(_MOST_ROWS=1999), '2,000 rows with 2 columns that are read'),
+            (dict(_MOST_CELLS=3999), 'no more than .* 3,999 cells'),
+            (dict(LARGEST=5999), 'more than 0 GiB of text'),
+            ({}, None),
+        ],
+        ids=['rows', 'cells', 'text', 'none'],
+    )
+    def test_few_bytes_that_mean_too_much(self, tmp_path, monkeypatch, limit, expected):
+        self.write(tmp_path / 'x', dict(file=['ab'] * 2000, grade=[1] * 2000))
+        for name, value in limit.items():
+            monkeypatch.setattr(table_file, name, value)
+        if expected is None:
+            assert len(read(tmp_path / 'x')) == 2000
+            return
+        with pytest.raises(DatasetError, match=expected):
+            read(tmp_path / 'x')
 
     def test_columns_that_are_not_there(self, tmp_path):
         self.write(tmp_path / 'x', dict(file=['a'], dx=['b']))

@@ -11,12 +11,12 @@ from ff_mm.errors import ConfigError
 NAN = math.nan
 
 
-def best_run(toy_runner, values, rule, monitor='score', **changes):
+def best_run(toy_runner, values, rule, monitor='score', keep='best', **changes):
     runner = toy_runner(
         epochs=len(values),
         val_evaluator=dict(type='ScriptedMetric', values=values),
         custom_hooks=[
-            dict(type='BestCheckpointHook', monitor=monitor, rule=rule),
+            dict(type='BestCheckpointHook', monitor=monitor, rule=rule, keep=keep),
             dict(type='SafeCheckpointHook'),
         ],
         **changes,
@@ -47,6 +47,11 @@ def test_the_earliest_epoch_with_the_best_value_is_kept(
     assert file['meta']['epoch'] == epoch
     assert file['meta']['iter'] == 3 * epoch
     assert file['meta']['metrics'] == metrics
+
+
+def test_the_last_epoch_of_a_finite_metric_is_kept_if_that_is_wanted(toy_runner):
+    runner = best_run(toy_runner, [0.1, 0.3, 0.2, NAN], 'less', keep='last')
+    assert best_epoch(runner) == dict(epoch=3, metrics=dict(score=0.2))
 
 
 def test_the_file_holds_weights_and_optimizer_of_that_epoch(toy_runner):

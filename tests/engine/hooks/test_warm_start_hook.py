@@ -96,3 +96,21 @@ def test_an_optimizer_of_other_parameters_is_an_error(toy_runner, tmp_path, pare
     parent['optimizer']['param_groups'][0]['params'].pop()
     with pytest.raises(CheckpointError, match='of 3 parameters, the model has 4'):
         start(toy_runner, tmp_path, parent)
+
+
+@pytest.mark.parametrize(
+    ('change', 'what'),
+    [
+        (lambda w: w * float('nan'), 'is NaN somewhere'),
+        (lambda w: w / 0, 'is (NaN|infinite) somewhere'),
+        (lambda w: w.to('meta'), 'has no values'),
+        (lambda w: w.to_sparse(), 'holds a sparse'),
+    ],
+)
+def test_weights_with_which_none_can_compute_are_named(
+    toy_runner, tmp_path, parent, change, what
+):
+    key = next(iter(parent['state_dict']))
+    parent['state_dict'][key] = change(parent['state_dict'][key])
+    with pytest.raises(CheckpointError, match=rf"parent\.pth: .*'{key}' {what}"):
+        start(toy_runner, tmp_path, parent)

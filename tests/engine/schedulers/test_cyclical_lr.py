@@ -11,7 +11,9 @@ from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
 from ff_mm.engine import CyclicalLR
-from ff_mm.engine.schedulers import CyclicalParamScheduler
+from ff_mm.engine.schedulers import CyclicalParamScheduler, SawtoothLR
+from ff_mm.engine.schedulers.cycle import Sawtooth
+from ff_mm.errors import ConfigError
 
 EPOCHS, LENGTH, MAX, MIN = 17, 7, 1e-5, 1e-8
 
@@ -240,3 +242,19 @@ def test_a_fraction_of_an_epoch_can_be_a_cycle():
         10,
         14,
     ]
+
+
+def test_a_sawtooth_is_the_formula_of_swa_and_ends_its_cycles_at_the_minimum():
+    # Izmailov et al. 2018: t = ((i - 1) mod c + 1) / c, i from 1; here c = 4.
+    tooth = Sawtooth(1.0, 0.2, 4)
+    values = [tooth.value_at(i) for i in range(5)]
+    assert values == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.8])
+    assert tooth.minima_up_to(11) == [4, 8]
+    with pytest.raises(ConfigError, match='minimum < maximum'):
+        Sawtooth(1e-3, 1e-3, 4)
+
+
+def test_a_sawtooth_schedules_a_real_optimizer():
+    optim = optimizer(lr=1.0)
+    schedule = SawtoothLR(optim, max_value=1.0, min_value=0.2, cycle=4)
+    assert run(optim, schedule, 6) == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.8, 0.6])

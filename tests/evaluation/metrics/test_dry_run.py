@@ -8,6 +8,7 @@ from mmpretrain.registry import METRICS
 
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.metrics.dry_run import CASES_AT_MOST, DryRun, dry_run
+from ff_mm.plain import plain_metrics
 
 SINGLE = [
     dict(type='MulticlassMetric', confusion_matrix=True),
@@ -181,3 +182,22 @@ def test_which_values_of_a_metric_are_better():
         found.rule('acuracy')
     with pytest.raises(ConfigError, match='no number'):
         found.rule('table')
+
+
+@pytest.mark.parametrize(
+    ('change', 'such'),
+    [
+        ({}, True),
+        (dict(auroc=None, more='x'), True),
+        (dict(accuracy=[1, 2]), False),
+        (dict(confusion_matrix=1.0), False),
+        (dict(confusion_matrix=[[1], [2, 3]]), False),
+        (dict(confusion_matrix=[[1, 2], [3, 4]]), False),
+    ],
+)
+def test_recorded_metrics_are_such_as_a_model_gives(change, such):
+    found = dry_run(SINGLE, Labels([0, 1, 2] * 10), 3)
+    recorded = plain_metrics(found.chance)
+    assert found.has_such(recorded | change) == such
+    recorded.pop('loss')
+    assert not found.has_such(recorded)

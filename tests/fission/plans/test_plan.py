@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import ConfigError
-from ff_mm.fission import FGGPlan, GridSearchPlan
+from ff_mm.fission import FGGPlan, GridSearchPlan, SparseSoupPlan, SWAPlan
 
 SCHEDULES = Path(__file__).parents[3] / 'configs' / '_base_' / 'schedules'
+PLANS = {
+    plan.__name__: plan for plan in (FGGPlan, GridSearchPlan, SWAPlan, SparseSoupPlan)
+}
 PUBLISHED = [1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 1e-7]
 
 
@@ -53,6 +57,30 @@ def test_the_shipped_grid_search_is_the_published_one():
     assert len({(t.hyper['seed'], t.hyper['augmentation']) for t in models}) == 6
     assert len({trial.id for trial in models}) == 48
     assert probe.stage == 'probe'
+
+
+def test_the_other_shipped_schedules_are_what_they_say():
+    def trials(name):
+        plan = Config.fromfile(SCHEDULES / f'{name}.py').plan.to_dict()
+        return PLANS[plan.pop('type')](**plan).trials()
+
+    swa = trials('swa')
+    assert [t.stage for t in swa] == ['probe'] + ['base'] * 8 + ['swa'] * 8
+    fge = {t.stage: t for t in trials('fge')}
+    whole = fge['base'].epochs + fge['fission'].epochs
+    assert fge['base'].epochs / whole == 0.8
+    cycle = fge['fission'].overrides['param_scheduler'][0]
+    # Garipov et al. 2018: the rate at a quarter of a cycle is halfway.
+    values = [Cycle(5e-4, 5e-6, 4, cycle['phase']).value_at(i) for i in range(4)]
+    assert values == pytest.approx([5e-4, 2.525e-4, 5e-6, 2.525e-4])
+    sparse = [t.start['sparsity'] for t in trials('sparse') if t.start]
+    assert sparse == pytest.approx(
+        [0.535841] * 3 + [0.784557] * 3 + [0.9] * 3, abs=1e-6
+    )
+    diwa = trials('diwa')
+    rates = {t.hyper['lr'] for t in diwa[1:]}
+    assert len(diwa) == 21 and max(rates) / min(rates) == pytest.approx(5)
+    assert all(dict(type='FrozenBatchNormHook') in t.hooks for t in diwa[1:])
 
 
 def test_a_grid_search_holds_the_bases_of_the_generation_with_its_augmentation():

@@ -291,3 +291,63 @@ def test_the_first_trial_starts_from_them_and_no_other_reads_them(
     runner.release()
     child = trial_config(cfg, base, tmp_path / 'base', parent_file='best.pth')
     assert file not in str(child.model)
+
+
+KINDS = {
+    'int8': lambda w: (w * 10).to(torch.int8),
+    'float8': lambda w: w.to(torch.float8_e4m3fn),
+    'bool': lambda w: w > 0,
+    'complex': lambda w: w * (1 + 1j),
+    'sparse': lambda w: w.to_sparse(),
+    'quantised': lambda w: torch.quantize_per_tensor(w.float(), 0.1, 0, torch.qint8),
+    'meta': lambda w: w.to('meta'),
+}
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning', 'ignore::DeprecationWarning')
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('alone', [True, False])
+def test_what_is_no_plain_number_is_no_weight(tmp_path, kind, alone):
+    file, weights = written(tmp_path, RESNET)
+    change = {'conv1.weight'} if alone else {k for k in weights if weights[k].dim()}
+    changed = {k: KINDS[kind](w) if k in change else w for k, w in weights.items()}
+    torch.save({f'backbone.{key}': value for key, value in changed.items()}, file)
+    match = r"starting weights .*model\.pth: key 'backbone\.conv1\.weight' holds a"
+    with pytest.raises(CheckpointError, match=match):
+        build(RESNET, checkpoint=file)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_another_length_are_cast(tmp_path, dtype):
+    file, weights = written(tmp_path, RESNET)
+    weights = {key: value.to(dtype) for key, value in weights.items()}  # counters, too
+    torch.save(weights, file)
+    backbone = build(RESNET, checkpoint=file)
+    assert torch.equal(
+        backbone.state_dict()['conv1.weight'], weights['conv1.weight'].float()
+    )
+
+
+def test_a_variance_that_is_negative_is_an_error(tmp_path):
+    file, weights = written(tmp_path, RESNET)
+    weights['bn1.running_var'][1] = -0.5
+    torch.save(weights, file)
+    with pytest.raises(CheckpointError, match=r"'bn1\.running_var' is negative"):
+        build(RESNET, checkpoint=file)
+
+
+def test_the_entry_to_take_can_be_given_and_the_others_are_named(tmp_path):
+    file, weights = written(tmp_path, RESNET)
+    ema = {f'module.{key}': value + 1 for key, value in weights.items()}
+    torch.save(dict(model=weights, model_ema=ema), file)
+    model = dict(type='ImageClassifier', backbone=dict(RESNET))
+    model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint=str(file))
+    (line,) = check_starting_weights(model)
+    assert "of 'model', not of 'model_ema' (entry='model_ema' takes it)" in line
+    assert_loaded(build(RESNET, checkpoint=file), weights)
+    averaged = {key.removeprefix('module.'): value for key, value in ema.items()}
+    assert_loaded(build(RESNET, checkpoint=file, entry='model_ema'), averaged)
+    with pytest.raises(
+        CheckpointError, match=r"model\.pth: no entry='ema' .*'model_ema'"
+    ):
+        build(RESNET, checkpoint=file, entry='ema')

@@ -1,0 +1,106 @@
+"""Stochastic weight averaging, from bases that were trained the ordinary way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mmengine.registry import TASK_UTILS
+
+from ff_mm.fission.plans.plan import (
+    FineTuningPlan,
+    Point,
+    averaging,
+)
+from ff_mm.fission.plans.stages import SWAStage, build_stage
+from ff_mm.fission.trial import Trial
+from ff_mm.merging.averages import build_average
+
+
+@TASK_UTILS.register_module()
+class SWAPlan(FineTuningPlan):
+    """Stochastic weight averaging: probe, bases, from each one run that is averaged.
+
+    The run goes on from the best epoch of its base, with the state of its optimizer, at
+    a constant or sawtooth learning rate. Its average, with batch norm re-estimated, is
+    an ingredient beside the base.
+
+    Args:
+        lrs: As the others, see :class:`FineTuningPlan`.
+        seeds: Likewise.
+        augmentations: Likewise.
+        probe: Likewise.
+        base: Likewise.
+        swa: Values of :class:`ff_mm.fission.plans.stages.SWAStage`.
+
+        domains: As the others, see :class:`FineTuningPlan`.
+
+    Raises:
+        ConfigError: An unknown key, or a value that makes no plan.
+
+    References:
+        Izmailov et al., "Averaging weights leads to wider optima and better
+        generalization", UAI 2018 (arXiv 1803.05407).
+    """
+
+    def __init__(
+        self,
+        lrs: Sequence[float],
+        seeds: Sequence[int] = (0,),
+        augmentations: Sequence[str] | None = None,
+        probe: Mapping[str, Any] | None = {},
+        base: Mapping[str, Any] = {},
+        swa: Mapping[str, Any] = {},
+        domains: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(lrs, seeds, augmentations, probe, base, domains)
+        self.swa = build_stage(SWAStage, swa, 'plan.swa')
+
+    def trials(self) -> list[Trial]:
+        """Returns probe, bases, averaged runs, in this order."""
+        return super().trials() + [self._swa(point) for point in self.points]
+
+    def _swa(self, point: Point) -> Trial:
+        stage, suffix = self.swa, self.suffix(point)
+        goes_by_validation = any(
+            _average(values).needs is not None for values in stage.averaged
+        )
+        trial = Trial(
+            id=f'swa_{suffix}',
+            stage='swa',
+            epochs=stage.epochs,
+            hyper=point.hyper,
+            parent=f'base_{suffix}',
+            inherit_optimizer=True,
+            overrides={
+                **self.overrides(stage.epochs, point),
+                **_rate(stage, point.lr),
+                **stage.overrides,
+            },
+            yields='snapshots',
+            validates='every_epoch' if goes_by_validation else stage.validate,
+        )
+        hooks = averaging(stage.averaged, trial.id, trial.describe())
+        return replace(trial, hooks=tuple(hooks))
+
+
+def _average(values: Mapping[str, Any]) -> Any:
+    return build_average(
+        {k: v for k, v in values.items() if k not in ('name', 'bn_samples')}
+    )
+
+
+def _rate(stage: SWAStage, base: float) -> dict[str, Any]:
+    lr = base if stage.lr is None else stage.lr
+    if stage.min_lr is None:
+        return {'optim_wrapper.optimizer.lr': lr, 'param_scheduler': []}
+    sawtooth = dict(
+        type='SawtoothLR',
+        max_value=lr,
+        min_value=stage.min_lr,
+        cycle=stage.cycle,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    )
+    return {'optim_wrapper.optimizer.lr': lr, 'param_scheduler': [sawtooth]}
