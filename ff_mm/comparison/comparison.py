@@ -12,9 +12,9 @@ from typing import Any
 from ff_mm.comparison.assessment import assess
 from ff_mm.comparison.delong import delong_table
 from ff_mm.comparison.method import Cost, Method, mean_cost
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.comparison.recommendation import Choice, choose, in_words
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
+from ff_mm.evaluation.predictions import Predictions
 
 FORMAT = 1
 VALIDATION = 'val'

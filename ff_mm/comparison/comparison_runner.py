@@ -11,18 +11,18 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.comparison.comparison import Comparison, Run
-from ff_mm.comparison.ensemble import logit_ensemble
 from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
 from ff_mm.comparison.method_models import MethodModel, check_method, make_model
-from ff_mm.comparison.prediction_store import PredictionStore
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.comparison.report import published, write_comparison_report
 from ff_mm.config import resolve
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.metrics.offline import build_metrics
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.prediction_store import PredictionStore
+from ff_mm.evaluation.predictions import Predictions
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.merging.state_dict import read_state_dict

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.evaluation.metrics.labels import against_rest, class_names
+from ff_mm.evaluation.predictions import Predictions
 from ff_mm.plain import MISSING
 
 # A variance this much smaller than those that it is the difference of is rounding.

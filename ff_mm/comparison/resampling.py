@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ff_mm.comparison.predictions import Predictions, PredictionsError
+from ff_mm.evaluation.predictions import Predictions, PredictionsError
 
 # Elements of a batch of counts: small enough for the processor's cache.
 _BATCH = 1 << 18

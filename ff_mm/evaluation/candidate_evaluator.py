@@ -52,6 +52,11 @@ class CandidateEvaluator:
         console: Where progress is shown.
 
     Attributes:
+        team: The processes.
+        memo: As given.
+        others: Passes over validation that chose, besides those that scored a
+            candidate: ``made``, or ``remembered``; and how many ``gradients`` were
+            taken.
         at_once: How many candidates it is good to give at a time.
     """
 
@@ -69,15 +74,16 @@ class CandidateEvaluator:
         self.evaluator = evaluator
         self.selection = selection
         self.digests = dict(digests)
-        self._memo = memo
-        self._team = team or Team.alone()
+        self.memo = memo
+        self.team = team or Team.alone()
         self._bn_samples = bn_samples
         self._reestimate_all = reestimate_all
         self._console = console or Console(quiet=True)
-        self.at_once = 1 if self._team.size == 1 else _AHEAD * self._team.size
+        self.at_once = 1 if self.team.size == 1 else _AHEAD * self.team.size
         sets = evaluator.sets.items()
         self._before = {name: vars(s.count).copy() for name, s in sets}
         self._scored: set[str] = set()
+        self.others: Counter[str] = Counter()
         self._given: dict[str, Outcome] = {}
 
     def score(
@@ -102,13 +108,11 @@ class CandidateEvaluator:
         """
 
         def outcome(found: dict[str, Any] | float) -> Outcome:
-            return (
-                self._value(found) if isinstance(found, dict) else NoBetterThan(found)
-            )
+            return self.value(found) if isinstance(found, dict) else NoBetterThan(found)
 
         by_key = {self._key('val', c.recipe): c for c in candidates}
         in_turn(
-            self._team,
+            self.team,
             'score',
             list(by_key),
             lambda key: self._score(by_key[key], cannot_win),
@@ -128,10 +132,10 @@ class CandidateEvaluator:
         key = self._key('val', recipe)
         metrics = self._known('val', key)
         if metrics is not None:
-            return self._value(metrics)
+            return self.value(metrics)
         if key in self._given:
             return self._given[key]
-        return self._memo.bound(key, self.selection.metric, self.selection.rule)
+        return self.memo.bound(key, self.selection.metric, self.selection.rule)
 
     def keep(self, recipe: Recipe, outcome: Outcome) -> None:
         """Takes note of a score that came with an ingredient.
@@ -143,7 +147,7 @@ class CandidateEvaluator:
     def take_over(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Takes over an ingredient's validation metrics recorded at training."""
         if not self._reestimate_all:
-            self._memo.share(self._key('val', {name: 1.0}), metrics)
+            self.memo.share(self._key('val', {name: 1.0}), metrics)
 
     def evaluate(
         self,
@@ -169,7 +173,7 @@ class CandidateEvaluator:
             AnotherFailed: Another process has.
         """
         keys = [self._key(split, point.recipe) for point in points]
-        sets = [self._sets(split, point.recipe) for point in points]
+        sets = [self.sets_of(split, point.recipe) for point in points]
         sets_of = dict(zip(keys, sets, strict=True))
         unknown = {
             key: point
@@ -179,17 +183,17 @@ class CandidateEvaluator:
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
-                self._memo.add_metrics(key, metrics, sets_of[key])
+                self.memo.add_metrics(key, metrics, sets_of[key])
                 _require(needed, metrics, split)
                 progress.advance()
 
             def make(key: str) -> dict[str, Any]:
-                self._load(unknown[key])
+                self.load(unknown[key])
                 if self.evaluator.options.fold_batch_norm:
                     self.evaluator.fold_batch_norm()
                 return plain_metrics(self.evaluator.evaluate(split))
 
-            in_turn(self._team, 'points', list(unknown), make, note)
+            in_turn(self.team, 'points', list(unknown), make, note)
         found = [dict(self._known(split, key) or {}) for key in keys]
         for metrics in found:
             _require(needed, metrics, split)
@@ -210,17 +214,17 @@ class CandidateEvaluator:
         def evaluate(name: str) -> dict[str, Any]:
             nonlocal loaded
             if not loaded:
-                self._load(candidate)
+                self.load(candidate)
             loaded = True
             return plain_metrics(self.evaluator.evaluate(name))
 
         in_turn(
-            self._team,
+            self.team,
             'evaluate',
             unknown,
             evaluate,
-            lambda name, metrics: self._memo.add_metrics(
-                keys[name], metrics, self._sets(name, candidate.recipe)
+            lambda name, metrics: self.memo.add_metrics(
+                keys[name], metrics, self.sets_of(name, candidate.recipe)
             ),
         )
         return self.evaluator.evaluate_all(
@@ -239,7 +243,8 @@ class CandidateEvaluator:
         Returns:
             Passes by set; ``selection``, those over validation that chose;
             ``in_vain``, those of them that no decision has needed; ``stopped``, those
-            that were cut short; ``remembered``; ``images`` by set.
+            that were cut short; ``gradients``, how many were taken of the loss;
+            ``remembered``; ``images`` by set.
         """
         spent = {
             name: {k: v - self._before[name][k] for k, v in vars(s.count).items()}
@@ -250,15 +255,16 @@ class CandidateEvaluator:
         for name, count in spent.items():
             count['images'] = sum(rank[name] for rank in ranks)
         total: dict[str, Counter] = {name: Counter() for name in spent}
-        for of_process in together(self._team, 'cost', lambda: spent):
+        for of_process in together(self.team, 'cost', lambda: spent):
             for name, count in of_process.items():
                 total[name].update(count)
         return dict(
             {name: count['passes'] for name, count in total.items()},
-            selection=len(self._scored),
+            selection=len(self._scored) + self.others['made'],
             in_vain=len(self._scored & {self._key('val', r) for r in in_vain}),
+            gradients=self.others['gradients'],
             stopped=total['val']['stopped'],
-            remembered=remembered,
+            remembered=remembered + self.others['remembered'],
             images={name: count['images'] for name, count in total.items()},
         )
 
@@ -266,7 +272,7 @@ class CandidateEvaluator:
         self, candidate: Candidate, cannot_win: CannotWin | None
     ) -> dict[str, Any] | float:
         """Makes one pass; the metrics, or a bound where it was cut short."""
-        self._load(candidate)
+        self.load(candidate)
         selection = Selection(self.selection.metric, self.selection.rule, cannot_win)
         outcome = self.evaluator.score(selection)
         if isinstance(outcome, NoBetterThan):
@@ -276,14 +282,15 @@ class CandidateEvaluator:
     def _note(self, key: str, outcome: dict[str, Any] | float, recipe: Recipe) -> None:
         """Keeps what a pass has found."""
         self._scored.add(key)
-        sets = self._sets('val', recipe)
+        sets = self.sets_of('val', recipe)
         if isinstance(outcome, dict):
-            self._memo.add_metrics(key, outcome, sets)
+            self.memo.add_metrics(key, outcome, sets)
         else:
             metric, rule = self.selection.metric, self.selection.rule
-            self._memo.add_bound(key, metric, rule, NoBetterThan(outcome), sets)
+            self.memo.add_bound(key, metric, rule, NoBetterThan(outcome), sets)
 
-    def _load(self, candidate: Candidate) -> None:
+    def load(self, candidate: Candidate) -> None:
+        """Loads a model into the network; batch norm is re-estimated if need be."""
         self.evaluator.load_from(candidate.load)
         if samples := self._reestimated_on(candidate.recipe):
             self.evaluator.reestimate_batch_norm(samples, keep=True)
@@ -307,15 +314,23 @@ class CandidateEvaluator:
             of_no_use = selecting and not isinstance(score, int | float)
             return not of_no_use and self.evaluator.may_give(split, metrics)
 
-        return self._memo.metrics(key, fit)
+        return self.memo.metrics(key, fit)
 
-    def _key(self, split: str, recipe: Recipe) -> str:
+    def reestimates(self, recipe: Recipe) -> bool:
+        """Says whether batch norm of a model is re-estimated."""
+        return self._reestimated_on(recipe) is not None
+
+    def content(self, recipe: Recipe) -> dict[str, float]:
+        """Returns what identifies a model as it is evaluated, by content."""
         parts = by_content(recipe, self.digests)
         if samples := self._reestimated_on(recipe):
             parts[f'batch norm of {self._training_data()}'] = float(samples)
-        return key_of(self.evaluator.keys[split], parts)
+        return parts
 
-    def _sets(self, split: str, recipe: Recipe) -> list[str]:
+    def _key(self, split: str, recipe: Recipe) -> str:
+        return key_of(self.evaluator.keys[split], self.content(recipe))
+
+    def sets_of(self, split: str, recipe: Recipe) -> list[str]:
         """Of which sets images go into the metrics of a model on one."""
         return [split, *(['train'] if self._reestimated_on(recipe) else [])]
 
@@ -331,7 +346,8 @@ class CandidateEvaluator:
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _value(self, metrics: Mapping[str, Any]) -> float:
+    def value(self, metrics: Mapping[str, Any]) -> float:
+        """Returns the metric that selects; raises ConfigError if it is not there."""
         if self.selection.metric not in metrics:
             raise ConfigError(
                 f'selection.metric={self.selection.metric!r} is not among the '

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
@@ -102,7 +102,7 @@ class EvaluationSet:
         early = self._early_exit(selection)
         cannot_win = selection.cannot_win if selection else None
         model.eval()
-        with torch.inference_mode(), self._precision(model):
+        with torch.inference_mode(), self.precision(model):
             bound = self._pass(model, early, cannot_win)
         if bound is None:
             return dict(self.evaluator.evaluate(len(self.dataset)))
@@ -124,26 +124,58 @@ class EvaluationSet:
         Raises:
             ConfigError: The data loader shuffles.
         """
-        if getattr(self._loader.sampler, 'shuffle', False):
-            raise ConfigError(
-                f'{self.name}: its sampler has shuffle=True, so nobody can tell which '
-                'case is which; set shuffle=False'
-            )
+        self._require_order()
         if self.count.passes:
             self.keep()
         self.count.passes += 1
         samples: list[dict[str, Any]] = []
         model.eval()
-        with torch.inference_mode(), self._precision(model):
+        with torch.inference_mode(), self.precision(model):
             for batch in self.cases.batches(self._options.batch_size):
                 samples += [output.to_dict() for output in model.val_step(batch)]
         self.count.images += len(samples)
-        return samples
+        return self._of_all_ranks(samples)
+
+    def _require_order(self) -> None:
+        if getattr(self._loader.sampler, 'shuffle', False):
+            raise ConfigError(
+                f'{self.name}: its sampler has shuffle=True, so nobody can tell which '
+                'case is which; set shuffle=False'
+            )
+
+    def _of_all_ranks(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What all ranks have, in the order in which MMEngine's sampler gave it out."""
+        if get_world_size() == 1:
+            return samples
+        rows = zip(*all_gather_object(samples), strict=True)
+        # The sampler repeats cases until all ranks have as many.
+        return [sample for row in rows for sample in row][: len(self.dataset)]
+
+    def batches(self, model: Any) -> Iterator[tuple[Any, list[Any]]]:
+        """Makes one pass, of which the caller takes what it wants.
+
+        Args:
+            model: The network, which prepares the images.
+
+        Yields:
+            Images as the network takes them, and their data samples.
+
+        Raises:
+            ConfigError: The data loader shuffles.
+        """
+        raise_if_requested()
+        self._require_order()
+        self.keep()
+        self.count.passes += 1
+        for batch in self.cases.batches(self._options.batch_size):
+            prepared = model.data_preprocessor(batch, False)
+            self.count.images += len(prepared['data_samples'])
+            yield prepared['inputs'], prepared['data_samples']
 
     def first_output(self, model: Any) -> Any:
         """Returns the network's output for the first images, in evaluation mode."""
         model.eval()
-        with torch.inference_mode(), self._precision(model):
+        with torch.inference_mode(), self.precision(model):
             batch = next(iter(self.cases.batches(self._options.batch_size)))
             return model(model.data_preprocessor(batch, False)['inputs'])
 
@@ -178,7 +210,8 @@ class EvaluationSet:
             if len(metric.results) == len(order):
                 metric.results[:] = [metric.results[case] for case in by_case]
 
-    def _precision(self, model: Any) -> AbstractContextManager:
+    def precision(self, model: Any) -> AbstractContextManager:
+        """Returns the context in which a network is called."""
         device = next(model.parameters()).device.type
         dtype = self._options.dtype
         return torch.autocast(device, dtype=dtype, enabled=dtype is not None)

@@ -2,18 +2,24 @@
 
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
+    EnsembleSelectionRunner,
     GoGSoupRunner,
     GoUSoupRunner,
     GreedySoupRunner,
     HierarchicalSoupRunner,
+    LearnedSoupRunner,
+    PrunedSoupRunner,
     UniformSoupRunner,
 )
 
 __all__ = [
     'BestIngredientRunner',
+    'EnsembleSelectionRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',
     'GreedySoupRunner',
     'HierarchicalSoupRunner',
+    'LearnedSoupRunner',
+    'PrunedSoupRunner',
     'UniformSoupRunner',
 ]

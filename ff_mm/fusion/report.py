@@ -35,6 +35,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         f'from {report["pool_size"]} ingredients in {report["seconds"]:.1f} s, '
         f'{report["evaluations"]["selection"]} validation passes for the selection, '
         f'{report["evaluations"]["stopped"]} of them cut short'
+        + _gradients(report['evaluations'])
         + _in_vain(report['evaluations'])
         + _for_basins(report['evaluations'])
     )
@@ -87,6 +88,11 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
     yield '|---|---|'
     for number, names in basins['members'].items():
         yield f'| {number} | {markdown(", ".join(names))} |'
+
+
+def _gradients(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('gradients')
+    return f', {count} gradients of the loss among them' if count else ''
 
 
 def _in_vain(evaluations: Mapping[str, Any]) -> str:

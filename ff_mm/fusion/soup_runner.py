@@ -21,6 +21,8 @@ from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
+from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
@@ -43,7 +45,6 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
-from ff_mm.merging.soup import MEAN
 from ff_mm.merging.state_dict import copy_weights
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -278,6 +279,10 @@ class SoupRunner(FusionRunner):
             score_many=score if at_once > 1 else None,
             at_once=at_once,
             memory=self.candidates,
+            ensembles=ValidationEnsembles(
+                self.candidates, self.work_dir / PREDICTIONS, self.line
+            ),
+            losses=ValidationLosses(self.candidates),
         )
         return hierarchical(
             ingredients,
@@ -309,7 +314,7 @@ class SoupRunner(FusionRunner):
         return dict(
             contents,
             **results,
-            levels=[_describe(level) for level in self.levels],
+            levels=[level.describe() for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
             evaluations=self.candidates.cost(
@@ -372,13 +377,6 @@ class SoupRunner(FusionRunner):
             score = f' {self.metric} {limit} {step.bound:.4f}'
         verdict = 'kept' if step.accepted else 'left out'
         self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
-
-
-def _describe(level: Level) -> dict[str, Any]:
-    described: dict[str, Any] = dict(soup=level.soup, group_by=level.group_by)
-    if level.how != MEAN:
-        described['merge'] = level.how.describe()
-    return described
 
 
 def _cannot_win(scorer: Scorer, to_beat: float | None) -> CannotWin | None:

@@ -9,17 +9,19 @@ from mmengine.registry import RUNNERS
 from ff_mm.errors import ConfigError
 from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging import Level, gog, gou
+from ff_mm.merging.soups.choice import option_names
 
 
 @RUNNERS.register_module()
 class HierarchicalSoupRunner(SoupRunner):
     """Hierarchical souping with any levels.
 
-    Levels go from the bottom to the top, each with a soup (``'uniform'``, ``'greedy'``
-    or ``'best'``), the key or keys that the members of a group have in common, and how
-    they are merged, a key of :data:`ff_mm.merging.methods.METHODS` (``'mean'``) or a
-    dict with that as ``type`` and its options; the last leaves one model. More than two
-    levels go beyond the paper.
+    Levels go from the bottom to the top, each with a soup, a key of
+    :data:`ff_mm.merging.soups.SOUPS` (such as ``'greedy'``), the key or keys that the
+    members of a group have in common, and how they are merged, a key of
+    :data:`ff_mm.merging.methods.METHODS` (``'mean'``) or a dict with that as ``type``
+    and its options; the last leaves one model. More than two levels go beyond the
+    paper.
 
     Examples:
         >>> soup = dict(levels=[
@@ -81,41 +83,80 @@ class GoUSoupRunner(_TwoLevelRunner):
         return gou(self.group_by, self.options.get('merge'))
 
 
+class _OneLevelRunner(SoupRunner):
+    """A soup of all ingredients; its options stand beside ``merge``."""
+
+    soup_keys: tuple[str, ...] = ('merge',)
+
+    def build_levels(self) -> list[Level]:
+        """Returns a single level."""
+        names = option_names(self.method)
+        given = {name: self.options[name] for name in names if name in self.options}
+        soup = dict(type=self.method, **given)
+        return [Level(soup, None, self.options.get('merge'))]
+
+
 @RUNNERS.register_module()
-class GreedySoupRunner(SoupRunner):
+class GreedySoupRunner(_OneLevelRunner):
     """The greedy soup of all ingredients (Wortsman et al. 2022)."""
 
     method = 'greedy'
     title = 'greedy'
-    soup_keys = ('merge',)
-
-    def build_levels(self) -> list[Level]:
-        """Returns a single greedy level."""
-        return [Level('greedy', None, self.options.get('merge'))]
 
 
 @RUNNERS.register_module()
-class UniformSoupRunner(SoupRunner):
+class UniformSoupRunner(_OneLevelRunner):
     """The uniform soup of all ingredients (Wortsman et al. 2022)."""
 
     method = 'uniform'
     title = 'uniform'
-    soup_keys = ('merge',)
-
-    def build_levels(self) -> list[Level]:
-        """Returns a single uniform level."""
-        return [Level('uniform', None, self.options.get('merge'))]
 
 
 @RUNNERS.register_module()
-class BestIngredientRunner(SoupRunner):
-    """The best single ingredient, to compare soups with."""
+class BestIngredientRunner(_OneLevelRunner):
+    """The best single ingredient, to compare soups with.
+
+    There is nothing to merge; ``merge`` may be said for several soups of one command.
+    """
 
     method = 'best'
     title = 'best single'
-    # There is nothing to merge; it may be said for several soups of one command.
-    soup_keys = ('merge',)
 
     def build_levels(self) -> list[Level]:
         """Returns a level that takes the best."""
         return [Level('best')]
+
+
+@RUNNERS.register_module()
+class PrunedSoupRunner(_OneLevelRunner):
+    """The pruned soup: starts with all ingredients, and drops what hurts."""
+
+    method = 'pruned'
+    title = 'pruned'
+
+
+@RUNNERS.register_module()
+class EnsembleSelectionRunner(_OneLevelRunner):
+    """A soup by ensemble selection (Caruana et al. 2004).
+
+    Options are those of
+    :class:`ff_mm.merging.soups.ensemble_selection.EnsembleSelectionOptions`:
+    ``soup=dict(rounds=50, sorted_start=5, average='probabilities')``.
+    """
+
+    method = 'ensemble_selection'
+    title = 'ensemble selection'
+    soup_keys = ('merge', *option_names(method))
+
+
+@RUNNERS.register_module()
+class LearnedSoupRunner(_OneLevelRunner):
+    """The learned soup (Wortsman et al. 2022, appendix I).
+
+    Options are those of :class:`ff_mm.merging.soups.learned.LearnedOptions`, such as
+    ``soup=dict(steps=100, lr=0.05)``.
+    """
+
+    method = 'learned'
+    title = 'learned'
+    soup_keys = ('merge', *option_names(method))

@@ -11,7 +11,11 @@ from ff_mm.merging.scorer import (
     Scorer,
     Step,
 )
-from ff_mm.merging.soup import SOUPS, Soup, best, greedy, uniform
+from ff_mm.merging.soup import Soup
+from ff_mm.merging.soups import SOUPS
+from ff_mm.merging.soups.best import best
+from ff_mm.merging.soups.greedy import greedy
+from ff_mm.merging.soups.uniform import uniform
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,

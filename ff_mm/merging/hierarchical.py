@@ -18,7 +18,8 @@ from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
-from ff_mm.merging.soup import MEAN, SOUPS, Soup, require_distinct_names
+from ff_mm.merging.soup import MEAN, Soup, require_distinct_names
+from ff_mm.merging.soups.choice import Choice
 from ff_mm.one_line import one_line
 
 
@@ -27,8 +28,9 @@ class Level:
     """One step of a hierarchical soup.
 
     Attributes:
-        soup: Which soup is made in each group, a key of
-            :data:`~ff_mm.merging.soup.SOUPS`.
+        soup: Which soup is made in each group: a key of
+            :data:`~ff_mm.merging.soups.SOUPS`, or ``dict(type=key, ...)`` with its
+            options.
         group_by: The hyper-parameter(s) that the members of a group have in common;
             None puts all into one group.
         merge: How the members of a soup are combined: a key of
@@ -39,19 +41,31 @@ class Level:
         ConfigError: If there is no such soup, or no such way to combine.
     """
 
-    soup: str
+    soup: Choice | str | Mapping[str, Any]
     group_by: str | Sequence[str] | None = None
     merge: Merge | str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        Merge.read(self.merge)
-        if self.soup not in SOUPS:
-            raise ConfigError(f'no soup {self.soup!r}; there are {", ".join(SOUPS)}')
+        self.which.check(self.how)
+
+    @property
+    def which(self) -> Choice:
+        """Which soup is made in each group."""
+        return Choice.read(self.soup)
 
     @property
     def how(self) -> Merge:
         """How the members of a soup are combined."""
         return Merge.read(self.merge)
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as a report has it, JSON-like."""
+        described: dict[str, Any] = dict(soup=self.which.type, group_by=self.group_by)
+        if self.which.options:
+            described['options'] = dict(self.which.options)
+        if self.how != MEAN:
+            described['merge'] = self.how.describe()
+        return described
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -123,17 +137,17 @@ def hierarchical(
     for number, level in enumerate(levels[:-1], 1):
         groups = _groups(current, level, number)
         level.how.prepare(current)
-        if level.soup == 'uniform':  # of which the scores can be found at once
+        if level.which.type == 'uniform':  # of which the scores can be found at once
             scorer.score_all(
                 Soup(label, 'uniform', tuple(members), merge=level.how)
                 for label, members in groups
             )
         current = [
-            SOUPS[level.soup](members, scorer, label, next(files), level.how)
+            level.which.make(members, scorer, label, next(files), level.how)
             for label, members in groups
         ]
     levels[-1].how.prepare(current)
-    return SOUPS[levels[-1].soup](current, scorer, name, None, levels[-1].how)
+    return levels[-1].which.make(current, scorer, name, None, levels[-1].how)
 
 
 def _files(store: PathLike | None) -> Iterator[Path | None]:
@@ -157,12 +171,12 @@ def _check_levels(
     current = list(ingredients)
     for number, level in enumerate(levels, 1):
         groups = _groups(current, level, number)
-        current = [Soup(label, level.soup, tuple(m)) for label, m in groups]
+        current = [Soup(label, level.which.type, tuple(m)) for label, m in groups]
     if len(current) > 1:
         left = ', '.join(soup.name for soup in current)
         raise ConfigError(
-            f'the last level (level {number}, {level.soup} by {level.group_by}) must '
-            f'leave one soup, but leaves {len(current)}: {left}; '
+            f'the last level (level {number}, {level.which.type} by {level.group_by}) '
+            f'must leave one soup, but leaves {len(current)}: {left}; '
             f'add a level without group_by'
         )
 
@@ -205,7 +219,8 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
     Returns:
         A JSON-like dict: name, level, score and weight in the whole, and for soups
         also method, members, rejected (of weight 0) and steps; merge unless it is the
-        mean, and weights unless the members weigh equally. NaN scores stay NaN, which
+        mean, weights unless the members weigh equally, and details if there are any.
+        NaN scores stay NaN, which
         :func:`~ff_mm.files.write_json` turns into null.
     """
     node = {
@@ -229,6 +244,8 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
         described['merge'] = soup.merge.describe()
     if soup.weights is not None:
         described['weights'] = list(soup.weights)
+    if soup.details is not None:
+        described['details'] = dict(soup.details)
     return described
 
 

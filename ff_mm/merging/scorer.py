@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.merging.candidate import Candidate
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.recipe import Identity, Recipe, identity
-from ff_mm.merging.state_dict import StateDict
+from ff_mm.merging.validation import Ensembles, Losses
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Step:
 
     Attributes:
         candidate: The name of what was considered.
-        score: What the soup would score with it; None if that was not needed.
+        score: What the soup would score with it, of a pruned soup without it; None if
+            that was not needed.
         best: The best score so far; None at the start.
         accepted: Whether it went in.
         reason: Why, in a few words.
@@ -46,25 +50,7 @@ class NoBetterThan:
     value: float
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A model made of ingredients that is to be scored.
-
-    Attributes:
-        name: How to call it in messages.
-        recipe: What identifies its weights: equal recipes are equal weights.
-        load: ``load(out=None)`` makes the weights, the same at each call. Without
-            ``out`` they come in tensors that are the caller's to keep but not to
-            change; with ``out``, a state dict of the same keys, shapes and dtypes on
-            any device and of any strides, they are written into its tensors, and it
-            is returned.
-    """
-
-    name: str
-    recipe: Recipe
-    load: Callable[..., StateDict]
-
-
+#: A score, or a bound that settles the matter.
 Outcome = float | NoBetterThan
 
 #: Which value of a metric is the better one.
@@ -119,8 +105,12 @@ class Scorer:
             None: only what is needed is evaluated.
         at_once: How many candidates ``score_many`` is given at most.
         memory: Where what was found is looked up; None: a new one, in memory.
+        ensembles: What models say of each case, for soups that need it.
+        losses: The loss and its gradient, likewise.
 
     Attributes:
+        ensembles: As given.
+        losses: As given.
         evaluations: How many candidates were evaluated.
 
     Raises:
@@ -136,11 +126,15 @@ class Scorer:
         score_many: ScoreManyFunction | None = None,
         at_once: int = 1,
         memory: Memory | None = None,
+        ensembles: Ensembles | None = None,
+        losses: Losses | None = None,
     ) -> None:
         if rule not in ('greater', 'less'):
             raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
         self.rule = rule
         self.accept_ties = accept_ties
+        self.ensembles = ensembles
+        self.losses = losses
         self.evaluations = 0
         self._score = score
         self._on_step = on_step
@@ -258,13 +252,17 @@ class Scorer:
     def order(self, ingredients: Sequence[AnyIngredient]) -> list[AnyIngredient]:
         """Sort by score, best first and NaN last; equal ones keep their order."""
         self.score_all(ingredients)
+        return self.sorted(ingredients, [self.score(i) for i in ingredients])
+
+    def sorted(self, items: Sequence[T], scores: Sequence[float]) -> list[T]:
+        """Sort anything by scores, as :meth:`order` sorts ingredients."""
         sign = -1.0 if self.rule == 'greater' else 1.0
 
-        def rank(ingredient: AnyIngredient) -> tuple[bool, float]:
-            score = self.score(ingredient)
+        def rank(number: int) -> tuple[bool, float]:
+            score = scores[number]
             return (True, 0.0) if math.isnan(score) else (False, sign * score)
 
-        return sorted(ingredients, key=rank)
+        return [items[number] for number in sorted(range(len(items)), key=rank)]
 
     def report(self, step: Step) -> Step:
         """Pass a step on to ``on_step``, and return it."""

@@ -1,15 +1,12 @@
-"""Model soups, WHICH ingredients go in: all, a greedy choice, or the best one.
+"""A soup: its members, how they are combined, and the weights that come of it.
 
-HOW they are combined is the other axis, see :mod:`ff_mm.merging.methods`.
-
-Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
-accuracy without increasing inference time", ICML 2022 (arXiv 2203.05482).
+WHICH members go in is chosen in :mod:`ff_mm.merging.soups`; HOW they are combined is
+the other axis, see :mod:`ff_mm.merging.methods`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -18,11 +15,11 @@ from torch import Tensor
 from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike
 from ff_mm.merging.checkpoint_file import CheckpointFile
-from ff_mm.merging.ingredient import AnyIngredient, ahead, hashable
+from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Running
 from ff_mm.merging.recipe import Recipe
-from ff_mm.merging.scorer import Candidate, NoBetterThan, Scorer, Step
+from ff_mm.merging.scorer import Step
 from ff_mm.merging.state_dict import StateDict, copy_weights, write_checkpoint
 
 MEAN = Merge()
@@ -43,6 +40,7 @@ class Soup:
             :meth:`written`.
         merge: How its members are combined.
         weights: How much of each member goes in; None: as much of each.
+        details: What else a report is to say of it, JSON-like.
     """
 
     name: str
@@ -54,6 +52,7 @@ class Soup:
     checkpoint: CheckpointFile | None = None
     merge: Merge = MEAN
     weights: tuple[float, ...] | None = None
+    details: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls) -> NoReturn:
         # One with other weights would go by the recipe, and the score, of this one.
@@ -154,193 +153,6 @@ class Soup:
     def level(self) -> int:
         """How many levels of soup this is, itself included."""
         return 1 + max(member.level for member in self.members + self.rejected)
-
-
-def uniform(
-    ingredients: Sequence[AnyIngredient],
-    scorer: Scorer,
-    name: str,
-    file: PathLike | None = None,
-    merge: Merge = MEAN,
-) -> Soup:
-    """Make the uniform soup: all ingredients, as much of each.
-
-    Args:
-        ingredients: Ingredients or soups.
-        scorer: Scores the soup, once, and not at all if a lone ingredient's is known.
-        name: The name of the soup.
-        file: Where to keep its weights, see :meth:`Soup.written`.
-        merge: How they are combined.
-
-    Returns:
-        The soup. Its score may be NaN.
-
-    Raises:
-        FFMMError: If there are no ingredients, or two different ones share a name.
-    """
-    require_distinct_names(ingredients, name)
-    soup = Soup(name, 'uniform', tuple(ingredients), merge=merge).written(file)
-    score = scorer.score(ingredients[0] if soup.is_its_member else soup)
-    step = Step(name, score, None, True, f'{merge.type} of all {len(ingredients)}')
-    return replace(soup, score=score, steps=(scorer.report(step),))
-
-
-def greedy(
-    ingredients: Sequence[AnyIngredient],
-    scorer: Scorer,
-    name: str,
-    file: PathLike | None = None,
-    merge: Merge = MEAN,
-) -> Soup:
-    """Make the greedy soup (Wortsman et al. 2022, recipe 1).
-
-    Starting from the best, candidates are taken in the order of their scores, and kept
-    if those kept so far, merged with the candidate, score better. The best one alone
-    is not merged with anything: it is taken as it is.
-
-    Args:
-        ingredients: Ingredients or soups.
-        scorer: Ranks the ingredients and scores what is tried.
-        name: The name of the soup.
-        file: Where to keep its weights, see :meth:`Soup.written`.
-        merge: How they are combined.
-
-    Returns:
-        The soup; its weights are bit for bit those that were scored.
-
-    Raises:
-        FFMMError: If there are no ingredients, two different ones share a name, or
-            all of them score NaN.
-    """
-    first, *candidates = _ranked(ingredients, scorer, name)
-    best = scorer.score(first)
-    rejected: list[AnyIngredient] = []
-    steps = [scorer.report(Step(first.name, best, None, True, 'the best one alone'))]
-    kept = _Kept(merge)
-    kept.add(first, read=bool(candidates))
-    for number, candidate in enumerate(ahead(candidates)):
-        scorer.look_ahead(kept.mixtures(candidates[number:], scorer), best)
-        step = _try(candidate, kept, best, scorer)
-        steps.append(scorer.report(step))
-        if step.accepted and step.score is not None:
-            best = step.score
-            kept.add(candidate)
-        else:
-            rejected.append(candidate)
-    soup = Soup(
-        name,
-        'greedy',
-        tuple(kept.members),
-        best,
-        tuple(steps),
-        tuple(rejected),
-        merge=merge if len(kept.members) > 1 else MEAN,
-    )
-    return soup.written(file, kept.merged)
-
-
-class _Kept:
-    """What a greedy soup has kept so far."""
-
-    def __init__(self, merge: Merge) -> None:
-        self.members: list[AnyIngredient] = []
-        self.merged = merge.start()
-        self._merge = merge
-
-    def add(self, member: AnyIngredient, read: bool = True) -> None:
-        self.members.append(member)
-        if read:
-            # Loaded once more rather than held in memory while it was scored.
-            self.merged.add(member)
-
-    def mixture(self, candidate: AnyIngredient) -> Candidate:
-        """What is kept and a candidate; of use until something is added."""
-        members = [*self.members, candidate]
-        return Candidate(
-            candidate.name,
-            self._merge.recipe(members, [1.0] * len(members)),
-            lambda out=None: self.merged.with_one_more(candidate, out),
-        )
-
-    def mixtures(
-        self, candidates: Sequence[AnyIngredient], scorer: Scorer
-    ) -> Iterator[Candidate]:
-        """What will be scored if none of the candidates is kept."""
-        for candidate in candidates:
-            if not math.isnan(scorer.score(candidate)):
-                yield self.mixture(candidate)
-
-
-def _try(candidate: AnyIngredient, kept: _Kept, best: float, scorer: Scorer) -> Step:
-    """Score what is kept together with a candidate, and decide."""
-    if math.isnan(scorer.score(candidate)):
-        return Step(candidate.name, None, best, False, 'its own score is NaN')
-    score = scorer.evaluate(kept.mixture(candidate), to_beat=best)
-    if isinstance(score, NoBetterThan):
-        reason = 'cannot be better'
-        return Step(candidate.name, None, best, False, reason, bound=score.value)
-    accepted = scorer.improves(score, best)
-    return Step(candidate.name, score, best, accepted, _reason(score, best, accepted))
-
-
-def _reason(score: float, best: float, accepted: bool) -> str:
-    if math.isnan(score):
-        return 'the score is NaN'
-    if score == best:
-        return 'a tie, accepted' if accepted else 'a tie, not better'
-    return 'better' if accepted else 'worse'
-
-
-def best(
-    ingredients: Sequence[AnyIngredient],
-    scorer: Scorer,
-    name: str,
-    file: PathLike | None = None,
-    merge: Merge = MEAN,
-) -> Soup:
-    """Take the best single ingredient, as grid search does.
-
-    Args:
-        ingredients: Ingredients or soups; of equal ones the first is taken.
-        scorer: Ranks them.
-        name: The name of the soup.
-        file: Not needed, since a lone ingredient is read as easily.
-        merge: Not needed, since there is nothing to combine.
-
-    Returns:
-        A soup of one member.
-
-    Raises:
-        FFMMError: As :func:`greedy` does.
-    """
-    first, *others = _ranked(ingredients, scorer, name)
-    top = scorer.score(first)
-    steps = [Step(first.name, top, None, True, 'the best one')]
-    for other in others:
-        score = scorer.score(other)
-        steps.append(Step(other.name, score, top, False, _reason(score, top, False)))
-    for step in steps:
-        scorer.report(step)
-    return Soup(name, 'best', (first,), top, tuple(steps), tuple(others))
-
-
-SoupMethod = Callable[
-    [Sequence[AnyIngredient], Scorer, str, PathLike | None, Merge], Soup
-]
-
-SOUPS: dict[str, SoupMethod] = dict(uniform=uniform, greedy=greedy, best=best)
-
-
-def _ranked(
-    ingredients: Sequence[AnyIngredient], scorer: Scorer, name: str
-) -> list[AnyIngredient]:
-    """Check the ingredients and sort them, best first."""
-    require_distinct_names(ingredients, name)
-    ranked = scorer.order(ingredients)
-    if math.isnan(scorer.score(ranked[0])):
-        names = ', '.join(ingredient.name for ingredient in ranked)
-        raise FFMMError(f'soup {name!r}: the score of every ingredient is NaN: {names}')
-    return ranked
 
 
 def require_distinct_names(ingredients: Sequence[AnyIngredient], name: str) -> None:

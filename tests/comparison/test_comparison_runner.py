@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, RUNNERS
 from mmpretrain.datasets import BaseDataset
 
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.datasets.digits import Digits
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import read_json, sha256
 from ff_mm.merging import read_state_dict
 

@@ -33,6 +33,9 @@ SOUPS = {
     'gou': ('GoUSoupRunner', dict(group_by='lr')),
     'gog': ('GoGSoupRunner', dict(group_by='lr')),
     'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
+    'pruned': ('PrunedSoupRunner', {}),
+    'ensemble_selection': ('EnsembleSelectionRunner', dict(rounds=9)),
+    'learned': ('LearnedSoupRunner', dict(steps=3)),
 }
 
 

@@ -26,6 +26,7 @@ from ff_mm.merging import (
 LEVELS = dict(
     greedy=[Level('greedy')],
     best=[Level('best')],
+    pruned=[Level('pruned')],
     gog=gog(),
     gou=gou(),
     three=[Level('uniform', ['lr', 'seed']), Level('greedy', 'lr'), Level('greedy')],

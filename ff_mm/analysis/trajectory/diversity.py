@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ff_mm.comparison.predictions import Predictions, require_same_cases
+from ff_mm.evaluation.predictions import Predictions, require_same_cases
 from ff_mm.plain import MISSING
 
 # From which score on a label is predicted, as metrics have it.

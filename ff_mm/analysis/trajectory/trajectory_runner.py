@@ -23,14 +23,14 @@ from ff_mm.analysis.trajectory.training_log import (
     root,
 )
 from ff_mm.analysis.trajectory.trajectory_plot import trajectory_plot
-from ff_mm.comparison.prediction_store import PredictionStore
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.config import check_names
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.figures import save_figure
 from ff_mm.display.progress import CountProgress
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE
 from ff_mm.errors import ConfigError, LedgerError
+from ff_mm.evaluation.prediction_store import PredictionStore
+from ff_mm.evaluation.predictions import Predictions
 from ff_mm.fission.record import trial_folder
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.pool import PoolEntry

@@ -101,16 +101,45 @@ def _cut_groups(
     if sum(shares) == 1:  # all in one split, of which scikit-learn makes no fold
         return np.repeat(np.repeat(SPLITS, shares), len(strata))
     names = [f'case {i}' if g is None else f'group {g}' for i, g in enumerate(groups)]
-    splitter = StratifiedGroupKFold(sum(shares), shuffle=True, random_state=seed)
-    folds = np.repeat(SPLITS, shares)
-    splits = np.empty(len(strata), dtype=folds.dtype)
+    return np.repeat(SPLITS, shares)[_cut_folds(strata, names, sum(shares), seed)]
+
+
+def _cut_folds(
+    strata: np.ndarray, names: Sequence[Hashable], number: int, seed: int
+) -> np.ndarray:
+    splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
+    folds = np.empty(len(strata), dtype=np.int64)
     with warnings.catch_warnings():
         # Of a class with fewer cases than folds; the counts are printed anyway.
         warnings.filterwarnings('ignore', message='The least populated class')
         parts = splitter.split(np.zeros(len(strata)), strata, names)
-        for fold, (_, members) in zip(folds, parts, strict=True):
-            splits[members] = fold
-    return splits
+        for fold, (_, members) in enumerate(parts):
+            folds[members] = fold
+    return folds
+
+
+def assign_folds(
+    labels: Sequence[Hashable], groups: Sequence[Hashable], number: int, seed: int = 0
+) -> np.ndarray:
+    """Gives every case a fold; those of a group are in one.
+
+    Args:
+        labels: What to stratify by; those that are rarer than folds count as one.
+        groups: What must not be cut apart, such as the number of a patient.
+        number: How many folds there are.
+        seed: Of the shuffling.
+
+    Returns:
+        Numbers from 0, of shape (number of cases,).
+
+    Raises:
+        ValueError: There are fewer groups than folds.
+    """
+    if len(set(groups)) < number:
+        raise ValueError(f'there are {len(set(groups))} groups')
+    strata = np.unique([repr(label) for label in labels], return_inverse=True)[1]
+    strata[np.bincount(strata)[strata] < number] = strata.max() + 1
+    return _cut_folds(strata, groups, number, seed)
 
 
 def check_shares(shares: Sequence[int]) -> tuple[int, ...]:

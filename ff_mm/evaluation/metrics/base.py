@@ -97,6 +97,20 @@ class CountedMetric(BaseMetric):
         truth, predicted = stack(results)
         return once(self.scores(truth, predicted), len(truth))
 
+    def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
+        """Returns at once what ``process`` keeps of cases, as :func:`stack` gives it.
+
+        It says so of the ``process`` of its own class; see :func:`kept_at_once`.
+
+        Args:
+            truth: Class numbers, or int8 of shape (cases, labels).
+            scores: Float32 of shape (cases, classes or labels).
+
+        Returns:
+            None: only ``process`` knows.
+        """
+        return None
+
     def claim(self, name: str) -> Claim | None:
         """Says that right predictions are best for a score; None: nobody claims so."""
         return None
@@ -167,6 +181,10 @@ class ScoreMetric(CountedMetric):
         """
         self.results.extend(keep_case(sample) for sample in data_samples)
 
+    def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
+        """Returns truth and scores as they are."""
+        return truth, scores.astype(np.float64)
+
     def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
         """Returns the right scores."""
         present = truth == 1 if truth.ndim == 2 else np.eye(classes, dtype=bool)[truth]
@@ -206,6 +224,26 @@ def is_counted(metric: BaseMetric) -> bool:
     """Whether a metric is defined by :meth:`CountedMetric.scores`, and nothing else."""
     own = getattr(type(metric), 'compute_metrics', None)
     return own is CountedMetric.compute_metrics
+
+
+def kept_at_once(
+    metric: BaseMetric, truth: np.ndarray, scores: np.ndarray
+) -> Cases | None:
+    """Returns what a metric keeps of cases, without a data sample for each.
+
+    Args:
+        metric: Any metric.
+        truth: As :meth:`CountedMetric.kept` takes it.
+        scores: Likewise.
+
+    Returns:
+        None where that is not known: of metrics of others, and of classes that keep
+        something else than the class that they derive from.
+    """
+    own = next(kind for kind in type(metric).__mro__ if 'process' in vars(kind))
+    if not is_counted(metric) or 'kept' not in vars(own):
+        return None
+    return metric.kept(truth, scores)
 
 
 def once(scores: Scores, cases: int) -> dict[str, Any]:

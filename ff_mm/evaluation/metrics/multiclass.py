@@ -197,6 +197,10 @@ class MulticlassMetric(CountedMetric):
                 predicted = sample['pred_score'].argmax()
             self.results.append((int(sample['gt_label']), int(predicted)))
 
+    def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
+        """Returns true classes and those of the largest scores."""
+        return (truth, scores.argmax(axis=1)) if truth.ndim == 1 else None
+
     def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
         """Defines the scores, by the confusion matrix.
 

@@ -11,6 +11,7 @@ from mmpretrain.registry import METRICS
 from ff_mm.evaluation.metrics.base import (
     BEYOND,
     RATES,
+    Cases,
     Claim,
     Counts,
     SampleError,
@@ -91,6 +92,10 @@ class MultilabelMetric(ScoreMetric):
                 "need dict(type='MulticlassMetric')"
             )
         super().process(data_batch, data_samples)
+
+    def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
+        """Returns truth and scores as they are, if they are multi-label."""
+        return super().kept(truth, scores) if truth.ndim == 2 else None
 
     def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
         """Defines the scores over the known elements.

@@ -10,7 +10,13 @@ from mmengine.evaluator import BaseMetric
 
 from ff_mm.display.numbers import overall
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.metrics.base import Scores, is_counted, stack
+from ff_mm.evaluation.metrics.base import (
+    Scores,
+    is_counted,
+    kept_at_once,
+    once,
+    stack,
+)
 from ff_mm.evaluation.metrics.offline import (
     build_metrics,
     compute,
@@ -74,8 +80,14 @@ class PredictionMetrics:
             FFMMError: A metric of ff_mm that does not go with the labels.
         """
         found: dict[str, Any] = {}
-        samples = _samples(predictions)
+        samples: list[dict[str, Any]] | None = None
         for metric in self._metrics:
+            kept = kept_at_once(metric, predictions.truth, predictions.scores)
+            if kept is not None:
+                values = once(metric.scores(*kept), len(kept[0]))
+                found.update((prefixed(metric, name), v) for name, v in values.items())
+                continue
+            samples = _samples(predictions) if samples is None else samples
             found.update(compute(metric, process(metric, samples)))
         return found
 

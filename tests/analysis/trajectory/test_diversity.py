@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ff_mm.analysis.trajectory.diversity import diversity
-from ff_mm.comparison.predictions import Predictions, PredictionsError
+from ff_mm.evaluation.predictions import Predictions, PredictionsError
 
 
 def one_hot(classes, number=3):

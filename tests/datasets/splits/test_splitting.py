@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ff_mm.datasets.splits.splitting import assign_splits, check_shares
+from ff_mm.datasets.splits.splitting import (
+    assign_folds,
+    assign_splits,
+    check_shares,
+)
 
 
 def sizes(splits: np.ndarray) -> list[int]:
@@ -95,3 +99,23 @@ def test_sets_of_labels_of_which_there_is_one():
 def test_bad_shares(shares):
     with pytest.raises(ValueError, match='three whole numbers'):
         check_shares(shares)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(2, 5))
+def test_folds_keep_groups_together_and_none_is_empty(seed, number):
+    draw = np.random.default_rng(seed)
+    groups = draw.integers(12, size=40).tolist() + list(range(12))
+    labels = [str(row) for row in draw.integers(2, size=(52, 4))]  # many sets of one
+    folds = assign_folds(labels, groups, number)
+    assert set(folds) == set(range(number))
+    assert all(
+        len({f for f, g in zip(folds, groups, strict=True) if g == group}) == 1
+        for group in set(groups)
+    )
+    assert folds.tolist() == assign_folds(labels, groups, number).tolist()
+
+
+def test_fewer_groups_than_folds():
+    with pytest.raises(ValueError, match='there are 2 groups'):
+        assign_folds('aabb', [0, 0, 1, 1], 3)

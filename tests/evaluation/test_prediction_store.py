@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ff_mm.comparison.prediction_store import PredictionStore, cases_of
-from ff_mm.comparison.predictions import Predictions
+from ff_mm.evaluation.prediction_store import PredictionStore, cases_of
+from ff_mm.evaluation.predictions import Predictions
 
 
 class Cases:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit, softmax
 
-from ff_mm.comparison.predictions import (
+from ff_mm.evaluation.predictions import (
     Predictions,
     PredictionsError,
     require_same_cases,
@@ -49,17 +49,30 @@ def logit_ensemble(predictions: Sequence[Predictions]) -> Predictions:
     if not predictions:
         raise PredictionsError('logit ensemble: expected one model or more, got none')
     require_same_cases({f'model {i}': p for i, p in enumerate(predictions)})
-    to_logits = _label_logits if predictions[0].is_multilabel else _class_logits
     mean = np.zeros(predictions[0].scores.shape)
     for of_model in predictions:
-        mean += to_logits(of_model.scores.astype(np.float64)) / len(predictions)
-    scores = expit(mean) if predictions[0].is_multilabel else softmax(mean, axis=1)
-    return replace(predictions[0], scores=scores.astype(np.float32))
+        mean += logits(of_model) / len(predictions)
+    return of_logits(mean, predictions[0])
 
 
-def _class_logits(scores: np.ndarray) -> np.ndarray:
+def logits(predictions: Predictions) -> np.ndarray:
+    """Returns logits of predicted probabilities, see :func:`logit_ensemble`.
+
+    Returns:
+        Float64, of the shape of the scores.
+    """
+    scores = predictions.scores.astype(np.float64)
+    if predictions.is_multilabel:
+        return logit(np.clip(scores, _NEAREST, 1 - _NEAREST))
     return np.log(np.maximum(scores, _LEAST))
 
 
-def _label_logits(scores: np.ndarray) -> np.ndarray:
-    return logit(np.clip(scores, _NEAREST, 1 - _NEAREST))
+def of_logits(mean: np.ndarray, cases: Predictions) -> Predictions:
+    """Returns the predictions that are meant by logits, as :func:`logits` gives them.
+
+    Args:
+        mean: The logits.
+        cases: Predictions of the same cases.
+    """
+    scores = expit(mean) if cases.is_multilabel else softmax(mean, axis=1)
+    return replace(cases, scores=scores.astype(np.float32))

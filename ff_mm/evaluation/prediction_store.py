@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.comparison.predictions import Predictions
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.evaluation.predictions import Predictions
 from ff_mm.merging.recipe import key_of
 from ff_mm.merging.state_dict import StateDict
 
@@ -26,16 +26,28 @@ class PredictionStore:
         evaluator: The network and the sets.
         notify: Takes a line for the user, once a set, where predictions are of other
             images than these, or do not say of which they are.
+        splits: Of which sets; None: all.
+
+    Attributes:
+        cases: Ids and groups of the cases of each set, see :func:`cases_of`.
     """
 
     def __init__(
-        self, folder: Path, evaluator: ModelEvaluator, notify: Callable[[str], None]
+        self,
+        folder: Path,
+        evaluator: ModelEvaluator,
+        notify: Callable[[str], None],
+        splits: Sequence[str] | None = None,
     ) -> None:
         self._folder = folder
         self._notify = notify
         self._noted: set[str] = set()
         self._evaluator = evaluator
-        self._cases = {name: cases_of(s.dataset) for name, s in evaluator.sets.items()}
+        self.cases = {
+            name: cases_of(s.dataset)
+            for name, s in evaluator.sets.items()
+            if splits is None or name in splits
+        }
 
     def get(
         self,
@@ -55,22 +67,45 @@ class PredictionStore:
         """
         found: dict[str, Predictions] = {}
         loaded = False
-        for split, key in self._evaluator.prediction_keys.items():
+        for split in self.cases:
             if splits is not None and split not in splits:
                 continue
-            name = f'{key_of(key, recipe)[:32]}.npz'
-            path = self._folder / split / name
-            cases, groups = self._cases[split]
-            kept = self._read(path, split) if path.is_file() else None
-            if kept is None or kept.cases != tuple(cases):
+            kept = self.find(recipe, split)
+            if kept is None:
                 if not loaded:
                     self._evaluator.load(load())
                 loaded = True
-                kept = self._predict(split)
-                kept.save(path)
-            # Groups can be told later than images were seen.
-            found[split] = replace(kept, groups=groups)
+                kept = self.predict(split)
+                self.keep(recipe, split, kept)
+            found[split] = kept
         return found
+
+    def find(self, recipe: Mapping[str, float], split: str) -> Predictions | None:
+        """Returns what a model says on a set, if it is kept.
+
+        Raises:
+            FFMMError: A file of the store that cannot be read.
+        """
+        path = self._path(recipe, split)
+        cases, groups = self.cases[split]
+        kept = self._read(path, split) if path.is_file() else None
+        if kept is None or kept.cases != tuple(cases):
+            return None
+        # Groups can be told later than images were seen.
+        return replace(kept, groups=groups)
+
+    def keep(
+        self, recipe: Mapping[str, float], split: str, predictions: Predictions
+    ) -> None:
+        """Keeps what a model says on a set."""
+        predictions.save(self._path(recipe, split))
+
+    def predict(self, split: str) -> Predictions:
+        """Returns what the network says on a set, with the weights that it has."""
+        cases, groups = self.cases[split]
+        samples = self._evaluator.predict(split)
+        found = Predictions.from_samples(samples, cases, groups)
+        return replace(found, images=self._evaluator.images[split])
 
     def _read(self, path: Path, split: str) -> Predictions | None:
         """Reads predictions; None if they are of other images under the same names."""
@@ -93,11 +128,9 @@ class PredictionStore:
             self._notify(note)
         self._noted.add(note)
 
-    def _predict(self, split: str) -> Predictions:
-        cases, groups = self._cases[split]
-        samples = self._evaluator.predict(split)
-        found = Predictions.from_samples(samples, cases, groups)
-        return replace(found, images=self._evaluator.images[split])
+    def _path(self, recipe: Mapping[str, float], split: str) -> Path:
+        key = self._evaluator.prediction_keys[split]
+        return self._folder / split / f'{key_of(key, recipe)[:32]}.npz'
 
 
 def cases_of(dataset: Any) -> tuple[list[str], np.ndarray | None]:
