@@ -31,7 +31,7 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
 from ff_mm.merging.methods import Supply
-from ff_mm.merging.pool import Pool, PoolEntry, read_pool
+from ff_mm.merging.pool import Origin, Pool, PoolEntry, read_pool
 from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
@@ -133,7 +133,7 @@ class FusionSession:
         """Whether this process writes and prints."""
         return self.team.is_first and is_main_process()
 
-    def pool(self, source: Any, origin: str | None = None) -> Pool:
+    def pool(self, source: Any, origin: Origin = None) -> Pool:
         """Reads a pool and checks that its files are whole and fit each other.
 
         Args:

@@ -16,7 +16,11 @@ from mmengine.config import Config
 
 from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES, batch_norm_samples
+from ff_mm.evaluation.batch_norm_reestimation import (
+    DEFAULT_SAMPLES,
+    batch_norm_samples,
+    no_images_for_batch_norm,
+)
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
@@ -44,7 +48,7 @@ from ff_mm.merging import (
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
 from ff_mm.merging.soup import MEAN
-from ff_mm.merging.state_dict import copy_weights
+from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
@@ -105,8 +109,7 @@ class SoupRunner(FusionRunner):
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
         pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
-        for level in self.levels:  # what is missing is said before any pass
-            level.how.supplied(session.supplies(pool))
+        self._check_merges(session, pool)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
@@ -149,6 +152,17 @@ class SoupRunner(FusionRunner):
             write_report(report, self.work_dir)
         return report
 
+    def _check_merges(self, session: FusionSession, pool: Pool) -> None:
+        """Says before any pass what merging lacks."""
+        first = pool.entries[0].checkpoint
+        entries = first.outline()
+        for level in self.levels:
+            level.how.supplied(session.supplies(pool))
+            level.how.check(entries, str(first.path))
+        must = any(level.how.needs_batch_norm for level in self.levels)
+        if must and self.bn_samples is None and has_batch_norm(entries):
+            raise no_images_for_batch_norm()
+
     def _note_collapse(
         self, report: Mapping[str, Any], ingredients: Sequence[Ingredient]
     ) -> None:
@@ -190,7 +204,9 @@ class SoupRunner(FusionRunner):
         """On how many images batch norm is re-estimated, if it is."""
         option = self.options.get('bn_reestimation')
         if not option and any(level.how.needs_batch_norm for level in self.levels):
-            # The statistics of such merges mean nothing.
+            # The statistics of such merges mean nothing, if the network has any.
+            if not self.cfg.get('train_dataloader'):
+                return None
             option = dict(num_samples=DEFAULT_SAMPLES)
         return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
 
@@ -321,7 +337,7 @@ class SoupRunner(FusionRunner):
 
         What was before goes into the report, where it means anything.
         """
-        must = needs_batch_norm(soup.recipe)
+        must = needs_batch_norm(soup.recipe) and self.evaluator.has_batch_norm
         samples = self.bn_samples
         if samples is None or not (must or self.options.get('bn_reestimation')):
             return results, state_dict, None

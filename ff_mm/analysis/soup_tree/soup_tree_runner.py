@@ -94,7 +94,10 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
         if not any(node.merge.needs_batch_norm for node in nodes):
             return None
         soup = self.cfg.get('soup') or {}
-        return soup.get('bn_reestimation') or dict(num_samples=DEFAULT_SAMPLES)
+        given = soup.get('bn_reestimation')
+        default = dict(num_samples=DEFAULT_SAMPLES)
+        # Without images a network without batch norm will do.
+        return given or (default if self.cfg.get('train_dataloader') else None)
 
     def splits(self) -> Sequence[str]:
         """Returns the sets that are evaluated; without any, no data is read at all."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import member, merged, merged_w, vectors
 
 from ff_mm.errors import FFMMError
-from small_models import member, merged, merged_w, vectors
 
 close = pytest.approx
 
