@@ -48,6 +48,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         # What was merged, and not added, has no weight.
         weight = '' if item['weight'] is None else f'{item["weight"]:.4f}'
         yield f'| {item["name"]} | {weight} |'
+    yield from _merges(report)
     if report.get('basins'):
         yield from _basins(report['basins'])
     if report.get('copies'):
@@ -62,6 +63,39 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield ''
         for failure in report['failed']:
             yield f'- {failure["trial"]}: {failure["reason"]}'
+
+
+def _merges(report: Mapping[str, Any]) -> Iterator[str]:
+    """Says how weights were combined, and of what was searched what was chosen."""
+    merges = [level['merge'] for level in report['levels'] if 'merge' in level]
+    if not merges:
+        return
+    yield ''
+    yield 'Combined by, from the bottom to the top; lists were tried on validation:'
+    yield ''
+    for level in report['levels']:
+        yield f'- {level["soup"]}: {merge_text(level.get("merge"))}'
+    yield ''
+    yield '| soup | members combined by |'
+    yield '|---|---|'
+    for soup in _soups(report['tree']):
+        yield f'| {soup["name"]} | {merge_text(soup.get("merge"))} |'
+
+
+def _soups(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Lists the soups of a tree that have several members, the top one first."""
+    if len(node.get('members', ())) > 1 or 'merge' in node:
+        yield node
+    for below in [*node.get('members', ()), *node.get('rejected', ())]:
+        yield from _soups(below)
+
+
+def merge_text(merge: Mapping[str, Any] | None) -> str:
+    """Writes how members are combined: ``'ties, keep=0.2'``."""
+    if merge is None:
+        return 'mean'
+    options = [f'{name}={value}' for name, value in merge.items() if name != 'type']
+    return ', '.join([merge['type'], *options])
 
 
 def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
