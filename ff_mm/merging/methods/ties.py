@@ -24,6 +24,8 @@ from ff_mm.merging.state_dict import StateDict
 # the mantissa. Those of one count differ by 1.6 % at most.
 _SHIFT = 46
 _COUNTS = 1 << (63 - _SHIFT)
+# Of sums of many numbers in double precision, in relation to their magnitudes.
+_ROUNDING = 1e-12
 
 
 def ties(
@@ -69,12 +71,15 @@ def ties(
 
 def _disjoint_mean(vectors: Tensor, shares: Tensor) -> Tensor:
     """Returns the mean of those that have the sign of the sum of all."""
-    # Sorted, so that the order of members does not decide whether a sum is 0.
-    elected = (shares * vectors).sort(0).values.sum(0).sign()
-    agrees = (vectors.sign() == elected) & (elected != 0)
+    parts = shares * vectors
+    sums = parts.sum(0)
+    # In one order, so that the order of members does not decide whether a sum is 0.
+    unsure = sums.abs() < _ROUNDING * parts.abs().sum(0)
+    if unsure.any():
+        sums[unsure] = parts[:, unsure].sort(0).values.sum(0)
+    agrees = (parts * sums.sign() > 0).double()
     total = (shares * agrees).sum(0)
-    found = (shares * vectors * agrees).sum(0) / total.clamp(min=torch.finfo().tiny)
-    return torch.where(total > 0, found, 0.0)
+    return (parts * agrees).sum(0) / total.clamp(min=torch.finfo(torch.double).tiny)
 
 
 class _Trim:
@@ -94,10 +99,12 @@ class _Trim:
             return vectors
         size = vectors.abs()
         stays = size > self._least
-        ties = (size == self._least) & (size > 0)
-        first = ties & (ties.cumsum(1) <= self._ties)
-        self._ties = self._ties - first.sum(1, keepdim=True)
-        return vectors * (stays | first)
+        ties = size == self._least
+        if ties.any():
+            ties &= ties.cumsum(1) <= self._ties
+            self._ties = self._ties - ties.sum(1, keepdim=True)
+            stays |= ties
+        return vectors * stays
 
 
 def _bins(sizes: Tensor) -> Tensor:
@@ -125,22 +132,29 @@ def _thresholds(
         return torch.full((number, 1), math.inf), torch.zeros(number, 1)
     # How many are in a bin or above it.
     above = counts.flip(1).cumsum(1).flip(1)
-    last = (above >= kept).sum(1) - 1
-    wanted = (
-        kept
-        - above.gather(1, last[:, None]).squeeze(1)
-        + counts.gather(1, last[:, None]).squeeze(1)
-    )
-    found: list[list[Tensor]] = [[] for _ in members]
+    last = (above >= kept).sum(1, keepdim=True) - 1
+    near = counts.gather(1, last)
+    wanted = (kept - above.gather(1, last) + near).squeeze(1).tolist()
+    least, equal = [], []
+    for sizes, count in zip(
+        _those_of(members, origin, last, near), wanted, strict=True
+    ):
+        smallest = sizes.kthvalue(len(sizes) - count + 1).values
+        least.append(smallest)
+        equal.append(count - (sizes > smallest).sum())
+    return torch.stack(least)[:, None], torch.stack(equal)[:, None]
+
+
+def _those_of(
+    members: Members, origin: AnyIngredient, bins: Tensor, counts: Tensor
+) -> list[Tensor]:
+    """The magnitudes of each member that are in its bin, of which there are so many."""
+    found = [torch.empty(count, dtype=torch.float64) for count in counts.flatten()]
+    filled = [0] * len(found)
     for piece in task_vectors(members, origin):
         sizes = piece.vectors.abs()
-        for row, near in enumerate(_bins(sizes) == last[:, None]):
-            if near.any():
-                found[row].append(sizes[row, near])
-    least, equal = [], []
-    for row, parts in enumerate(found):
-        sizes = torch.cat(parts)
-        smallest = sizes.kthvalue(len(sizes) - int(wanted[row]) + 1).values
-        least.append(smallest)
-        equal.append(wanted[row] - (sizes > smallest).sum())
-    return torch.stack(least)[:, None], torch.stack(equal)[:, None]
+        inside = _bins(sizes) == bins
+        for row, number in enumerate(inside.sum(1).tolist()):
+            start, filled[row] = filled[row], filled[row] + number
+            found[row][start : filled[row]] = sizes[row, inside[row]]
+    return found
