@@ -47,7 +47,6 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
-from ff_mm.merging.soup import MEAN
 from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -322,7 +321,7 @@ class SoupRunner(FusionRunner):
         return dict(
             contents,
             **results,
-            levels=[_describe(level) for level in self.levels],
+            levels=[level.describe() for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
             evaluations=self.candidates.cost(
@@ -385,13 +384,6 @@ class SoupRunner(FusionRunner):
             score = f' {self.metric} {limit} {step.bound:.4f}'
         verdict = 'kept' if step.accepted else 'left out'
         self.line(f'  {step.candidate}:{score} {verdict} ({step.reason})')
-
-
-def _describe(level: Level) -> dict[str, Any]:
-    described: dict[str, Any] = dict(soup=level.soup, group_by=level.group_by)
-    if level.how != MEAN:
-        described['merge'] = level.how.describe()
-    return described
 
 
 def _cannot_win(scorer: Scorer, to_beat: float | None) -> CannotWin | None:

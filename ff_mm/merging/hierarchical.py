@@ -68,6 +68,13 @@ class Level:
             (self.group_by,) if isinstance(self.group_by, str) else tuple(self.group_by)
         )
 
+    def describe(self) -> dict[str, Any]:
+        """Return it for a report, JSON-like; with how it merges unless by the mean."""
+        described: dict[str, Any] = dict(soup=self.soup, group_by=self.group_by)
+        if self.how != MEAN:
+            described['merge'] = self.how.describe()
+        return described
+
 
 def gou(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
     """Greedy of uniform: uniform soups in the groups, a greedy soup of those."""

@@ -208,6 +208,8 @@ def test_searched_coefficients_are_counted_shown_and_reported(
     assert report['val']['accuracy'] == node['score'] == best
     tree = analysed(cfg, tmp_path)
     assert tree.root.value('accuracy') == pytest.approx(node['score'])
+    text = (tmp_path / 'soup_tree' / 'soup_tree.txt').read_text()
+    assert f'merged by task_arithmetic, scale={first["merge"]["scale"]}' in text
 
 
 def analysed(cfg, work_dir):

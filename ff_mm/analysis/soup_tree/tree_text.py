@@ -14,6 +14,8 @@ from ff_mm.display.console import make_console
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.numbers import shown
 from ff_mm.files import atomic_write
+from ff_mm.fusion.report import merge_text
+from ff_mm.merging.soup import MEAN
 
 # Letters that rich puts before the label of a node, for each node above it.
 _GUIDE = 4
@@ -111,7 +113,8 @@ def _rich_tree(tree: SoupTree) -> Tree:
         values = [node.value(metric, split) for split, metric in columns]
         name = f'{_MARKS[node.accepted]}{node.name}'.ljust(room - _GUIDE * depth)
         cells = [_percent(node), *map(shown, values)]
-        return Text(row(name, cells, tree.verdict(node)), style=_style(node))
+        end = '; '.join(filter(None, [tree.verdict(node), _merged(node)]))
+        return Text(row(name, cells, end), style=_style(node))
 
     top = Text('\n').join(
         [
@@ -136,6 +139,13 @@ def _grow(
 
 def _percent(node: TreeNode) -> str:
     return f'{node.weight:.1%}' if node.weight else ''
+
+
+def _merged(node: TreeNode) -> str:
+    """Says how the members of a soup were combined, if not by their mean."""
+    if node.merge == MEAN:
+        return ''
+    return f'merged by {merge_text(node.merge.describe())}'
 
 
 def _style(node: TreeNode) -> str:
