@@ -2,16 +2,19 @@
 
 from ff_mm.merging.methods import (
     dare,
+    fisher,
+    gradient_matching,
     lines,
     mean,
     model_stock,
+    regmean,
     task_arithmetic,
     ties,
     weighted,
     wise_ft,
 )
 from ff_mm.merging.methods.method import Members, Method, Running, Supply
-from ff_mm.merging.methods.options import FACTOR, SHARE, Number, PerMember
+from ff_mm.merging.methods.options import FACTOR, FLAG, SHARE, Number, PerMember
 
 METHODS: dict[str, Method] = {
     'mean': Method(mean.mean, is_mean=True, ordered=False, running=mean.MeanSoFar),
@@ -56,6 +59,26 @@ METHODS: dict[str, Method] = {
         batch_norm=lines.leaves_the_hull,
         ordered=False,
         kinds=dict(alpha=SHARE, beta=Number()),
+    ),
+    'fisher': Method(
+        fisher.merge_by_fisher,
+        needs=('fisher',),
+        ordered=False,
+        kinds=dict(normalize=FLAG, floor=FACTOR),
+    ),
+    'gradient_matching': Method(
+        gradient_matching.gradient_matching,
+        needs=('origin', 'fisher'),
+        batch_norm=gradient_matching.leaves_the_hull,
+        ordered=False,
+        kinds=dict(alpha=FACTOR, delta=FACTOR, weight_decay=FACTOR),
+    ),
+    'regmean': Method(
+        regmean.regmean,
+        needs=('gram',),
+        batch_norm=True,
+        ordered=False,
+        kinds=dict(scale=SHARE),
     ),
 }
 

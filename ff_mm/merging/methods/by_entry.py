@@ -244,7 +244,7 @@ def _is_equal_in_all(models: Sequence[Mapping[str, Tensor]], key: str) -> bool:
     first, *others = (model[key] for model in models)
     if first.itemsize == 1:  # with which torch computes nothing
         first, *others = map(wide, (first, *others))
-    return bool(others) and all(torch.equal(first, other) for other in others)
+    return all(torch.equal(first, other) for other in others)
 
 
 def _check(models: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> None:

@@ -99,6 +99,19 @@ class PerMember:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    def expected(self) -> str:
+        """Say what it may be, for messages."""
+        return 'True or False'
+
+    def fits(self, value: Any) -> bool:
+        """Say whether a value is one of the two."""
+        return isinstance(value, bool)
+
+
+@dataclass(frozen=True)
 class Patterns:
     """Patterns of names, such as ``['head.*']``, or one."""
 
@@ -118,6 +131,7 @@ class Patterns:
 SHARE = Number(0.0, 1.0)
 #: A factor that does not turn the direction.
 FACTOR = Number(0.0)
+FLAG = Flag()
 PATTERNS = Patterns()
 
 

@@ -1,6 +1,6 @@
 """What must hold of every merge, whatever the numbers; a new one is tested by being.
 
-What a method needs besides the origin is here 1 for every weight.
+What a method needs besides the origin is here the same of all members.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ TYPICAL = dict(
     weighted=dict(weights=dict(zip(NAMES, (1.0, 2.0, 0.5, 3.0), strict=True))),
     task_arithmetic=dict(scale=1.5, coefficients=dict(a=-0.5)),
     lines=dict(alpha=0.2, beta=1.1),
+    gradient_matching=dict(alpha=0.8, weight_decay=0.1),
 )
 # The mean, with these options.
 MEANS = dict(mean={}, task_arithmetic={}) | {n: NEUTRAL[n] for n in NEUTRAL}
 del MEANS['ties']
+MEANS |= dict(fisher={}, gradient_matching={}, regmean={})
 
 methods = pytest.mark.parametrize('method', list(METHODS))
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -88,7 +90,11 @@ def supplied(merge, origin):
     def ones(member):
         return {key: torch.ones_like(v) for key, v in member.load().items()}
 
-    given = {name: Supply(ones, name) for name in merge.method.needs}
+    def gram(member):
+        layers = {k: v for k, v in member.load().items() if v.ndim == 2}
+        return {k: torch.eye(v.shape[1])[None] + 0.5 for k, v in layers.items()}
+
+    given = dict(fisher=Supply(ones, 'fisher'), gram=Supply(gram, 'gram'))
     given['origin'] = Supply(ingredient('origin', origin), 'origin')
     return merge.supplied(given)
 
