@@ -183,7 +183,7 @@ class CandidateEvaluator:
                 progress.advance()
 
             def make(key: str) -> dict[str, Any]:
-                self._load(unknown[key])
+                self.load(unknown[key])
                 if self.evaluator.options.fold_batch_norm:
                     self.evaluator.fold_batch_norm()
                 return plain_metrics(self.evaluator.evaluate(split))
@@ -209,7 +209,7 @@ class CandidateEvaluator:
         def evaluate(name: str) -> dict[str, Any]:
             nonlocal loaded
             if not loaded:
-                self._load(candidate)
+                self.load(candidate)
             loaded = True
             return plain_metrics(self.evaluator.evaluate(name))
 
@@ -261,7 +261,7 @@ class CandidateEvaluator:
         self, candidate: Candidate, cannot_win: CannotWin | None
     ) -> dict[str, Any] | float:
         """Makes one pass; the metrics, or a bound where it was cut short."""
-        self._load(candidate)
+        self.load(candidate)
         selection = Selection(self.selection.metric, self.selection.rule, cannot_win)
         outcome = self.evaluator.score(selection)
         if isinstance(outcome, NoBetterThan):
@@ -277,7 +277,8 @@ class CandidateEvaluator:
             metric, rule = self.selection.metric, self.selection.rule
             self._memo.add_bound(key, metric, rule, NoBetterThan(outcome))
 
-    def _load(self, candidate: Candidate) -> None:
+    def load(self, candidate: Candidate) -> None:
+        """Loads a model into the network, ready to be used."""
         self.evaluator.load_from(candidate.load)
         if samples := self._reestimated_on(candidate.recipe):
             self.evaluator.reestimate_batch_norm(samples, keep=True)
@@ -293,10 +294,14 @@ class CandidateEvaluator:
         return dict(self._memo.metrics(key) or {})
 
     def _key(self, split: str, recipe: Recipe) -> str:
+        return key_of(self.evaluator.keys[split], self.content(recipe))
+
+    def content(self, recipe: Recipe) -> dict[str, float]:
+        """Returns what a loaded model consists of, by content."""
         parts = by_content(recipe, self.digests)
         if samples := self._reestimated_on(recipe):
             parts[f'batch norm of {self._training_data()}'] = float(samples)
-        return key_of(self.evaluator.keys[split], parts)
+        return parts
 
     def _training_data(self) -> str:
         """What the images consist of on which batch norm is re-estimated."""

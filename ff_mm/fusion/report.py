@@ -41,6 +41,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _class_tables(report)
     if report['bn_reestimation']:
         yield from _batch_norm(report['bn_reestimation'])
+    yield from _statistics(report.get('statistics') or ())
     yield ''
     yield '| ingredient | weight |'
     yield '|---|---|'
@@ -106,6 +107,18 @@ def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
     yield f'Before batch-norm re-estimation on {bn["num_samples"]} images:'
     yield ''
     yield from _metrics_table(bn['before'])
+
+
+def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in statistics:
+        yield ''
+        passes = one['backward_passes']
+        yield (
+            f'{one["title"]} on {one["num_samples"]} training images: '
+            f'{one["made"]} models, '
+            + (f'{passes} backward passes, ' if passes else '')
+            + f'{one["seconds"]:.1f} s; {len(one["members"])} needed.'
+        )
 
 
 def _basins(basins: Mapping[str, Any]) -> Iterator[str]:

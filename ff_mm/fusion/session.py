@@ -120,6 +120,8 @@ class FusionSession:
         self._setup: EvaluationSetup | None = None
         self._setup_of = ''
         self._known: dict[str, Any] = {}
+        #: Files of statistics of models, by what they are of.
+        self.statistics: dict[str, Path] = {}
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> FusionSession:
@@ -217,6 +219,11 @@ class FusionSession:
             _require_equal_sets(self._setup)
             forget_datasets()  # the evaluator has its own hold of what it needs
         return self._setup
+
+    @property
+    def sharing(self) -> Team:
+        """The processes that share out models; once :meth:`setup` was called."""
+        return self.team if self._setup is None else self._setup.team
 
     def memo(self, path: Path) -> EvaluationMemo:
         """Opens the memo of one soup; all know what each of them does."""

@@ -28,10 +28,12 @@ from ff_mm.evaluation.memo import MEMO
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
+from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.deployment import deployment_config, loading_note
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import (
     Candidate,
     Ingredient,
@@ -53,8 +55,6 @@ from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
-# By what part of the best ingredient's score a soup must be worse to be remarked on.
-_COLLAPSE = 0.1
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
 
@@ -66,9 +66,11 @@ class SoupRunner(FusionRunner):
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
       ``dict(num_samples=...)``), ``keep_copies`` (False: of ingredients with the same
-      weights the first counts), and what the subclass takes, such as ``merge``; with
-      groups also ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which
-      levels can then group (``group_by='basin'``).
+      weights the first counts), ``statistics`` (of training images, for merges that
+      need them: ``dict(num_samples=256, labels='exact')``), and what the subclass
+      takes, such as ``merge``; with groups also ``basins``, see
+      :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can then group
+      (``group_by='basin'``).
 
     Args:
         cfg: The config, references not yet resolved.
@@ -90,6 +92,7 @@ class SoupRunner(FusionRunner):
         self._check_keys()
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
+        self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))
         self.basin_options = self._read_basins()
 
     @abstractmethod
@@ -129,6 +132,7 @@ class SoupRunner(FusionRunner):
             bn_samples=self.bn_samples,
             console=self.console,
         )
+        self.statistics.start(session, self.candidates, self.work_dir, self.console)
         ingredients = self._ingredients(pool)
         basins = self._find_basins(ingredients)
         if basins is not None:
@@ -146,7 +150,12 @@ class SoupRunner(FusionRunner):
             generation_cost=pool.cost,
             seconds=round(time.perf_counter() - start, 2),
         )
-        self._note_collapse(report, ingredients)
+        greater = self.cfg.selection['rule'] == 'greater'
+        note = collapse_note(
+            report, self.metric, greater, ingredients, self.evaluator.has_batch_norm
+        )
+        if note:
+            self.line(note)
         if session.is_first:
             write_report(report, self.work_dir)
         return report
@@ -156,42 +165,15 @@ class SoupRunner(FusionRunner):
         first = pool.entries[0].checkpoint
         entries = first.outline()
         for level in self.levels:
-            level.how.supplied(session.supplies(pool))
+            level.how.supplied(session.supplies(pool) | self.statistics.supplies)
             level.how.check(entries, str(first.path))
         must = any(level.how.needs_batch_norm for level in self.levels)
         if must and self.bn_samples is None and has_batch_norm(entries):
             raise no_images_for_batch_norm()
 
-    def _note_collapse(
-        self, report: Mapping[str, Any], ingredients: Sequence[Ingredient]
-    ) -> None:
-        """Says so if the soup is far worse than an ingredient that went into the pool.
-
-        Averaged batch-norm statistics are those of none of the models.
-        """
-        scores = [i.score for i in ingredients if i.score is not None]
-        value = report['val'].get(self.metric)
-        if not scores or value is None:
-            return
-        greater = self.cfg.selection['rule'] == 'greater'
-        best = max(scores) if greater else min(scores)
-        if (best - value if greater else value - best) <= _COLLAPSE * abs(best):
-            return
-        remedy = 'leave some ingredients out, or make a greedy soup'
-        if report['bn_reestimation'] is None and any(
-            key.endswith('running_var') for key in self.evaluator.weights
-        ):
-            remedy = (
-                'averaged batch-norm statistics may be why: try '
-                'soup.bn_reestimation="dict(num_samples=2048)", or a greedy soup'
-            )
-        self.line(
-            f'note: {self.metric} {value:.4f} of the soup is far from the {best:.4f} '
-            f'recorded of the best ingredient; {remedy}'
-        )
-
     def _check_keys(self) -> None:
-        known = {'accept_ties', 'bn_reestimation', 'keep_copies', *self.soup_keys}
+        known = {'accept_ties', 'bn_reestimation', 'keep_copies', 'statistics'}
+        known.update(self.soup_keys)
         unknown = sorted(set(self.options) - known)
         if unknown:
             raise ConfigError(
@@ -297,7 +279,7 @@ class SoupRunner(FusionRunner):
             self.scorer,
             name=self.method,
             store=store,
-            supplies=self.session.supplies(self.pool),
+            supplies=self.session.supplies(self.pool) | self.statistics.supplies,
         )
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
@@ -324,6 +306,7 @@ class SoupRunner(FusionRunner):
             levels=[level.describe() for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
+            statistics=self.statistics.describe(),
             evaluations=self.candidates.cost(
                 self.scorer.in_vain, self.scorer.remembered
             ),
