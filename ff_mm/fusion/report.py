@@ -113,11 +113,13 @@ def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in statistics:
         yield ''
         passes = one['backward_passes']
+        sums = [member['sum'] for member in one['members']]
         yield (
             f'{one["title"]} on {one["num_samples"]} training images: '
             f'{one["made"]} models, '
             + (f'{passes} backward passes, ' if passes else '')
-            + f'{one["seconds"]:.1f} s; {len(one["members"])} needed.'
+            + f'{one["seconds"]:.1f} s; {len(sums)} needed, '
+            f'with sums from {min(sums):.3g} to {max(sums):.3g}.'
         )
 
 

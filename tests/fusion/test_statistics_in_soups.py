@@ -97,7 +97,7 @@ def test_a_uniform_soup_by_fisher_is_the_formula_on_the_training_images(
 @pytest.mark.parametrize(
     ('merge', 'count'),
     [
-        ('fisher', 2),
+        (dict(type='fisher', floor=[1e-6, 0.1]), 2),
         (dict(type='gradient_matching', alpha=0.5, weight_decay=1e-3), 2),
         ('regmean', 2),
     ],

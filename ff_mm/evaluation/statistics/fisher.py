@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.functional import one_hot
@@ -43,6 +45,17 @@ class Fisher:
 
     multilabel: bool
     labels: str = 'exact'
+
+    @classmethod
+    def of(cls, network: nn.Module, labels: str) -> Fisher:
+        """Returns the estimator for a network: by how its head predicts.
+
+        Args:
+            network: A classifier of MMPretrain.
+            labels: ``'exact'`` or ``'sampled'``.
+        """
+        head = getattr(network, 'head', None)
+        return cls(isinstance(head, MultiLabelClsHead), labels)
 
     def estimate(
         self,
@@ -168,7 +181,10 @@ class _PerImage:
                 for key, p in self.parameters.items()
             }
             if count > 1:
-                return leaves, vmap(self._of_one)(leaves, images)
+                with warnings.catch_warnings():
+                    # Where vmap is slow it is still faster than one by one.
+                    warnings.filterwarnings('ignore', 'There is a performance drop')
+                    return leaves, vmap(self._of_one)(leaves, images)
             own = {key: leaf[0] for key, leaf in leaves.items()}
             return leaves, self._of_one(own, images[0])[None]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmpretrain.models.heads import MultiLabelClsHead
 from rich.console import Console
 from torch import Tensor
 
@@ -134,8 +133,7 @@ class MemberStatistics:
         self._sharing = sharing or Team.alone()
         self._console = console or Console(quiet=True)
         self._images = TrainingImages(self._evaluator.cfg, options.num_samples)
-        head = getattr(self._evaluator.model, 'head', None)
-        self._fisher = Fisher(isinstance(head, MultiLabelClsHead), options.labels)
+        self._fisher = Fisher.of(self._evaluator.model, options.labels)
         self._contents: dict[str, str] = {}
         self._files: dict[str, CheckpointFile] = {}
         self._made: dict[str, list[dict[str, Any]]] = {}

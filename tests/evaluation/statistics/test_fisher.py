@@ -6,7 +6,10 @@ import math
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
 from torch import nn
+from toys import TINY_RESNET, TINY_VIT
 
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.statistics import fisher as fisher_module
@@ -203,4 +206,43 @@ def test_gradients_that_share_their_memory():
     net = Tokens().double()
     batch = torch.randn(5, 3, 2, dtype=torch.float64)
     found, _ = Fisher(False).estimate(net, [batch])
+    close(found, by_hand(net, batch, of_classes))
+
+
+SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
+HEADS = {
+    'classes': (dict(type='LinearClsHead'), of_classes),
+    'masked labels': (dict(type='MaskedMultiLabelClsHead'), of_labels),
+    'labels': (dict(type='MultiLabelLinearClsHead'), of_labels),
+    'attention': (
+        dict(type='CSRAClsHead', num_heads=1, lam=0.1, loss=SIGMOID),
+        of_labels,
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', HEADS)
+def test_heads_of_mmpretrain_say_what_they_predict(kind):
+    init_default_scope('mmpretrain')
+    head, log_likelihoods = HEADS[kind]
+    head = dict(head, num_classes=3, in_channels=4)
+    network = dict(TINY_RESNET, type='ImageClassifier', head=head)
+    if kind == 'attention':
+        network['neck'] = None
+    torch.manual_seed(0)
+    net = MODELS.build(network).double()
+    batch = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    found, _ = Fisher.of(net, 'exact').estimate(net, [batch])
+    close(found, by_hand(net, batch, log_likelihoods))
+
+
+def test_a_vision_transformer():
+    init_default_scope('mmpretrain')
+    head = dict(type='VisionTransformerClsHead', num_classes=3, in_channels=8)
+    torch.manual_seed(0)
+    net = MODELS.build(dict(TINY_VIT, type='ImageClassifier', head=head)).double()
+    with torch.no_grad():
+        net.head.layers.head.weight.normal_()
+    batch = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    found, _ = Fisher.of(net, 'exact').estimate(net, [batch])
     close(found, by_hand(net, batch, of_classes))
