@@ -16,8 +16,8 @@ from ff_mm.errors import ConfigError
 from ff_mm.merging.state_dict import StateDict
 from ff_mm.parallel.termination import raise_if_requested
 
-# Elements of gradients that are there at a time (256 MB), and images.
-_ELEMENTS = 1 << 26
+# Elements of gradients that are there at a time (128 MB), and images.
+_ELEMENTS = 1 << 25
 _AT_ONCE = 16
 
 _Leaves = dict[str, Tensor]
