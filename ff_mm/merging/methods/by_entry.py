@@ -40,6 +40,11 @@ class Values(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._models)
 
+    @property
+    def shape(self) -> torch.Size:
+        """That of the entry, as the members have it."""
+        return self._models[0][self._key].shape
+
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
 

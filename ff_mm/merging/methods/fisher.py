@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ff_mm.merging.methods.by_entry import (
+    Values,
     by_entry,
     mean_of,
     require_positive,
@@ -48,13 +50,18 @@ def merge_by_fisher(
     parts = shares_of(weights).tolist()
     precisions = Precisions(members, fisher, 'Fisher information')
     norms = precisions.norms()
-    scales = [1 / norm for norm in norms] if normalize else [1.0] * len(norms)
+    scales = torch.tensor(
+        [1 / norm if normalize else 1.0 for norm in norms], dtype=torch.float64
+    )[:, None]
+    shares = shares_of(weights)[:, None]
 
-    def combine(key: str, values: Sequence[Tensor], _: Sequence[float]) -> Tensor:
+    def of_some(values: Tensor, precisions: Tensor, _: slice) -> Tensor:
+        weighted = precisions.mul_(scales).clamp_(min=floor).mul_(shares)
+        return precision_mean(values, weighted, parts)
+
+    def combine(key: str, values: Values, _: Sequence[float]) -> Tensor:
         if key not in precisions:
             return mean_of(values, parts)
-        found = zip(precisions.of(key, values[0].shape), scales, parts, strict=True)
-        weighted = (f.mul(s).clamp_(min=floor).mul_(part) for f, s, part in found)
-        return precision_mean(values, weighted, parts)[0]
+        return precisions.merge(key, values, of_some)
 
     return by_entry(members, parts, combine)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.methods.by_entry import (
+    Values,
     by_entry,
+    flat,
     mean_of,
     require_positive,
     shares_of,
@@ -68,20 +70,26 @@ def gradient_matching(
         precisions.norms()  # of none is anybody sure
     start = origin.in_passing()
 
-    def combine(key: str, values: Sequence[Tensor], _: Sequence[float]) -> Tensor:
+    shares = shares_of(weights)[:, None]
+
+    def combine(key: str, values: Values, _: Sequence[float]) -> Tensor:
         if key not in precisions:
             return mean_of(values, parts)
-        found = zip(precisions.of(key, values[0].shape), parts, strict=True)
-        mean, total = precision_mean(
-            values, (f.add(prior).mul_(part) for f, part in found), parts
-        )
-        if scale == 1:
-            return mean
-        total *= scale
-        # Where nobody has any curvature: in all, as far as the coefficients go.
-        step = torch.where(total > 0, total / (total + (1 - scale) * prior), scale)
-        begin = wide(start[key])
-        return begin + step * (mean - begin)
+        begin = flat(start[key])
+
+        def of_some(values: Tensor, found: Tensor, where: slice) -> Tensor:
+            weighted = found.add_(prior).mul_(shares)
+            mean = precision_mean(values, weighted, parts)
+            if scale == 1:
+                return mean
+            total = weighted.sum(0) * scale
+            step = total / (total + (1 - scale) * prior)
+            # Where nobody has any curvature: as far as the coefficients go.
+            step = torch.where(total > 0, step, scale)
+            own = wide(begin[where])
+            return own + step * (mean - own)
+
+        return precisions.merge(key, values, of_some)
 
     return by_entry(members, parts, combine, origin=origin)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ff_mm.merging.ingredient import AnyIngredient
+from ff_mm.merging.methods.by_entry import Values, is_number
 from ff_mm.merging.methods.method import Members
 from ff_mm.merging.state_dict import CheckpointError
 
 #: Statistics of a member by the name of the entry, to be read in passing.
 Statistics = Callable[[AnyIngredient], Mapping[str, Tensor]]
+
+#: What is made of some values and precisions, see :meth:`Precisions.merge`.
+Combined = Callable[[Tensor, Tensor, slice], Tensor]
 
 
 class Precisions:
@@ -28,7 +33,8 @@ class Precisions:
     def __init__(self, members: Members, statistics: Statistics, what: str) -> None:
         self.found = [statistics(member) for member in members]
         # Of all entries that are merged: some may be left out.
-        self._keys = list(members[0].in_passing())
+        first = members[0].in_passing().items()
+        self._keys = [key for key, value in first if is_number(value)]
         self._names = [member.name for member in members]
         self._what = what
         for key in self._keys:
@@ -37,15 +43,34 @@ class Precisions:
     def __contains__(self, key: str) -> bool:
         return any(key in found for found in self.found)
 
-    def of(self, key: str, shape: torch.Size) -> Iterator[Tensor]:
-        """Yields that of each member for one entry, in double precision.
+    def merge(self, key: str, values: Values, combine: Combined) -> Tensor:
+        """Returns an entry that is combined of a few values at a time.
+
+        Args:
+            key: The entry.
+            values: Those of the members.
+            combine: Given values and precisions of all members, each of shape (members,
+                some values), and where these are, returns what comes of them.
 
         Raises:
-            CheckpointError: A member lacks what another has, or has another shape, or
-                a value that is negative or not finite.
+            CheckpointError: A member's have another shape than the entry, or a value
+                that is negative or not finite.
         """
         for name, found in zip(self._names, self.found, strict=True):
-            yield self._checked(name, key, found, shape)
+            if found[key].shape != values.shape:
+                raise CheckpointError(
+                    f'the {self._what} of {name!r}: {key} is {tuple(found[key].shape)},'
+                    f' expected {tuple(values.shape)} as the weights'
+                )
+        parts = []
+        start = 0
+        pieces = zip(values.pieces(), Values(self.found, key).pieces(), strict=True)
+        for rows, precisions in pieces:
+            self._check(key, precisions)
+            where = slice(start, start + rows.shape[1])
+            parts.append(combine(rows, precisions, where))
+            start = where.stop
+        return torch.cat(parts).view(values.shape)
 
     def norms(self) -> list[float]:
         """Returns the L2 norm over all entries of each member.
@@ -61,7 +86,8 @@ class Precisions:
 
     def _norm(self, found: Mapping[str, Tensor]) -> float:
         keys = (key for key in self._keys if key in found)
-        return sum(float(found[key].double().square().sum()) for key in keys) ** 0.5
+        norms = (torch.linalg.vector_norm(found[k], dtype=torch.float64) for k in keys)
+        return math.hypot(*map(float, norms))
 
     def _require(self, key: str) -> None:
         """Refuses an entry that some members have, and others lack."""
@@ -75,21 +101,14 @@ class Precisions:
                 f'the {self._what} of {lacking[0]!r} lacks the key {key!r}'
             )
 
-    def _checked(
-        self, name: str, key: str, found: Mapping[str, Tensor], shape: torch.Size
-    ) -> Tensor:
-        precision = found[key].to(torch.float64)
-        if precision.shape != shape:
-            raise CheckpointError(
-                f'the {self._what} of {name!r}: {key} is {tuple(precision.shape)}, '
-                f'expected {tuple(shape)} as the weights'
-            )
-        if not bool(((precision >= 0) & (precision < torch.inf)).all()):
-            raise CheckpointError(
-                f'the {self._what} of {name!r}: {key} has values that are negative or '
-                'not finite'
-            )
-        return precision
+    def _check(self, key: str, precisions: Tensor) -> None:
+        fine = ((precisions >= 0) & (precisions < torch.inf)).all(1)
+        for name, is_fine in zip(self._names, fine.tolist(), strict=True):
+            if not is_fine:
+                raise CheckpointError(
+                    f'the {self._what} of {name!r}: {key} has values that are negative '
+                    'or not finite'
+                )
 
 
 def empty(name: str, what: str) -> str:
@@ -102,25 +121,25 @@ def empty(name: str, what: str) -> str:
 
 
 def precision_mean(
-    values: Sequence[Tensor], precisions: Iterable[Tensor], weights: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """Returns the mean of values by their precisions, and the sum of these.
+    values: Tensor, precisions: Tensor, weights: Sequence[float]
+) -> Tensor:
+    """Returns the mean over members by their precisions, value by value.
 
-    All entry by entry, one member after the other. Where values are equal the mean is
-    that value, bit for bit; where nobody has a precision, it is the mean by the
-    weights.
+    Where the members are equal it is their value, bit for bit; where nobody has a
+    precision, it is the mean by the weights.
+
+    Args:
+        values: Of shape (members, values).
+        precisions: Of the same shape.
+        weights: Of the members.
     """
-    mean, total, weight = torch.zeros(()), torch.zeros(()), 0.0
-    for number, precision in enumerate(precisions):
+    mean, total, weight = values[0].clone(), precisions[0].clone(), weights[0]
+    for number in range(1, len(values)):
         value = values[number]
-        total = total + precision
+        total += precisions[number]
         weight += weights[number]
-        if number == 0:
-            mean = value.clone()
-            continue
-        rest = weights[number] / weight if weight else 0.0
-        share = torch.where(total > 0, precision / total, rest)
+        rest = weights[number] / weight
+        share = torch.where(total > 0, precisions[number] / total, rest)
         # -0.0 between equal ones changes nothing, where 0.0 would change -0.0.
-        step = (value - mean).masked_fill_(value == mean, -0.0)
-        mean += share * step
-    return mean, total
+        mean += (value - mean).masked_fill_(value == mean, -0.0).mul_(share)
+    return mean
