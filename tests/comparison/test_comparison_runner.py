@@ -413,10 +413,9 @@ def test_all_merges_and_soups_without_a_plan_of_their_own(pools, tmp_path):
     shipped = Config.fromfile(MERGES).to_dict()
     merges = [m.get('soup', {}).get('merge') for m in shipped['methods'].values()]
     covered = {Merge.read(merge).type for merge in merges}
-    needed = {name for name, m in MERGING.items() if set(m.needs) <= {'origin'}}
-    assert covered >= needed - {'weighted'}
+    assert covered >= set(MERGING) - {'weighted'}
     cfg = comparison_config(pools, tmp_path)
-    names = ['uniform', 'wise_ft', 'ties', 'gou_ties']
+    names = ['uniform', 'wise_ft', 'ties', 'fisher', 'gradient_matching', 'gou_ties']
     cfg.methods = {name: shipped['methods'][name] for name in names}
     cfg.baseline = shipped['baseline']
     cfg.pools = dict(fgg=cfg.pools['fgg'][:1])
@@ -430,3 +429,9 @@ def test_all_merges_and_soups_without_a_plan_of_their_own(pools, tmp_path):
     report = read_json(file)
     assert report['tree']['merge']['keep'] == 0.5
     assert report['tree']['merge']['scale'] in (0.5, 1.0)
+    # Both need the Fisher information, of the same images: it is made once.
+    made = [
+        read_json(next((tmp_path / name).rglob('report.json')))['statistics'][0]['made']
+        for name in ('fisher', 'gradient_matching')
+    ]
+    assert made == [report['pool_size'], 0]

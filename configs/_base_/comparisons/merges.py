@@ -59,7 +59,28 @@ methods = dict(
         runner_type='UniformSoupRunner',
         soup=dict(merge=dict(type='lines', alpha=[0.5, 0.2, 0.8])),
     ),
-    # (merges by statistics, fisher, gradient_matching and regmean, stand here)
+    # These look at training images; soup.statistics says at how many.
+    fisher=dict(
+        title='Fisher',
+        pool='fgg',
+        runner_type='UniformSoupRunner',
+        soup=dict(merge='fisher', statistics=dict(num_samples=256, labels='sampled')),
+    ),
+    gradient_matching=dict(
+        title='gradient matching',
+        pool='fgg',
+        runner_type='UniformSoupRunner',
+        soup=dict(
+            merge='gradient_matching',
+            statistics=dict(num_samples=256, labels='sampled'),
+        ),
+    ),
+    regmean=dict(
+        title='RegMean',
+        pool='fgg',
+        runner_type='UniformSoupRunner',
+        soup=dict(merge='regmean', statistics=dict(num_samples=256)),
+    ),
     # Both: a greedy soup of soups by a merge.
     gou_ties=dict(
         title='GoU by TIES',
