@@ -67,7 +67,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             self.batch_norm_option(), self.cfg, f'{self.name}.bn_reestimation'
         )
         self.cfg = _with_sets(self.cfg, self.splits(), self.name)
-        if self.bn_samples is None:
+        if not self.needs_training_data():
             self.cfg.train_dataloader = None
 
     def splits(self) -> Sequence[str]:
@@ -80,6 +80,10 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     def batch_norm_option(self) -> Any:
         """Returns how batch norm is re-estimated; None: it is not."""
         return getattr(self.options, 'bn_reestimation', None)
+
+    def needs_training_data(self) -> bool:
+        """Returns whether the training set is looked at; else it is not even read."""
+        return self.bn_samples is not None
 
     @abstractmethod
     def analyse(self) -> Any:

@@ -51,6 +51,15 @@ def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
     return samples
 
 
+def no_images_for_batch_norm() -> ConfigError:
+    """The error of a merge after which batch norm cannot be re-estimated."""
+    return ConfigError(
+        'soup.merge: what is no convex combination of models needs batch norm '
+        're-estimated on training images, and the config has no train_dataloader; give '
+        'one, or another merge'
+    )
+
+
 class KeptBatches:
     """The first batches of a loader, decoded once for many models.
 

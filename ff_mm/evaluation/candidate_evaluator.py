@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ff_mm.display.progress import CountProgress
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.batch_norm_reestimation import no_images_for_batch_norm
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
@@ -297,12 +298,9 @@ class CandidateEvaluator:
 
     def _reestimated_on(self, recipe: Recipe) -> int | None:
         """On how many images batch norm of a model is re-estimated; None: it is not."""
-        must = needs_batch_norm(recipe)
+        must = needs_batch_norm(recipe) and self.evaluator.has_batch_norm
         if must and not self._bn_samples:
-            raise ConfigError(
-                'a merge that is no mean needs batch norm re-estimated: give '
-                'soup.bn_reestimation=dict(num_samples=2000)'
-            )
+            raise no_images_for_batch_norm()
         return self._bn_samples if must or self._reestimate_all else None
 
     def _known(self, split: str, key: str) -> dict[str, Any] | None:

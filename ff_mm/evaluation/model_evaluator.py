@@ -34,6 +34,7 @@ from ff_mm.merging.state_dict import (
     StateDict,
     check_same_architecture,
     copy_weights,
+    has_batch_norm,
 )
 
 # An evaluation neither logs nor saves; all of MMEngine's default hooks are off.
@@ -82,6 +83,11 @@ class ModelEvaluator:
     def weights(self) -> StateDict:
         """The network's own tensors, see :meth:`load_from`."""
         return self.model.state_dict()
+
+    @cached_property
+    def has_batch_norm(self) -> bool:
+        """Whether the network has statistics that could be re-estimated."""
+        return has_batch_norm(self.weights)
 
     @property
     def ood_names(self) -> list[str]:

@@ -26,7 +26,8 @@ class FusionRunner(ABC):
 
     - ``ingredients``: see :func:`ff_mm.merging.pool.read_pool`.
     - ``origin``: a file of the weights that their training began with, for merging
-      methods that need them; None: what ``ingredients.json`` says.
+      methods that need them, or ``dict(file=..., check=False)`` if it lies far from
+      the ingredients for good reasons; None: what ``ingredients.json`` says.
     - ``selection``: ``metric`` and ``rule`` (``'greater'`` or ``'less'``), which rank
       and select on the validation set.
     - ``model``, ``val_dataloader``, ``val_evaluator``, ``test_*``,

@@ -44,6 +44,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _class_tables(report)
     if report['bn_reestimation']:
         yield from _batch_norm(report['bn_reestimation'])
+    yield from _statistics(report.get('statistics') or ())
     yield ''
     yield '| ingredient | weight |'
     yield '|---|---|'
@@ -51,6 +52,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         # What was merged, and not added, has no weight.
         weight = '' if item['weight'] is None else f'{item["weight"]:.4f}'
         yield f'| {markdown(item["name"])} | {weight} |'
+    yield from _merges(report)
     if report.get('basins'):
         yield from _basins(report['basins'])
     if report.get('copies'):
@@ -67,6 +69,40 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
             yield f'- {markdown(failure["trial"])}: {markdown(failure["reason"])}'
 
 
+def _merges(report: Mapping[str, Any]) -> Iterator[str]:
+    """Says how weights were combined, and of what was searched what was chosen."""
+    merges = [level['merge'] for level in report['levels'] if 'merge' in level]
+    if not merges:
+        return
+    yield ''
+    yield 'Combined by, from the bottom to the top; lists were tried on validation:'
+    yield ''
+    for level in report['levels']:
+        yield f'- {level["soup"]}: {markdown(merge_text(level.get("merge")))}'
+    yield ''
+    yield '| soup | members combined by |'
+    yield '|---|---|'
+    for soup in _soups(report['tree']):
+        how = markdown(merge_text(soup.get('merge')))
+        yield f'| {markdown(soup["name"])} | {how} |'
+
+
+def _soups(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Lists the soups of a tree that have several members, the top one first."""
+    if len(node.get('members', ())) > 1 or 'merge' in node:
+        yield node
+    for below in [*node.get('members', ()), *node.get('rejected', ())]:
+        yield from _soups(below)
+
+
+def merge_text(merge: Mapping[str, Any] | None) -> str:
+    """Writes how members are combined: ``'ties, keep=0.2'``."""
+    if merge is None:
+        return 'mean'
+    options = [f'{name}={value}' for name, value in merge.items() if name != 'type']
+    return ', '.join([merge['type'], *options])
+
+
 def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     if bn['before'] is None:
@@ -75,6 +111,20 @@ def _batch_norm(bn: Mapping[str, Any]) -> Iterator[str]:
     yield f'Before batch-norm re-estimation on {bn["num_samples"]} images:'
     yield ''
     yield from _metrics_table(bn['before'])
+
+
+def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in statistics:
+        yield ''
+        passes = one['backward_passes']
+        sums = [member['sum'] for member in one['members']]
+        yield (
+            f'{one["title"]} on {one["num_samples"]} training images: '
+            f'{one["made"]} models, '
+            + (f'{passes} backward passes, ' if passes else '')
+            + f'{one["seconds"]:.1f} s; {len(sums)} needed, '
+            f'with sums from {min(sums):.3g} to {max(sums):.3g}.'
+        )
 
 
 def _basins(basins: Mapping[str, Any]) -> Iterator[str]:

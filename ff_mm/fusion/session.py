@@ -31,7 +31,7 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
 from ff_mm.merging.methods import Supply
-from ff_mm.merging.pool import Pool, PoolEntry, read_pool
+from ff_mm.merging.pool import Origin, Pool, PoolEntry, read_pool
 from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
@@ -121,6 +121,8 @@ class FusionSession:
         self._setup_of = ''
         self._known: dict[str, Any] = {}
         self._unchecked: set[str] = set()
+        #: Files of statistics of models, by what they are of.
+        self.statistics: dict[str, Path] = {}
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> FusionSession:
@@ -134,7 +136,7 @@ class FusionSession:
         """Whether this process writes and prints."""
         return self.team.is_first and is_main_process()
 
-    def pool(self, source: Any, origin: str | None = None) -> Pool:
+    def pool(self, source: Any, origin: Origin = None) -> Pool:
         """Reads a pool and checks that its files are whole and fit each other.
 
         Args:
@@ -227,6 +229,11 @@ class FusionSession:
             )
             forget_datasets()  # the evaluator has its own hold of what it needs
         return self._setup
+
+    @property
+    def sharing(self) -> Team:
+        """The processes that share out models; once :meth:`setup` was called."""
+        return self.team if self._setup is None else self._setup.team
 
     def memo(
         self, path: Path, notify: Callable[[str], None], trains: bool = False

@@ -16,7 +16,11 @@ from mmengine.config import Config
 
 from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES, batch_norm_samples
+from ff_mm.evaluation.batch_norm_reestimation import (
+    DEFAULT_SAMPLES,
+    batch_norm_samples,
+    no_images_for_batch_norm,
+)
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
@@ -26,10 +30,12 @@ from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import atomic_write, remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
+from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.deployment import deployment_config, loading_note
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import (
     Candidate,
     Ingredient,
@@ -45,14 +51,12 @@ from ff_mm.merging import (
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
-from ff_mm.merging.state_dict import copy_weights
+from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
 SOUP_FILE = 'soup.pth'
 DEPLOY_FILE = 'deploy.py'
-# By what part of the best ingredient's score a soup must be worse to be remarked on.
-_COLLAPSE = 0.1
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
 
@@ -64,9 +68,11 @@ class SoupRunner(FusionRunner):
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
       ``dict(num_samples=...)``), ``keep_copies`` (False: of ingredients with the same
-      weights the first counts), and what the subclass takes, such as ``merge``; with
-      groups also ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which
-      levels can then group (``group_by='basin'``).
+      weights the first counts), ``statistics`` (of training images, for merges that
+      need them: ``dict(num_samples=256, labels='exact')``), and what the subclass
+      takes, such as ``merge``; with groups also ``basins``, see
+      :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can then group
+      (``group_by='basin'``).
 
     Args:
         cfg: The config, references not yet resolved.
@@ -88,6 +94,7 @@ class SoupRunner(FusionRunner):
         self._check_keys()
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
+        self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))
         self.basin_options = self._read_basins()
 
     @abstractmethod
@@ -106,8 +113,7 @@ class SoupRunner(FusionRunner):
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
         pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
-        for level in self.levels:  # what is missing is said before any pass
-            level.how.supplied(session.supplies(pool))
+        self._check_merges(session, pool)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
@@ -128,6 +134,7 @@ class SoupRunner(FusionRunner):
             bn_samples=self.bn_samples,
             console=self.console,
         )
+        self.statistics.start(session, self.candidates, self.work_dir, self.console)
         ingredients = self._ingredients(pool)
         basins = self._find_basins(ingredients)
         if basins is not None:
@@ -145,41 +152,30 @@ class SoupRunner(FusionRunner):
             generation_cost=pool.cost,
             seconds=round(time.perf_counter() - start, 2),
         )
-        self._note_collapse(report, ingredients)
+        greater = self.cfg.selection['rule'] == 'greater'
+        note = collapse_note(
+            report, self.metric, greater, ingredients, self.evaluator.has_batch_norm
+        )
+        if note:
+            self.line(note)
         if session.is_first:
             write_report(report, self.work_dir)
         return report
 
-    def _note_collapse(
-        self, report: Mapping[str, Any], ingredients: Sequence[Ingredient]
-    ) -> None:
-        """Says so if the soup is far worse than an ingredient that went into the pool.
-
-        Averaged batch-norm statistics are those of none of the models.
-        """
-        scores = [i.score for i in ingredients if i.score is not None]
-        value = report['val'].get(self.metric)
-        if not scores or value is None:
-            return
-        greater = self.cfg.selection['rule'] == 'greater'
-        best = max(scores) if greater else min(scores)
-        if (best - value if greater else value - best) <= _COLLAPSE * abs(best):
-            return
-        remedy = 'leave some ingredients out, or make a greedy soup'
-        if report['bn_reestimation'] is None and any(
-            key.endswith('running_var') for key in self.evaluator.weights
-        ):
-            remedy = (
-                'averaged batch-norm statistics may be why: try '
-                'soup.bn_reestimation="dict(num_samples=2048)", or a greedy soup'
-            )
-        self.line(
-            f'note: {self.metric} {value:.4f} of the soup is far from the {best:.4f} '
-            f'recorded of the best ingredient; {remedy}'
-        )
+    def _check_merges(self, session: FusionSession, pool: Pool) -> None:
+        """Says before any pass what merging lacks."""
+        first = pool.entries[0].checkpoint
+        entries = first.outline()
+        for level in self.levels:
+            level.how.supplied(session.supplies(pool) | self.statistics.supplies)
+            level.how.check(entries, str(first.path))
+        must = any(level.how.needs_batch_norm for level in self.levels)
+        if must and self.bn_samples is None and has_batch_norm(entries):
+            raise no_images_for_batch_norm()
 
     def _check_keys(self) -> None:
-        known = {'accept_ties', 'bn_reestimation', 'keep_copies', *self.soup_keys}
+        known = {'accept_ties', 'bn_reestimation', 'keep_copies', 'statistics'}
+        known.update(self.soup_keys)
         unknown = sorted(set(self.options) - known)
         if unknown:
             raise ConfigError(
@@ -191,7 +187,9 @@ class SoupRunner(FusionRunner):
         """On how many images batch norm is re-estimated, if it is."""
         option = self.options.get('bn_reestimation')
         if not option and any(level.how.needs_batch_norm for level in self.levels):
-            # The statistics of such merges mean nothing.
+            # The statistics of such merges mean nothing, if the network has any.
+            if not self.cfg.get('train_dataloader'):
+                return None
             option = dict(num_samples=DEFAULT_SAMPLES)
         return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
 
@@ -290,7 +288,7 @@ class SoupRunner(FusionRunner):
             self.scorer,
             name=self.method,
             store=store,
-            supplies=self.session.supplies(self.pool),
+            supplies=self.session.supplies(self.pool) | self.statistics.supplies,
         )
 
     def _finish(self, soup: Soup) -> dict[str, Any]:
@@ -317,6 +315,7 @@ class SoupRunner(FusionRunner):
             levels=[level.describe() for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
+            statistics=self.statistics.describe(),
             evaluations=self.candidates.cost(
                 self.scorer.in_vain, self.scorer.remembered
             ),
@@ -329,7 +328,7 @@ class SoupRunner(FusionRunner):
 
         What was before goes into the report, where it means anything.
         """
-        must = needs_batch_norm(soup.recipe)
+        must = needs_batch_norm(soup.recipe) and self.evaluator.has_batch_norm
         samples = self.bn_samples
         if samples is None or not (must or self.options.get('bn_reestimation')):
             return results, state_dict, None

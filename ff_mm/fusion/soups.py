@@ -9,12 +9,15 @@ from mmengine.registry import RUNNERS
 from ff_mm.errors import ConfigError
 from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging import Level, gog, gou
+from ff_mm.merging.merge import Merge
 from ff_mm.merging.soups.choice import option_names
 
 
 @RUNNERS.register_module()
 class HierarchicalSoupRunner(SoupRunner):
     """Hierarchical souping with any levels.
+
+    ``merge`` of the soup is that of the levels that say none of their own.
 
     Levels go from the bottom to the top, each with a soup, a key of
     :data:`ff_mm.merging.soups.SOUPS` (such as ``'greedy'``), the key or keys that the
@@ -32,7 +35,7 @@ class HierarchicalSoupRunner(SoupRunner):
 
     method = 'hierarchical'
     title = 'hierarchical'
-    soup_keys = ('levels', 'basins')
+    soup_keys = ('levels', 'basins', 'merge')
 
     def build_levels(self) -> list[Level]:
         """Returns the levels that the config lists."""
@@ -42,8 +45,9 @@ class HierarchicalSoupRunner(SoupRunner):
                 "soup.levels is missing, such as [dict(soup='greedy', group_by='lr'), "
                 "dict(soup='greedy')]"
             )
+        merge = Merge.read(self.options.get('merge'))
         try:
-            return [Level(**level) for level in levels]
+            return [Level(**dict(dict(merge=merge), **level)) for level in levels]
         except TypeError as error:
             raise ConfigError(
                 'soup.levels: each level is dict(soup=..., group_by=..., merge=...), '
@@ -124,6 +128,7 @@ class BestIngredientRunner(_OneLevelRunner):
 
     def build_levels(self) -> list[Level]:
         """Returns a level that takes the best."""
+        Merge.read(self.options.get('merge'))  # says what is wrong with it
         return [Level('best')]
 
 

@@ -18,6 +18,7 @@ from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.scorer import Scorer
+from ff_mm.merging.search import best_variant
 from ff_mm.merging.soup import MEAN, Soup, require_distinct_names
 from ff_mm.merging.soups.choice import Choice
 from ff_mm.one_line import one_line
@@ -35,7 +36,8 @@ class Level:
             None puts all into one group.
         merge: How the members of a soup are combined: a key of
             :data:`ff_mm.merging.methods.METHODS`, or ``dict(type=key, ...)`` with its
-            options.
+            options. Of options that are lists of numbers each combination is tried, and
+            the best on validation taken, see :mod:`ff_mm.merging.search`.
 
     Raises:
         ConfigError: If there is no such soup, or no such way to combine.
@@ -66,6 +68,11 @@ class Level:
         if self.how != MEAN:
             described['merge'] = self.how.describe()
         return described
+
+    @property
+    def variants(self) -> list[Merge]:
+        """The ways to combine that are tried; of one member alone there is but one."""
+        return self.how.variants()[: 1 if self.which.type == 'best' else None]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -134,20 +141,23 @@ def hierarchical(
     ]
     files = _files(store)
     current = list(ingredients)
-    for number, level in enumerate(levels[:-1], 1):
+    for number, level in enumerate(levels, 1):
         groups = _groups(current, level, number)
         level.how.prepare(current)
-        if level.which.type == 'uniform':  # of which the scores can be found at once
+        variants = level.variants
+        if level.which.type == 'uniform' and len(variants) == 1:  # to be scored at once
             scorer.score_all(
-                Soup(label, 'uniform', tuple(members), merge=level.how)
+                Soup(label, 'uniform', tuple(members), merge=variants[0])
                 for label, members in groups
             )
-        current = [
-            level.which.make(members, scorer, label, next(files), level.how)
+        if number == len(levels):  # where one group is left
+            groups, files = [(name, groups[0][1])], _files(None)
+        soups = [
+            best_variant(level.which, variants, members, scorer, label, files)
             for label, members in groups
         ]
-    levels[-1].how.prepare(current)
-    return levels[-1].which.make(current, scorer, name, None, levels[-1].how)
+        current = list(soups)
+    return soups[0]
 
 
 def _files(store: PathLike | None) -> Iterator[Path | None]:
@@ -168,10 +178,18 @@ def _check_levels(
         what = 'levels' if ingredients else 'ingredients'
         raise ConfigError(f'hierarchical soup {name!r}: there are no {what}')
     require_distinct_names(ingredients, name)
-    current = list(ingredients)
+    current: list[AnyIngredient] = list(ingredients)
+    # Levels of one merge say in one place how much of what there is at any of them.
+    names: dict[int, list[str]] = {}
     for number, level in enumerate(levels, 1):
         groups = _groups(current, level, number)
+        same = next(i for i, other in enumerate(levels) if other.how == level.how)
+        names.setdefault(same, []).extend(member.name for member in current)
         current = [Soup(label, level.which.type, tuple(m)) for label, m in groups]
+    for place, found in names.items():
+        levels[place].how.check_names(found)
+        if levels[place].how.left_out:
+            levels[place].how.check(ingredients[0].in_passing(), ingredients[0].name)
     if len(current) > 1:
         left = ', '.join(soup.name for soup in current)
         raise ConfigError(

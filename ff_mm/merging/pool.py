@@ -23,6 +23,7 @@ from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, Validation, grouping, read_manifest
+from ff_mm.merging.origin import too_far
 from ff_mm.merging.state_dict import (
     CheckpointError,
     check_same_architecture,
@@ -94,6 +95,7 @@ class Pool:
         complete: Whether they were finished.
         failed: Trials of theirs of which there is nothing, and why.
         copies: Names of entries that were left out, and of those they are copies of.
+        doubts_origin: Whether the origin was given by hand, and may be another file.
     """
 
     entries: tuple[PoolEntry, ...]
@@ -102,6 +104,7 @@ class Pool:
     complete: bool = True
     failed: tuple[tuple[str, str], ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
+    doubts_origin: bool = False
 
     def check(self) -> None:
         """Checks each file by itself, and that they fit each other.
@@ -125,6 +128,17 @@ class Pool:
             raise CheckpointError(
                 f'{"; ".join(problems)}; expected the weights from which the training '
                 'of the ingredients has begun'
+            )
+        if self.doubts_origin and (
+            found := too_far(self.origin.ingredient('', None), ingredients)
+        ):
+            file = str(self.origin.file)
+            raise CheckpointError(
+                f'{file}: the origin is farther from every ingredient (by '
+                f'{found[0]:.4g}) than any two of them are from each other '
+                f'({found[1]:.4g}), so it is most likely another file; expected the '
+                'weights from which the training of the ingredients has begun; if it '
+                f'is right, origin=dict(file={file!r}, check=False)'
             )
 
     def check_files(self) -> None:
@@ -224,7 +238,10 @@ def _problem(entry: PoolEntry) -> str | None:
 Source = str | Mapping[str, Any] | Sequence[Any]
 
 
-def read_pool(source: Source, origin: str | None = None) -> Pool:
+Origin = str | Mapping[str, Any] | None
+
+
+def read_pool(source: Source, origin: Origin = None) -> Pool:
     """Reads a pool.
 
     Args:
@@ -233,7 +250,8 @@ def read_pool(source: Source, origin: str | None = None) -> Pool:
             whose other entries are hyper-parameters (``name`` gives a single file its
             name, ``entry='state_dict_ema'`` says which weights of a file are meant);
             or a list of any of these.
-        origin: A checkpoint; None: what the manifests say, if it is one and the same.
+        origin: A checkpoint, or ``dict(file=..., check=False)`` of one that may lie far
+            off; None: what the manifests say, if it is one and the same.
 
     Returns:
         The pool, in the order given; patterns are sorted by name.
@@ -250,12 +268,14 @@ def read_pool(source: Source, origin: str | None = None) -> Pool:
     pools = [_read_source(item) for item in sources]
     entries = [entry for pool in pools for entry in pool.entries]
     origins = [pool.origin for pool in pools]
+    given = None if origin is None else _given_origin(origin)
     return Pool(
         entries=tuple(_distinct(entries)),
-        origin=_common(origins) if origin is None else _given_origin(origin),
+        origin=_common(origins) if given is None else given[0],
         cost=pools[0].cost if len(pools) == 1 else None,
         complete=all(pool.complete for pool in pools),
         failed=tuple(failure for pool in pools for failure in pool.failed),
+        doubts_origin=given is not None and given[1],
     )
 
 
@@ -265,16 +285,20 @@ def _common(origins: Sequence[PoolEntry | None]) -> PoolEntry | None:
     return origins[0] if same else None
 
 
-def _given_origin(file: Any) -> PoolEntry:
-    """What the config says, which is read at once."""
+def _given_origin(given: Any) -> tuple[PoolEntry, bool]:
+    """What the config says, which is read at once; and whether to doubt it."""
+    file, check = given, True
+    if isinstance(given, Mapping) and {'file'} <= set(given) <= {'file', 'check'}:
+        file, check = given['file'], bool(given.get('check', True))
     if not isinstance(file, str) or not Path(file).is_file():
         raise ConfigError(
-            f'origin={file!r}: no such file; expected a checkpoint of the weights from '
-            "which the training of the ingredients has begun, or None: the manifest's"
+            f'origin={given!r}: no such file; expected a checkpoint of the weights '
+            'from which the training of the ingredients has begun, or None: the '
+            "manifest's"
         )
     checkpoint = CheckpointFile(file, full=True)
     checkpoint.outline()
-    return PoolEntry('origin', checkpoint)
+    return PoolEntry('origin', checkpoint), check
 
 
 def _read_source(source: Any) -> Pool:

@@ -81,6 +81,18 @@ def by_content(recipe: Recipe, digests: Mapping[str, str]) -> dict[str, float]:
     return parts
 
 
+def text_of(recipe: Recipe) -> str:
+    """Return a text that equal recipes, and no others, have, in every process."""
+    return json.dumps(_rounded(by_content(recipe, _ByName())))
+
+
+class _ByName(dict[str, str]):
+    """Digests of ingredients where their names must do."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
 def key_of(kind: str, parts: Mapping[str, float]) -> str:
     """Return what identifies something made with a model, such as its metrics.
 

@@ -6,7 +6,7 @@ import os
 import re
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -34,6 +34,9 @@ from ff_mm.merging.wrappers import unwrapped, weights_entry
 from ff_mm.plain import check_tuples
 
 StateDict = dict[str, Tensor]
+
+#: Last parts of the names of batch norm's statistics: measured on images, not trained.
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 _ZIP_MAGIC = b'PK\x03\x04'
 _NAMED_AT_MOST = 3
@@ -289,6 +292,16 @@ def weights_of(
         for key, value in state_dict.items()
     }
     return unwrapped(values, checkpoint)
+
+
+def is_statistic(key: str) -> bool:
+    """Say whether a name is that of a statistic of batch norm, which is no weight."""
+    return key.rpartition('.')[2] in STATISTICS
+
+
+def has_batch_norm(names: Iterable[str]) -> bool:
+    """Say whether names of weights are those of a network with batch norm."""
+    return any(name.rpartition('.')[2] == 'running_var' for name in names)
 
 
 def outline(state_dict: Mapping[str, Tensor]) -> StateDict:

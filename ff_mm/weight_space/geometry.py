@@ -9,10 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ff_mm.merging.state_dict import check_same_architecture
-
-#: Last parts of the names of batch norm's statistics.
-STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
+from ff_mm.merging.state_dict import check_same_architecture, is_statistic
 
 # Values of each model at a time: pairwise distances are fastest while they stay in the
 # processor's cache, and 48 models take 6 MB.
@@ -96,7 +93,7 @@ def weight_names(model: Mapping[str, Tensor]) -> list[str]:
     return [
         key
         for key, value in model.items()
-        if value.is_floating_point() and key.rpartition('.')[2] not in STATISTICS
+        if value.is_floating_point() and not is_statistic(key)
     ]
 
 

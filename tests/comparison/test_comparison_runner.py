@@ -17,7 +17,10 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import read_json, sha256
 from ff_mm.merging import read_state_dict
+from ff_mm.merging.merge import Merge
+from ff_mm.merging.methods import METHODS as MERGING
 
+MERGES = Path(__file__).parents[2] / 'configs/_base_/comparisons/merges.py'
 METHODS = dict(
     gs_best=dict(title='GS (best)', pool='gs', runner_type='BestIngredientRunner'),
     fgg_uniform=dict(title='uniform', pool='fgg', runner_type='UniformSoupRunner'),
@@ -403,3 +406,32 @@ def test_the_config_s_own_file_names_the_comparison(pools, tmp_path):
     found = run(Config(cfg.to_dict(), filename=cfg.filename))
     assert found['title'] == 'mine'
     assert list(found['methods']) == ['gs_best', 'fgg_gog']
+
+
+def test_all_merges_and_soups_without_a_plan_of_their_own(pools, tmp_path):
+    """The shipped comparison of them, with values of the command line."""
+    shipped = Config.fromfile(MERGES).to_dict()
+    merges = [m.get('soup', {}).get('merge') for m in shipped['methods'].values()]
+    covered = {Merge.read(merge).type for merge in merges}
+    assert covered >= set(MERGING) - {'weighted'}
+    cfg = comparison_config(pools, tmp_path)
+    names = ['uniform', 'wise_ft', 'ties', 'fisher', 'gradient_matching', 'gou_ties']
+    cfg.methods = {name: shipped['methods'][name] for name in names}
+    cfg.baseline = shipped['baseline']
+    cfg.pools = dict(fgg=cfg.pools['fgg'][:1])
+    of_ties = 'methods.ties.soup.merge'
+    cfg.merge_from_dict({f'{of_ties}.keep': 0.5, f'{of_ties}.scale': [0.5, 1.0]})
+    found = run(cfg)['methods']
+    assert list(found) == names
+    assert found['wise_ft']['cost']['selection']['passes'] == 3
+    assert found['ties']['cost']['selection']['passes'] == 2
+    (file,) = (tmp_path / 'ties').rglob('report.json')
+    report = read_json(file)
+    assert report['tree']['merge']['keep'] == 0.5
+    assert report['tree']['merge']['scale'] in (0.5, 1.0)
+    # Both need the Fisher information, of the same images: it is made once.
+    made = [
+        read_json(next((tmp_path / name).rglob('report.json')))['statistics'][0]['made']
+        for name in ('fisher', 'gradient_matching')
+    ]
+    assert made == [report['pool_size'], 0]

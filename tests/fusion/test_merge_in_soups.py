@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
+from mmpretrain.registry import MODELS
+from toys import TINY_VIT
 
-from ff_mm.errors import ConfigError
+from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.files import read_json
 from ff_mm.fusion.session import FusionSession
-from ff_mm.merging import read_state_dict
+from ff_mm.merging import read_state_dict, write_checkpoint
+from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import METHODS, Method
+from ff_mm.merging.state_dict import is_statistic
 
 
 def stacked(members, key):
@@ -171,3 +176,173 @@ def test_a_method_that_needs_the_origin_says_so_before_any_pass(
     with pytest.raises(ConfigError, match=r"needs 'origin'.*origin=FILE"):
         RUNNERS.build(cfg).run()
     assert not (tmp_path / MEMO).exists()
+
+
+SEARCH = dict(type='task_arithmetic', scale=[0.5, 1.0, 1.5])
+
+
+@pytest.mark.parametrize('runner', ['UniformSoupRunner', 'GoUSoupRunner'])
+def test_searched_coefficients_are_counted_shown_and_reported(
+    config, tmp_path, capsys, runner
+):
+    cfg = config(tmp_path, SEARCH, runner)
+    report = RUNNERS.build(cfg).run()
+    out = capsys.readouterr().out
+    node = report['tree']
+    searched = [step for step in node['steps'] if step['candidate'].startswith('scale')]
+    assert [s['candidate'] for s in searched] == ['scale=0.5', 'scale=1.0', 'scale=1.5']
+    assert all(f'  scale={value}: accuracy' in out for value in SEARCH['scale'])
+    groups = [m for m in node['members'] + node['rejected'] if 'steps' in m]
+    tried = 3 * (1 + len(groups)) if runner == 'UniformSoupRunner' else 3 * len(groups)
+    spent = report['evaluations']
+    assert spent['selection'] + spent['remembered'] >= tried
+    chosen = [soup.get('merge') for soup in (node, *groups)]
+    # Of a greedy soup of one there is nothing to combine.
+    assert all(m is None or m['scale'] in SEARCH['scale'] for m in chosen)
+    assert report['levels'][0]['merge'] == SEARCH
+    text = (tmp_path / 'report.md').read_text()
+    first = groups[0] if groups else node
+    assert f'task_arithmetic, scale={first["merge"]["scale"]}' in text
+    # What was scored is what was written.
+    best = max(s['score'] for s in searched if s['score'] is not None)
+    assert report['val']['accuracy'] == node['score'] == best
+    tree = analysed(cfg, tmp_path)
+    assert tree.root.value('accuracy') == pytest.approx(node['score'])
+    text = (tmp_path / 'soup_tree' / 'soup_tree.txt').read_text()
+    assert f'merged by task_arithmetic, scale={first["merge"]["scale"]}' in text
+
+
+def analysed(cfg, work_dir):
+    cfg = copy.deepcopy(cfg)
+    cfg.runner_type = 'SoupTreeRunner'
+    cfg.soup_tree = dict(splits=['val'])
+    return RUNNERS.build(cfg).run()
+
+
+def test_every_merge_that_needs_no_statistics_makes_a_soup(config, tmp_path):
+    """Passes through the runner, against the method itself on the same files."""
+    names = [n for n, m in METHODS.items() if set(m.needs) <= {'origin'}]
+    options = dict(ties=dict(keep=0.5), dare=dict(seed=2))
+    with FusionSession() as session:
+        for name in set(names) - {'weighted', 'median', 'beyond'}:
+            merge = dict(type=name, **options.get(name, {}))
+            cfg = config(tmp_path / name, merge)
+            report = RUNNERS.build(cfg).run(session)
+            assert report['tree'].get('merge', dict(type='mean')) == merge
+            must = METHODS[name].needs_batch_norm(options.get(name, {}))
+            assert (report['bn_reestimation'] is not None) == must
+            found = read_state_dict(tmp_path / name / 'soup.pth')
+            pool = session.pool(cfg.ingredients)
+            made = Merge.read(merge).supplied(session.supplies(pool))
+            members = [entry.ingredient('', None) for entry in pool.entries]
+            for key, value in made.load(members, [1.0] * len(members)).items():
+                if not (must and is_statistic(key)):
+                    assert torch.equal(found[key], value), (name, key)
+
+
+def test_a_left_out_head_is_the_first_ingredients(config, tmp_path):
+    merge = dict(type='mean', leave_out='head')
+    report = RUNNERS.build(config(tmp_path, merge)).run()
+    folder = Path(config(tmp_path, merge).ingredients).parent
+    first = read_json(folder / 'ingredients.json')['ingredients'][0]
+    soup = read_state_dict(tmp_path / 'soup.pth')
+    head = read_state_dict(folder / first['file'])
+    assert torch.equal(soup['head.fc.weight'], head['head.fc.weight'])
+    key = 'backbone.conv1.weight'
+    assert not torch.equal(soup[key], head[key])
+    assert [item['weight'] for item in report['ingredients']] == [None] * 6
+
+
+def test_weights_by_name_are_those_of_the_report(config, tmp_path):
+    folder = Path(config(tmp_path, 'mean').ingredients).parent
+    entries = read_json(folder / 'ingredients.json')['ingredients']
+    weights = {entry['name']: float(i) for i, entry in enumerate(entries)}
+    report = RUNNERS.build(
+        config(tmp_path, dict(type='weighted', weights=weights))
+    ).run()
+    found = {item['name']: item['weight'] for item in report['ingredients']}
+    expected = {name: w / 15 for name, w in weights.items() if w}
+    assert found == pytest.approx(expected)
+    assert [m['weight'] for m in report['tree']['members']] == pytest.approx(
+        [i / 15 for i in range(6)]
+    )
+    cfg = config(tmp_path, dict(type='weighted', weights=weights))
+    assert analysed(cfg, tmp_path).root.recipe == pytest.approx(
+        {name: w / 15 for name, w in weights.items()}
+    )
+
+
+def test_a_network_without_batch_norm_needs_no_training_images(config, tmp_path):
+    """Of one with batch norm it is said before any pass."""
+    cfg = config(tmp_path / 'with', 'ties')
+    cfg.train_dataloader = None
+    with pytest.raises(ConfigError, match=r'soup\.merge: .* no train_dataloader'):
+        RUNNERS.build(cfg).run()
+    assert not (tmp_path / 'with' / MEMO).exists()
+    cfg = config(tmp_path / 'without', 'ties')
+    cfg.model.backbone = dict(TINY_VIT['backbone'])
+    cfg.model.backbone.update(img_size=8)
+    cfg.model.neck = None
+    cfg.model.head = dict(
+        type='VisionTransformerClsHead', num_classes=10, in_channels=8
+    )
+    cfg.train_dataloader = None
+    network = MODELS.build(Config(dict(m=cfg.model)).m)
+    for name in ('origin', 'a', 'b'):
+        weights = {
+            key: value + (name != 'origin') * 0.1 * torch.randn_like(value)
+            for key, value in network.state_dict().items()
+        }
+        write_checkpoint(dict(state_dict=weights), tmp_path / f'{name}.pth')
+    cfg.ingredients = [str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth')]
+    cfg.origin = str(tmp_path / 'origin.pth')
+    report = RUNNERS.build(cfg).run()
+    assert report['bn_reestimation'] is None
+    assert len(report['ingredients']) == 2
+
+
+@pytest.mark.parametrize('write', ['far', 'other', 'missing'])
+def test_a_wrong_origin_is_said_before_any_pass(config, tmp_path, write):
+    cfg = config(tmp_path / 'w', 'wise_ft')
+    folder = Path(cfg.ingredients).parent
+    right = read_state_dict(folder / read_json(cfg.ingredients)['origin']['file'])
+    weights = {
+        key: value + 5.0 if value.is_floating_point() else value
+        for key, value in right.items()
+    }
+    if write == 'other':
+        weights['head.fc.weight'] = torch.ones(7, 4)
+    if write != 'missing':
+        write_checkpoint(dict(state_dict=weights), tmp_path / 'origin.pth')
+    cfg.origin = str(tmp_path / 'origin.pth')
+    words = dict(
+        far='farther from every ingredient', other='in shape', missing='no such file'
+    )
+    with pytest.raises(FFMMError, match=words[write]) as raised:
+        RUNNERS.build(cfg).run()
+    assert '\n' not in str(raised.value) and not (tmp_path / 'w' / MEMO).exists()
+    if write == 'far':  # if it is right nonetheless
+        cfg.origin = dict(file=cfg.origin, check=False)
+        assert RUNNERS.build(cfg).run()['tree']['merge'] == dict(type='wise_ft')
+
+
+@pytest.mark.parametrize('merge', ['ties', dict(type='wise_ft', alpha=[0.5, 1.0])])
+def test_soups_of_one_merge_by_the_command_line(
+    config, tmp_path, tool, merge, monkeypatch, capsys
+):
+    cfg = config(tmp_path / 'w', None, 'GoGSoupRunner')
+    cfg.soup = dict(group_by='lr')
+    cfg.pop('work_dir')
+    monkeypatch.chdir(tmp_path)
+    cfg.dump('gog_toy.py')
+    text = merge if isinstance(merge, str) else "dict(type='wise_ft', alpha=[0.5, 1.0])"
+    names = ['best', 'uniform', 'greedy', 'gou', 'gog', 'hierarchical']
+    options = ['--cfg-options', f'soup.merge={text}']
+    assert tool('soup.py', 'gog_toy.py', '--soup', *names, *options) == 0
+    given = merge if isinstance(merge, dict) else dict(type=merge)
+    for name in names[1:]:
+        levels = read_json(f'work_dirs/{name}_toy/report.json')['levels']
+        assert [level['merge'] for level in levels] == [given] * len(levels), name
+    wrong = ['--cfg-options', "soup.merge=dict(type='ties', keep=2)"]
+    assert tool('soup.py', 'gog_toy.py', '--soup', 'best', *wrong) == 2
+    assert 'keep=2: expected a number from 0 to 1' in capsys.readouterr().err

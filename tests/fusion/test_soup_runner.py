@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from ff_mm.errors import FFMMError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import read_json
+from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.session import FusionSession
 from ff_mm.merging import Ingredient, read_state_dict
 
@@ -449,19 +449,15 @@ def test_a_pool_of_another_model_than_the_configs_is_one_clear_error(
     ],
 )
 def test_a_soup_far_worse_than_its_best_ingredient_is_remarked_on(
-    generation, tmp_path, monkeypatch, rule, value, score, said
+    rule, value, score, said
 ):
-    cfg = soup_config(generation, tmp_path, 'uniform')
-    cfg.selection = dict(metric='m', rule=rule)
-    runner, lines = RUNNERS.build(cfg), []
-    monkeypatch.setattr(runner, 'line', lines.append)
-    runner.evaluator = SimpleNamespace(weights={'bn.running_var': 1})
+    report = dict(val=dict(m=value), bn_reestimation=None)
     ingredients = [Ingredient('a', dict, score=score)]
-    runner._note_collapse(dict(val=dict(m=value), bn_reestimation=None), ingredients)
-    assert len(lines) == said
-    if said:
-        assert f'{value:.4f} of the soup' in lines[0] and f'{score:.4f}' in lines[0]
-        assert 'soup.bn_reestimation' in lines[0]
+    line = collapse_note(report, 'm', rule == 'greater', ingredients, True)
+    assert (line is not None) == said
+    if line:
+        assert f'{value:.4f} of the soup' in line and f'{score:.4f}' in line
+        assert 'soup.bn_reestimation' in line
 
 
 def test_a_model_that_is_twice_in_the_pool_counts_once(generation, tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_what_has_other_weights_is_no_soup_of_its_own_class():
 @pytest.mark.parametrize(
     ('merge', 'words'),
     [
-        ('nonsense', "no merging method 'nonsense'; there are mean, median"),
+        ('nonsense', "no merging method 'nonsense'; there are mean, weighted, "),
         (dict(type='mean', k=1), "merge='mean': no option 'k'; it has none"),
         (dict(type='towards_origin', beta=1), r"no option 'beta'; there are \['alpha'"),
         (dict(k=1), "expected a name such as 'mean', or dict"),
@@ -127,3 +127,95 @@ def test_what_has_other_weights_is_no_soup_of_its_own_class():
 def test_a_merge_that_there_is_not_is_said_before_anything_is_scored(merge, words):
     with pytest.raises(ConfigError, match=words):
         Level('uniform', merge=merge)
+
+
+@pytest.mark.parametrize(
+    ('merge', 'words'),
+    [
+        (dict(type='ties', keep=1.2), 'keep=1.2: expected a number from 0 to 1, or'),
+        (dict(type='ties', keep=-0.1), 'keep=-0.1: expected a number from 0 to 1'),
+        (dict(type='ties', keep=float('nan')), 'keep=nan: expected a number'),
+        (dict(type='ties', keep='all'), "keep='all': expected a number"),
+        (dict(type='ties', keep=True), 'keep=True: expected a number'),
+        (dict(type='ties', scale=float('inf')), 'scale=inf: .*finite and 0 or more'),
+        (dict(type='wise_ft', alpha=2), 'alpha=2: expected a number from 0 to 1'),
+        (dict(type='wise_ft', alpha=[0.5, 2]), r'alpha=\[0.5, 2\]: expected a number'),
+        (dict(type='dare', drop=1.5), 'drop=1.5: expected a number from 0 to 1'),
+        (dict(type='dare', seed=0.5), 'seed=0.5: expected a whole number'),
+        (dict(type='dare', seed=-1), 'seed=-1: expected a whole number'),
+        (dict(type='task_arithmetic', scale=-1), 'scale=-1: expected .* 0 or more'),
+        (
+            dict(type='task_arithmetic', coefficients=[1, 2]),
+            r'coefficients=\[1, 2\]: expected names of members',
+        ),
+        (
+            dict(type='task_arithmetic', coefficients=dict(a='x')),
+            'coefficients=.*expected names of members, each with a number',
+        ),
+        ('weighted', "merge='weighted': give its option 'weights'"),
+        (dict(type='weighted', weights=dict(a=-1)), "weights={'a': -1}: .*0 or more"),
+        (dict(type='mean', leave_out=3), 'leave_out=3: expected patterns of names'),
+        (dict(type='mean', leave_out=['']), r"leave_out=\[''\]: expected patterns"),
+    ],
+)
+def test_an_option_out_of_range_is_said_when_the_config_is_read(merge, words):
+    with pytest.raises(ConfigError, match=words) as raised:
+        Level('uniform', merge=merge)
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ('merge', 'words'),
+    [
+        (dict(type='weighted', weights=dict(a=1, b=1)), "weights: 'c' must have one"),
+        (
+            dict(type='weighted', weights=dict(a=1, b=1, c=1, x=1)),
+            "weights: there is no 'x', there are 'a', 'b', 'c'",
+        ),
+        (
+            dict(type='task_arithmetic', coefficients=dict(x=1)),
+            "coefficients: there is no 'x'",
+        ),
+        (dict(type='mean', leave_out='head'), "'head' fits no entry of a; it has .*w"),
+        (dict(type='mean', leave_out=['w']), 'leaves nothing to merge'),
+    ],
+)
+def test_options_that_do_not_fit_the_members_are_said_before_anything_is_scored(
+    merge, words
+):
+    def never(*_):
+        raise AssertionError('was scored')
+
+    origin = dict(origin=Supply(ingredients(a=4.0)[0], '0a'))
+    with pytest.raises(ConfigError, match=words):
+        hierarchical(
+            ingredients(),
+            [Level('uniform', merge=merge)],
+            Scorer(never),
+            supplies=origin,
+        )
+
+
+def test_weights_by_name_can_be_for_members_and_groups():
+    merge = dict(type='weighted', weights=dict(a=1, b=3, c=1) | GROUPS)
+    soup = hierarchical(
+        ingredients(a=1.0, b=5.0, c=8.0),
+        [Level('uniform', 'lr', merge), Level('uniform', merge=merge)],
+        scorer(),
+    )
+    assert soup.score == 5.0 and soup.load()['w'] == 5.0
+    assert soup.recipe == pytest.approx(dict(a=3 / 16, b=9 / 16, c=1 / 4))
+    described = tree(soup)
+    assert [m['weight'] for m in described['members']] == [0.75, 0.25]
+
+
+GROUPS = {'lr=True': 3, 'lr=False': 1}
+
+
+def test_weights_by_name_decide_a_greedy_soup():
+    merge = dict(type='weighted', weights=dict(a=1, b=3))
+    pool = ingredients(a=8.0, b=4.0)
+    near_5 = Scorer(lambda candidate, _: -abs(candidate.load()['w'].item() - 5))
+    soup = hierarchical(pool, [Level('greedy', merge=merge)], near_5)
+    assert soup.load()['w'] == 5 and [m.name for m in soup.members] == ['b', 'a']
+    assert soup.recipe == pytest.approx(dict(a=0.25, b=0.75))

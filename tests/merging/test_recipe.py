@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -135,3 +140,67 @@ def test_a_mean_does_not_depend_on_the_order(names, weights, order):
     ]
     assert identity(soups[0].recipe) == identity(soups[1].recipe)
     assert key(soups[0]) == key(soups[1])
+
+
+def test_numbers_that_are_equal_or_the_default_are_one_model():
+    supplies = dict(origin=Supply(leaf('o'), '0o'))
+
+    def recipe(**options):
+        return Merge('ties', options).supplied(supplies).recipe([leaf('a')], [1.0])
+
+    assert recipe() == recipe(scale=1) == recipe(keep=0.2, scale=1.0)
+    assert recipe() != recipe(scale=2)
+
+
+def test_what_is_left_out_is_in_the_identity_with_whose_it_is():
+    head = dict(type='mean', leave_out=['head'])
+    soups = [
+        soup(['a', 'b', 'c'], head),
+        soup(['b', 'a', 'c'], head),
+        soup(['a', 'b', 'c'], dict(type='mean', leave_out=['head', 'neck'])),
+        soup(['a', 'b', 'c']),
+    ]
+    assert len({identity(s.recipe) for s in soups}) == len({*map(key, soups)}) == 4
+    same = [
+        soup(['a', 'c', 'b'], head),
+        soup(['a', 'b', 'c'], dict(type='mean', leave_out='head')),
+    ]
+    assert {identity(s.recipe) for s in same} == {identity(soups[0].recipe)}
+    assert soup(['a'], head).recipe == {'a': 1.0}
+
+
+def test_what_goes_by_names_is_another_model_with_other_names():
+    """Two groups that swap their names swap what is said of these names."""
+    merge = dict(type='task_arithmetic', coefficients=dict(g=2.0))
+    supplies = dict(origin=Supply(leaf('o'), '0o'))
+
+    def of(first, second):
+        groups = [Soup(first, 'uniform', (leaf('a'), leaf('b')))]
+        groups.append(Soup(second, 'uniform', (leaf('c'),)))
+        made = Merge.read(merge).supplied(supplies)
+        return Soup('s', 'uniform', tuple(groups), merge=made)
+
+    assert key(of('g', 'h')) != key(of('h', 'g'))
+
+
+def test_members_are_in_one_order_in_every_process():
+    code = (
+        'import sys; sys.path.insert(0, "tests/merging")\n'
+        'import test_recipe as t\n'
+        'from ff_mm.merging.methods import METHODS, Method\n'
+        'METHODS["any"] = Method(lambda members, weights: None, ordered=False)\n'
+        'groups = [t.soup(n) for n in ("ab", "bc", "ca", "abc")]\n'
+        'print(t.key(t.soup(groups, "any")))\n'
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, '-c', code],
+            env=dict(os.environ, PYTHONHASHSEED=str(seed)),
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(found) == 1 and found != {''}

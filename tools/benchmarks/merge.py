@@ -2,11 +2,14 @@
 
     python tools/benchmarks/merge.py --networks resnet50 deit_base --count 48
     python tools/benchmarks/merge.py --networks resnet50 --weights-only
+    python tools/benchmarks/merge.py --networks resnet50 --weights-only --method ties
 
 It is measured against the plain way (torch.load of all, then torch.stack and sum in
 float32) and against just reading the needed bytes, which are the weights: a third of a
 checkpoint with the state of AdamW. With a cold page cache (the files are evicted before
-each run), and with a warm one where what is read fits into memory.
+each run), and with a warm one where what is read fits into memory. With --method
+another merge is measured beside the mean, with the common start as the origin. Where it
+needs the Fisher information of each member, a checkpoint is read in its place.
 
 48 checkpoints take 15 GB of disk for ResNet-50 and 50 GB for DeiT-B. The plain way
 holds all weights in memory: 5 and 17 GB.
@@ -18,7 +21,7 @@ import argparse
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,10 +48,15 @@ from torch import nn
 from ff_mm.config import load_config, resolve
 from ff_mm.errors import FFMMError
 from ff_mm.files import atomic_write
-from ff_mm.merging import Ingredient, Soup, StateDict
+from ff_mm.merging import Ingredient, Soup, StateDict, write_checkpoint
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.merge import Merge
+from ff_mm.merging.methods import Supply
+from ff_mm.option_values import read_value
 
 Files = Sequence[Path]
+# What all checkpoints lie around.
+ORIGIN = 'origin.pth'
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,6 +76,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="without the optimizer's state, as fission saves ingredients",
     )
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help='a merging method to measure beside the mean, such as ties or '
+        '"dict(type=\'ties\', keep=0.2)"; one that needs no Gram matrices',
+    )
     parser.add_argument('--repetitions', type=int, default=3)
     parser.add_argument('--out', default='merge.json', help='json to write')
     parser.add_argument(
@@ -81,13 +95,23 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_args()
+    merge = Merge.read(args.method and read_value('--method', args.method))
+    if 'gram' in merge.method.needs:
+        raise FFMMError(
+            f'--method {merge.type} needs Gram matrices, and there are none'
+        )
     networks: dict[str, Any] = {}
     for network in args.networks:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(args.keep or temporary) / network
             folder = folder / ('weights' if args.weights_only else 'checkpoints')
             files = make_checkpoints(network, folder, args.count, args.weights_only)
-            networks[network] = measure(files, args.repetitions)
+            cases = dict(CASES)
+            if args.method:
+                cases[merge.type] = partial(
+                    by_method, merge=merge, origin=folder / ORIGIN
+                )
+            networks[network] = measure(files, cases, args.repetitions)
         show_network(network, networks[network])
         write(dict(machine=machine(), networks=networks), args.out)
 
@@ -105,6 +129,8 @@ def make_checkpoints(
     files = [folder / f'{i:03}.pth' for i in range(count)]
     missing = [file for file in files if not file.is_file()]
     parts = 1 if weights_only else 3
+    folder.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(dict(state_dict=model.state_dict()), folder / ORIGIN)
     check_disk(folder, 1.03 * parts * len(missing) * size_of(model.state_dict()))
     for file in missing:
         weights = {
@@ -152,6 +178,36 @@ def ours(files: Files) -> StateDict:
     return Soup('all', 'uniform', tuple(map(Ingredient.from_file, files))).load()
 
 
+def by_method(files: Files, merge: Merge, origin: Path) -> StateDict:
+    """The uniform soup by another merge."""
+    members = tuple(map(Ingredient.from_file, files))
+    others = {
+        m.name: CheckpointFile(f) for m, f in zip(members, files[::-1], strict=True)
+    }
+    supplies = dict(
+        origin=Supply(Ingredient.from_file(origin), 'origin'),
+        fisher=Supply(lambda m: Squares(others[m.name].in_passing()), 'made up'),
+    )
+    made = merge.supplied(supplies)
+    return Soup('all', 'uniform', members, merge=made).load()
+
+
+class Squares(Mapping[str, torch.Tensor]):
+    """The squares of weights, in passing, as positive as Fisher information."""
+
+    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self._weights = weights
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        return self._weights[key].square()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
 def plain(files: Files) -> StateDict:
     """All weights into memory, then their mean, in float32."""
     models = [
@@ -176,13 +232,14 @@ def reading(files: Files, extents: Sequence[tuple[int, int]]) -> None:
                 size -= file.readinto(buffer[: min(size, len(buffer))])
 
 
-CASES: dict[str, Callable[[Files], StateDict]] = dict(ours=ours, plain=plain)
+Cases = Mapping[str, Callable[[Files], StateDict]]
+CASES: Cases = dict(ours=ours, plain=plain)
 
 
 # Measuring
 
 
-def measure(files: Files, repetitions: int) -> dict[str, Any]:
+def measure(files: Files, merges: Cases, repetitions: int) -> dict[str, Any]:
     """Measures all cases on some checkpoints of one network."""
     first = CheckpointFile(files[0])
     model = size_of(first.weights())
@@ -191,7 +248,7 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
     extents = [extent_of(file) for file in files]
     results: dict[str, StateDict] = {}
     cases: dict[str, Callable[[], Any]] = {
-        name: partial(keep, results, name, files) for name in CASES
+        name: partial(keep, results, name, case, files) for name, case in merges.items()
     }
     cases['reading'] = partial(reading, files, extents)
     report: dict[str, Any] = dict(
@@ -203,7 +260,7 @@ def measure(files: Files, repetitions: int) -> dict[str, Any]:
     )
     # First, while this process is small: what it frees later it does not all give back.
     report['peak_memory'] = {
-        name: in_child(peak_memory, name, files, model) for name in CASES
+        name: in_child(peak_memory, case, files, model) for name, case in merges.items()
     }
     os.sync()
     cold = interleave(cases, repetitions, before=partial(evict, files))
@@ -226,10 +283,15 @@ def extent_of(file: Path) -> tuple[int, int]:
     return extent
 
 
-def keep(results: dict[str, StateDict], name: str, files: Files) -> None:
+def keep(
+    results: dict[str, StateDict],
+    name: str,
+    case: Callable[[Files], StateDict],
+    files: Files,
+) -> None:
     """Runs a case, and keeps only its last result."""
     results.pop(name, None)
-    results[name] = CASES[name](files)
+    results[name] = case(files)
 
 
 def check_memory(needed: int) -> None:
@@ -294,11 +356,13 @@ def difference(first: StateDict, second: StateDict) -> float:
     return largest
 
 
-def peak_memory(name: str, files: Files, model: int) -> dict[str, Any]:
+def peak_memory(
+    case: Callable[[Files], StateDict], files: Files, model: int
+) -> dict[str, Any]:
     """Peak memory of a case above what the process had before, in model sizes."""
     torch.ones(1 << 20).double().sum()  # starts torch's threads
     with PeakMemory() as peak:
-        CASES[name](files)
+        case(files)
     measured = dict(total=peak.total, anonymous=peak.anonymous)
     return {key: value and value / model for key, value in measured.items()}
 

@@ -24,6 +24,7 @@ from ff_mm.display.figures import save_figure
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import Candidate, Soup
 from ff_mm.merging.ingredient import AnyIngredient
 
@@ -94,11 +95,24 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
         if not any(node.merge.needs_batch_norm for node in nodes):
             return None
         soup = self.cfg.get('soup') or {}
-        return soup.get('bn_reestimation') or dict(num_samples=DEFAULT_SAMPLES)
+        given = soup.get('bn_reestimation')
+        default = dict(num_samples=DEFAULT_SAMPLES)
+        # Without images a network without batch norm will do.
+        return given or (default if self.cfg.get('train_dataloader') else None)
 
     def splits(self) -> Sequence[str]:
         """Returns the sets that are evaluated; without any, no data is read at all."""
         return self.options.splits or ()
+
+    def needs_training_data(self) -> bool:
+        """Returns whether batch norm, or how members were merged, asks for it."""
+        return super().needs_training_data() or bool(self.statistics.names)
+
+    @cached_property
+    def statistics(self) -> SoupStatistics:
+        """The statistics by which members were merged, if they were so."""
+        nodes = [node for _, node in self.tree.nodes()] if self.splits() else []
+        return SoupStatistics(self.cfg, [node.merge for node in nodes])
 
     def analyse(self) -> SoupTree:
         """Evaluates the nodes if asked to, and lets the first process write."""
@@ -124,7 +138,11 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
                 f'{self.cfg.ingredients}; make the soup again: '
                 f'{_soup_command(self.cfg)}'
             )
+        self.statistics.start(self.session, self.points, self.work_dir, self.console)
         models = [self._model(node) for node in nodes]
+        for model in reversed(models):  # members before what is made of them
+            if isinstance(model, Soup):
+                model.merge.prepare(model.members)
         points = [Candidate(m.name, m.recipe, m.load) for m in models]
         results = {
             split: self.points.evaluate(points, split, f'nodes on {split}', metrics)
@@ -137,11 +155,12 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
         """The soup or ingredient of a node, as it was made."""
         if node.method is None:
             return self.ingredients[node.name]
+        supplies = self.session.supplies(self.pool) | self.statistics.supplies
         return Soup(
             node.name,
             node.method,
             tuple(map(self._model, node.members)),
-            merge=node.merge.supplied(self.session.supplies(self.pool)),
+            merge=node.merge.supplied(supplies),
             weights=node.weights,
         )
 

@@ -139,7 +139,7 @@ def _node(data: Mapping[str, Any], metric: str, weight: float | None) -> TreeNod
         raise RecordError(
             f'{name!r} has {len(members)} members, its weights are {weights}'
         )
-    shares = _shares(weight, weights or [1.0] * len(members), merge)
+    shares = _shares(weight, _weights(members, weights, merge))
     kept = [_node(c, metric, s) for c, s in zip(members, shares, strict=True)]
     others = [_node(child, metric, 0.0) for child in data['rejected']]
     if level != 1 + max(child.level for child in kept + others):
@@ -152,7 +152,7 @@ def _node(data: Mapping[str, Any], metric: str, weight: float | None) -> TreeNod
         level,
         data['method'],
         weight,
-        _recipe(kept, weights, merge),
+        _recipe(kept, _weights(members, weights, merge)),
         own,
         _decided(kept, others, data, metric),
         merge=merge,
@@ -172,14 +172,28 @@ def _merge(data: Mapping[str, Any], name: str) -> Merge:
 
 
 def _shares(
-    weight: float | None, weights: Sequence[float], merge: Merge
+    weight: float | None, weights: Sequence[float | None]
 ) -> list[float | None]:
     """The weights of members in the whole."""
     if weight == 0:
         return [0.0] * len(weights)
-    if weight is None or not merge.method.is_mean:
-        return [None] * len(weights)
-    return [weight * share / sum(weights) for share in weights]
+    return [
+        None if weight is None or share is None else weight * share for share in weights
+    ]
+
+
+def _weights(
+    members: Sequence[Mapping[str, Any]], weights: Sequence[float] | None, merge: Merge
+) -> list[float | None]:
+    """The weights of members, of sum 1; None where they were not added up."""
+    if not merge.is_mean_of(len(members)):
+        return [None] * len(members)
+    names = [member['name'] for member in members]
+    try:
+        found = merge.weights_of(names, weights or [1.0] * len(members))
+    except FFMMError as error:
+        raise RecordError(str(error)) from None
+    return [weight / sum(found) for weight in found]
 
 
 def _decided(
@@ -229,17 +243,16 @@ def _with_step(node: TreeNode, step: Mapping[str, Any], metric: str) -> TreeNode
 
 
 def _recipe(
-    members: Sequence[TreeNode], weights: Sequence[float] | None, merge: Merge
+    members: Sequence[TreeNode], weights: Sequence[float | None]
 ) -> dict[str, float | None]:
-    weights = weights or (1.0,) * len(members)
     recipe: dict[str, float | None] = {}
     for member, share in zip(members, weights, strict=True):
         for name, weight in member.recipe.items():
             before = recipe.get(name, 0.0)
-            if weight is None or before is None or not merge.method.is_mean:
+            if weight is None or before is None or share is None:
                 recipe[name] = None
             else:
-                recipe[name] = before + weight * share / sum(weights)
+                recipe[name] = before + weight * share
     return recipe
 
 

@@ -14,6 +14,8 @@ from ff_mm.display.console import make_console, stacked, words
 from ff_mm.display.csv_file import write_csv
 from ff_mm.display.numbers import shown
 from ff_mm.files import atomic_write
+from ff_mm.fusion.report import merge_text
+from ff_mm.merging.soup import MEAN
 from ff_mm.one_line import one_line
 
 # Letters that rich puts before the label of a node, for each node above it.
@@ -112,7 +114,8 @@ def _rich_tree(tree: SoupTree) -> Tree:
         values = [node.value(metric, split) for split, metric in columns]
         name = f'{_MARKS[node.accepted]}{_name(node)}'.ljust(room - _GUIDE * depth)
         cells = [_percent(node), *map(shown, values)]
-        return words(row(name, cells, tree.verdict(node)), _style(node))
+        end = '; '.join(filter(None, [tree.verdict(node), _merged(node)]))
+        return words(row(name, cells, end), _style(node))
 
     top = stacked(
         *(words(row(' ' * room, lines)) for lines in zip(*heads, strict=True)),
@@ -139,6 +142,13 @@ def _name(node: TreeNode) -> str:
 
 def _percent(node: TreeNode) -> str:
     return f'{node.weight:.1%}' if node.weight else ''
+
+
+def _merged(node: TreeNode) -> str:
+    """Says how the members of a soup were combined, if not by their mean."""
+    if node.merge == MEAN:
+        return ''
+    return f'merged by {merge_text(node.merge.describe())}'
 
 
 def _style(node: TreeNode) -> str:

@@ -35,10 +35,14 @@ class MeanSoFar:
         self._mean.add(member.in_passing(), weight)
 
     def with_one_more(
-        self, member: AnyIngredient, out: StateDict | None = None
+        self, member: AnyIngredient, out: StateDict | None = None, weight: float = 1.0
     ) -> StateDict:
-        """Return the mean as if a member of weight 1 had been added."""
-        return self._mean.mean_with(member.in_passing(), out=out)
+        """Return the mean as if a member had been added."""
+        return self._mean.mean_with(member.in_passing(), weight, out)
+
+    def so_far(self, out: StateDict | None = None) -> StateDict:
+        """Return the mean, and go on."""
+        return self._mean.mean(out)
 
     def pop(self, out: StateDict | None = None) -> StateDict:
         """Return the mean, freeing memory on the way."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Protocol
 
 from ff_mm.merging.ingredient import AnyIngredient
+from ff_mm.merging.methods.options import Kind
 from ff_mm.merging.state_dict import StateDict
 
 Members = Sequence[AnyIngredient]
@@ -64,8 +65,14 @@ class Method:
             extrapolated variances can be negative. Where the options decide, a function
             of these.
         ordered: Whether the order of the members plays a role.
-        running: Makes what merges one member at a time, where that saves reading all of
-            them again; the weights are the same, bit for bit.
+        running: Given the options, makes what merges one member at a time, where that
+            saves reading all of them again; the weights are the same, bit for bit.
+        kinds: What its options may be. A list of numbers, where an option is a
+            :class:`~ff_mm.merging.methods.options.Number`, is a search on validation.
+        by_name: Whether it goes by the names of members, which are then part of the
+            identity of what is made.
+        weight_of: ``weight_of(name, **options)`` is the weight that a mean gives to
+            a member, besides how much of it is wanted; None: 1.
     """
 
     merge: Callable[..., StateDict]
@@ -73,7 +80,10 @@ class Method:
     is_mean: bool = False
     batch_norm: bool | Callable[[Mapping[str, Any]], bool] = False
     ordered: bool = True
-    running: Callable[[], Running] | None = None
+    running: Callable[..., Running] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    by_name: bool = False
+    weight_of: Callable[..., float] | None = None
 
     def needs_batch_norm(self, options: Mapping[str, Any]) -> bool:
         """Say whether batch norm must be re-estimated, given the options."""
@@ -86,6 +96,21 @@ class Method:
         """Names of its options, and whether each has a default."""
         return {
             name: parameter.default is not Parameter.empty
+            for name, parameter in self._parameters().items()
+        }
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What its options are that are not given."""
+        return {
+            name: parameter.default
+            for name, parameter in self._parameters().items()
+            if parameter.default is not Parameter.empty
+        }
+
+    def _parameters(self) -> dict[str, Parameter]:
+        return {
+            name: parameter
             for name, parameter in signature(self.merge).parameters.items()
             if parameter.kind is Parameter.KEYWORD_ONLY and name not in self.needs
         }

@@ -58,4 +58,6 @@ def test_other_architectures_and_values_that_are_not_finite_are_refused():
             members(FIRST, {k: v for k, v in SECOND.items() if k != 'z'}), [1, 1], mean
         )
     with pytest.raises(FFMMError, match="'w' of the merged model is not finite"):
-        by_entry(members(FIRST), [1.0], lambda key, values, w: values[0] / 0)
+        by_entry(
+            members(FIRST, SECOND), [1.0, 1.0], lambda key, values, w: values[0] / 0
+        )
