@@ -271,6 +271,8 @@ def _shares(soup: Soup, weight: float | None) -> list[float | None]:
     """The weights of a soup's members in the whole, where they have any."""
     if weight == 0:
         return [0.0] * len(soup.members)
-    if weight is None or not soup.merge.method.is_mean:
+    if weight is None or not soup.merge.is_mean_of(len(soup.members)):
         return [None] * len(soup.members)
-    return [weight * share / sum(soup.shares) for share in soup.shares]
+    names = [member.name for member in soup.members]
+    shares = soup.merge.weights_of(names, soup.shares)
+    return [weight * share / sum(shares) for share in shares]

@@ -117,7 +117,7 @@ def test_what_has_other_weights_is_no_soup_of_its_own_class():
 @pytest.mark.parametrize(
     ('merge', 'words'),
     [
-        ('nonsense', "no merging method 'nonsense'; there are mean, weighted, "),
+        ('nonsense', "no merging method 'nonsense'; there are mean, by_tensor, "),
         (dict(type='mean', k=1), "merge='mean': no option 'k'; it has none"),
         (dict(type='towards_origin', beta=1), r"no option 'beta'; there are \['alpha'"),
         (dict(k=1), "expected a name such as 'mean', or dict"),
