@@ -19,7 +19,11 @@ methods = dict(
     gog=dict(
         title='GoG', pool='fgg', runner_type='GoGSoupRunner', soup=dict(group_by='lr')
     ),
-    # (learned, ensemble_selection and pruned soups stand here)
+    pruned=dict(title='pruned', pool='fgg', runner_type='PrunedSoupRunner'),
+    ensemble_selection=dict(
+        title='ensemble selection', pool='fgg', runner_type='EnsembleSelectionRunner'
+    ),
+    learned=dict(title='learned', pool='fgg', runner_type='LearnedSoupRunner'),
     # Merges: how weights are combined. All of these of all ingredients.
     wise_ft=dict(
         title='WiSE-FT',
@@ -91,7 +95,7 @@ methods = dict(
     ensemble=dict(title='logit ensemble', pool='fgg', ensemble=True),
 )
 # Differences are taken to this one.
-baseline = 'uniform'
+baseline = 'best'
 
 # Paired, over cases; by patient or lesion where the data set knows them.
 bootstrap = dict(resamples=2000, confidence=0.95, seed=0)
