@@ -30,6 +30,8 @@ def evaluate(indices: list[int]) -> dict:
         results.update(run(metric(prefix='classes'), classes))
     for metric in (*BOTH_KINDS, MultilabelMetric):
         results.update(run(metric(prefix='labels'), labels))
+    soft = dict(prefix='soft', items=['soft_macro_f1', 'macro_f1'])
+    results.update(run(MulticlassMetric(**soft), classes))
     return results
 
 

@@ -175,6 +175,43 @@ def test_selection_by_the_lower_loss(generation, tmp_path):
     assert report['val']['loss'] == pytest.approx(min(losses))
 
 
+SMOOTH = [
+    ('soft_macro_recall', 'greater'),
+    ('class_balanced_loss', 'less'),
+]
+
+
+@pytest.mark.parametrize(('metric', 'rule'), SMOOTH, ids=[name for name, _ in SMOOTH])
+def test_selection_by_a_smooth_score_that_the_pool_has_not_recorded(
+    generation, tmp_path, metric, rule
+):
+    evaluators = [
+        dict(type='MulticlassMetric', items=['accuracy', 'macro_recall', metric])
+        if rule == 'greater'
+        else dict(type='MulticlassMetric'),
+        dict(type='ValidationLoss', items=['loss', 'class_balanced_loss']),
+    ]
+    changes = dict(
+        selection=dict(metric=metric, rule=rule),
+        val_evaluator=evaluators,
+        test_evaluator=evaluators,
+    )
+    early, full = (
+        run(
+            soup_config(
+                *(generation, tmp_path / str(stops), 'greedy'),
+                **dict(changes, evaluation=dict(early_exit=stops, batch_size=7)),
+            )
+        )
+        for stops in (True, False)
+    )
+    # Once for each of the six, as their metrics lack it, and for the soups.
+    assert early['evaluations']['selection'] > 6
+    assert early['ingredients'] == full['ingredients']
+    assert early['val'] == pytest.approx(full['val'])
+    assert {metric, 'accuracy', 'loss'} <= set(early['val']) & set(early['test'])
+
+
 def test_on_another_validation_set_recorded_metrics_are_taken_anew(
     generation, tmp_path
 ):

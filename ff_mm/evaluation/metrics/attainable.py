@@ -116,7 +116,7 @@ class AttainableScore:
             return self._metric.compute_metrics(results)[self._name]
         truth = self._truth[rest]
         seen = stack(results) if results else None
-        classes = seen[1].shape[-1] if seen else self._classes
+        classes = self._metric.outputs(seen[1]) if seen else self._classes
         right = self._metric.perfect(truth, classes)
         assert right is not None  # or `find` would have found nothing
         seen = seen or (truth[:0], right[:0])

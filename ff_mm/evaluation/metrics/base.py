@@ -138,6 +138,15 @@ class CountedMetric(BaseMetric):
         truth, predicted = map(np.concatenate, zip(seen, rest, strict=True))
         return once(self.scores(truth, predicted), len(truth))[name]
 
+    def outputs(self, predicted: np.ndarray) -> int:
+        """Returns how many classes or labels the model has that made predictions.
+
+        Args:
+            predicted: As :func:`stack` gives it. Where only the class is kept, the
+                number means nothing, and nobody needs it.
+        """
+        return predicted.shape[-1]
+
     def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Returns how wrong each case is predicted, to see the hardest ones first.
 
@@ -257,8 +266,8 @@ def stack(results: Sequence[tuple[Any, Any]]) -> Cases:
 
     Returns:
         The truth: class numbers of shape (cases,), or int8 of shape (cases, labels).
-        The predictions: class numbers of shape (cases,), or float64 scores of shape
-        (cases, classes or labels).
+        The predictions: class numbers of shape (cases,), float64 scores of shape
+        (cases, classes or labels), or both as records of shape (cases,).
     """
     truth, predicted = zip(*results, strict=True)
     found = np.array(predicted)
@@ -269,6 +278,9 @@ def stack(results: Sequence[tuple[Any, Any]]) -> Cases:
 @dataclass(frozen=True)
 class Counts:
     """How many cases count for classes or labels; arrays whose shapes broadcast.
+
+    Of soft scores a case is predicted by its probability, so that what is predicted
+    need not be whole.
 
     Attributes:
         hits: Of how many it is true and predicted (TP).
@@ -313,14 +325,14 @@ def mean_over(values: np.ndarray, counting: np.ndarray) -> np.ndarray:
 
     Args:
         values: Of shape (resamples, classes or labels).
-        counting: Which ones count, of the same shape.
+        counting: Which ones count, or how much, of the same shape.
 
     Returns:
         Of shape (resamples,); NaN where none counts, or one that does is NaN.
     """
     # What counts nowhere is cut out, for zeros would change how a sum rounds.
     some = counting.any(axis=0)
-    counted = np.compress(some, np.where(counting, values, 0), axis=1)
+    counted = np.compress(some, np.where(counting > 0, values * counting, 0), axis=1)
     return quotient(counted.sum(axis=1), counting.sum(axis=1), np.nan)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.evaluation.metrics.base import quotient
+from ff_mm.evaluation.metrics.base import mean_over, quotient
 from ff_mm.one_line import one_line
 from ff_mm.plain import MISSING
 
@@ -68,16 +68,81 @@ def mean_over_known(
     """
     known = (truth != MISSING).reshape(len(truth), -1)
     number = known.sum(axis=1).astype(np.float64)
-    is_broken = (known & ~np.isfinite(scores)).any(axis=1)
-    is_broken |= ~np.isfinite(parts).all(axis=1)
-    broken = is_broken.astype(np.float64)
-    # They must not reach resamples that do not have them: 0 times NaN is NaN.
-    by_part = np.ascontiguousarray(np.where(is_broken[:, None], 0, parts).T)
+    sums_of = sums_over_cases(parts, _is_broken(truth, scores))
 
     def mean(counts: np.ndarray) -> np.ndarray:
-        # Not a matrix product, which rounds by how many threads there are.
-        sums = np.abs(np.einsum('rc,pc->rp', counts, by_part)).sum(axis=1)
-        means = quotient(sums, counts @ number, np.nan)
-        return np.where(counts @ broken > 0, np.nan, means)
+        sums = np.abs(sums_of(counts)).sum(axis=1)
+        return quotient(sums, counts @ number, np.nan)
 
     return mean
+
+
+def _is_broken(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Which cases have a score of something known that is not finite."""
+    known = (truth != MISSING).reshape(len(truth), -1)
+    return (known & ~np.isfinite(scores)).any(axis=1)
+
+
+def balanced_mean(
+    truth: np.ndarray, scores: np.ndarray, costs: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a mean cost in which each answer counts alike, however rare.
+
+    Of single-label data it is the mean over the classes that are true of a case of
+    their mean cost. Of multi-label data it is the mean over labels, of each that of
+    the cases in which it is present and of those in which it is absent.
+
+    Args:
+        truth: As :func:`ff_mm.evaluation.metrics.base.stack` gives it.
+        scores: Likewise.
+        costs: Of each case, or of each of its labels, of shape (cases, 1 or labels).
+
+    Returns:
+        As :func:`mean_over_known` does.
+    """
+    several = truth.ndim == 2
+    answers = np.arange(2 if several else scores.shape[1])
+    # Of shape (cases, labels, answers); single-label data are one question.
+    is_answer = truth.reshape(len(truth), -1, 1) == answers
+    parts = np.where(is_answer, costs[:, :, None], 0).reshape(len(truth), -1)
+    sums_of = sums_over_cases(parts, _is_broken(truth, scores))
+    number_of = is_answer.reshape(len(truth), -1).astype(np.float64)
+
+    def mean(counts: np.ndarray) -> np.ndarray:
+        sums, number = sums_of(counts), counts @ number_of
+        means = quotient(sums, number, np.nan).reshape(-1, len(answers))
+        occurs = number.reshape(means.shape) > 0
+        of_labels = mean_over(means, occurs).reshape(len(counts), -1)
+        known = occurs.any(axis=1).reshape(of_labels.shape)
+        found = mean_over(of_labels, known)
+        return np.where(np.isnan(sums).any(axis=1), np.nan, found)
+
+    return mean
+
+
+def sums_over_cases(
+    parts: np.ndarray, is_broken: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns what cases add up to.
+
+    Args:
+        parts: What each case adds, of shape (cases, parts).
+        is_broken: Of which cases it cannot be told besides those in which a part is not
+            finite, of shape (cases,).
+
+    Returns:
+        Function of how often each case counts, of shape (resamples, cases), -> float64
+        of shape (resamples, parts); NaN of a resample that has a broken case.
+    """
+    broken = ~np.isfinite(parts).all(axis=1)
+    broken = broken if is_broken is None else broken | is_broken
+    # They must not reach resamples that do not have them: 0 times NaN is NaN.
+    by_part = np.ascontiguousarray(np.where(broken[:, None], 0, parts).T)
+    weights = broken.astype(np.float64)
+
+    def sums(counts: np.ndarray) -> np.ndarray:
+        # Not a matrix product, which rounds by how many threads there are.
+        found = np.einsum('rc,pc->rp', counts, by_part)
+        return np.where((counts @ weights > 0)[:, None], np.nan, found)
+
+    return sums

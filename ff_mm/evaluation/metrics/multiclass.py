@@ -22,6 +22,17 @@ from ff_mm.evaluation.metrics.base import (
     quotient,
 )
 from ff_mm.evaluation.metrics.labels import class_names
+from ff_mm.evaluation.metrics.soft import (
+    SOFT,
+    any_soft,
+    certain,
+    expected_confusion,
+    goal,
+    kind_of,
+    record,
+    shares_of_classes,
+    with_soft,
+)
 
 # Elements of confusion matrices that are held at a time.
 _MOST = 1 << 22
@@ -34,9 +45,13 @@ def accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def macro(confusion: np.ndarray, rate: str) -> np.ndarray:
-    """Returns the mean of a rate over the classes that are true or predicted."""
+    """Returns the mean of a rate over the classes that are true or predicted.
+
+    One of which less than a whole case is predicted, and none is true, counts by that.
+    """
     counts = _against_rest(confusion)
-    return mean_over(RATES[rate](counts), counts.true + counts.predicted > 0)
+    weights = np.minimum(counts.true + counts.predicted, 1)
+    return mean_over(RATES[rate](counts), weights)
 
 
 def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
@@ -75,7 +90,7 @@ KAPPA_WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 #: Name of a score -> function of confusion matrices, float64 of shape (resamples,
 #: classes, classes), -> its values, of shape (resamples,). In row i and column j is how
-#: many cases of class i are predicted as j.
+#: many cases of class i are predicted as j; for soft scores, how many are expected.
 SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'accuracy': accuracy,
     'balanced_accuracy': balanced_accuracy,
@@ -92,6 +107,9 @@ _EXACT = Claim('greater', margin=0)
 #: by far more than a sum in another order could be rounded up.) Of the kappas
 #: :meth:`MulticlassMetric.best` sees to it. The macro specificity is not among them:
 #: the class that is added has a high one.
+#:
+#: All this holds of soft scores, too, as what a mistake changes may be any part of a
+#: case, and a class that is added may count by a part. Sums of parts round, though.
 CLAIMS = {
     'accuracy': _EXACT,
     'balanced_accuracy': _EXACT,
@@ -100,6 +118,7 @@ CLAIMS = {
     'macro_f1': _EXACT,
     **dict.fromkeys(KAPPA_WEIGHTS, Claim('greater')),
 }
+CLAIMS.update({f'{SOFT}{name}': Claim('greater') for name in CLAIMS})
 
 # The least bound on a kappa, whatever was seen.
 _LEAST_KAPPA = 0.1
@@ -131,14 +150,23 @@ class MulticlassMetric(CountedMetric):
       is 1 for i != j, abs(i - j), or (i - j) squared. The distance is that of the class
       numbers, so classes must be in the order of the grades, and a grade that does not
       occur still lies between its neighbours. NaN if one class alone occurs.
+    - ``soft_accuracy``, ``soft_macro_recall``, ``soft_quadratic_kappa`` and so on, for
+      each of the above: the same of the confusion matrix that is expected if classes
+      are drawn by their probabilities. So ``soft_accuracy`` is the mean probability of
+      the true class, ``soft_macro_recall`` the mean over classes of that. They move
+      with every probability, where the others move by whole cases: with few images
+      that is less chance. Where all probabilities are 0 or 1 they are the others. A
+      class that is never true counts in the macro scores by the cases that are
+      predicted as it, from all of one on in full; in ``soft_balanced_accuracy`` it does
+      not count. NaN if a probability is not finite (a model that has diverged).
 
     Args:
         items: Which of these scores to give.
         per_class: Which scores to give of each class against the rest, from
             ``'recall'``, ``'precision'``, ``'f1'`` and ``'specificity'``, as
-            ``'recall/mel'``. The name of the class is that of the data set, or its
-            number. Classes absent from labels and predictions have NaN, so the mean of
-            the others is the macro score.
+            ``'recall/mel'``, and from ``'soft_recall'`` and so on. The name of the
+            class is that of the data set, or its number. Classes absent from labels and
+            predictions have NaN, so the mean of the others is the macro score.
         confusion_matrix: Whether to give ``confusion_matrix``, a list of lists of
             ints: in row i and column j the number of cases of class i that are
             predicted as j. It has all classes of the data set; without their names,
@@ -170,12 +198,15 @@ class MulticlassMetric(CountedMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.items = choose('items', items, SCORES)
-        self.per_class = choose('per_class', per_class, RATES, empty=True)
+        self.items = choose('items', items, with_soft(SCORES))
+        self.per_class = choose('per_class', per_class, with_soft(RATES), empty=True)
         self.confusion_matrix = confusion_matrix
+        self._is_soft = any_soft((*self.items, *self.per_class))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keeps the true and the predicted class of every case of a batch.
+
+        For soft scores it keeps the probabilities as well.
 
         Args:
             data_batch: Not used.
@@ -184,7 +215,8 @@ class MulticlassMetric(CountedMetric):
                 (number of classes,), whose largest entry is then the prediction.
 
         Raises:
-            SampleError: If a data sample has no class.
+            SampleError: If a data sample has no class, or no probabilities that soft
+                scores could be taken from.
         """
         for sample in data_samples:
             if 'gt_label' not in sample:
@@ -195,7 +227,10 @@ class MulticlassMetric(CountedMetric):
             predicted = sample.get('pred_label')
             if predicted is None:
                 predicted = sample['pred_score'].argmax()
-            self.results.append((int(sample['gt_label']), int(predicted)))
+            truth, predicted = int(sample['gt_label']), int(predicted)
+            self.results.append(
+                (truth, record(predicted, sample) if self._is_soft else predicted)
+            )
 
     def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
         """Returns true classes and those of the largest scores."""
@@ -206,16 +241,27 @@ class MulticlassMetric(CountedMetric):
 
         Args:
             truth: Class numbers of shape (cases,).
-            predicted: Likewise.
+            predicted: Likewise; with soft scores, records of these as ``label`` and of
+                probabilities as ``scores``.
+
+        Raises:
+            SampleError: With soft scores, if a score is not from 0 to 1.
         """
+        labels = predicted['label'] if self._is_soft else predicted
         number = self._number_of_classes(truth, predicted)
-        confusion = _confusion(truth, predicted, number)
+        matrices = {'': _confusion(truth, labels, number)}
+        if self._is_soft:
+            shares = shares_of_classes(truth, predicted['scores'])
+            matrices[SOFT] = expected_confusion(truth, shares, number)
         step = max(1, _MOST // number**2)
 
         def values(counts: np.ndarray) -> dict[str, np.ndarray]:
+            steps = range(0, len(counts), step)
             parts = [
-                self._values(confusion(counts[start : start + step]))
-                for start in range(0, len(counts), step)
+                self._values(
+                    {kind: of(counts[i : i + step]) for kind, of in matrices.items()}
+                )
+                for i in steps
             ]
             return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
@@ -227,7 +273,13 @@ class MulticlassMetric(CountedMetric):
 
     def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
         """Returns the true classes, of single-label data."""
-        return truth if truth.ndim == 1 else None
+        if truth.ndim == 2:
+            return None
+        return certain(truth, classes) if self._is_soft else truth
+
+    def outputs(self, predicted: np.ndarray) -> int:
+        """Returns the number of probabilities, where they are kept."""
+        return super().outputs(predicted['scores'] if self._is_soft else predicted)
 
     def best(self, name: str, seen: Cases, rest: Cases) -> float:
         """Returns what no predictions of the rest can beat, but for rounding.
@@ -245,35 +297,56 @@ class MulticlassMetric(CountedMetric):
           best p is known, any whole number from 0. q is the D / E of the last solution
           until that falls no more (Dinkelbach, "On nonlinear fractional programming",
           1967). A least value for the kappa saves the case of q near 1.
+
+        Of a soft kappa D and E are means over the classes that may be drawn, so that no
+        probabilities beat the best single class. It is one that the model has.
         """
         best = super().best(name, seen, rest)
-        if name not in KAPPA_WEIGHTS:
+        if goal(name) not in KAPPA_WEIGHTS or np.isnan(best):
             return best
         best = max(best, _LEAST_KAPPA)
-        truth, _ = rest
+        truth, right = rest
         mean = np.concatenate([seen[0], truth]).mean()
-        while name == 'quadratic_kappa':
+        while goal(name) == 'quadratic_kappa':
             bottom = np.rint((truth - (1 - best) * mean) / best).astype(np.int64)
-            better = super().best(name, seen, (truth, np.maximum(bottom, 0)))
+            bottom = np.maximum(bottom, 0)
+            guess = certain(bottom, self.outputs(right)) if self._is_soft else bottom
+            better = super().best(name, seen, (truth, guess))
             if not better > best:
                 break
             best = better
         return best
 
     def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Returns 1 where the class is wrong, or the weight that a kappa gives it."""
-        distance = np.abs(truth - predicted).astype(np.float64)
-        return KAPPA_WEIGHTS.get(name, np.sign)(distance)
+        """Returns 1 where the class is wrong, or the weight that a kappa gives it.
 
-    def _values(self, confusion: np.ndarray) -> dict[str, np.ndarray]:
-        values = {item: SCORES[item](confusion) for item in self.items}
-        counts = _against_rest(confusion)
-        occurs = counts.true + counts.predicted > 0
+        Of a soft score it is that of each class by its probability.
+        """
+        weight = KAPPA_WEIGHTS.get(goal(name), np.sign)
+        labels = predicted['label'] if self._is_soft else predicted
+        if not kind_of(name):
+            return weight(np.abs(truth - labels).astype(np.float64))
+        scores = predicted['scores']
+        weights = weight(
+            np.abs(truth[:, None] - np.arange(scores.shape[1], dtype=float))
+        )
+        expected = (np.clip(scores, 0, 1) * weights).sum(axis=1)
+        return np.where(np.isfinite(expected), expected, weights.max(axis=1))
+
+    def _values(self, matrices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All scores, by confusion matrices; those for soft scores under ``SOFT``."""
+        values = {
+            item: SCORES[goal(item)](matrices[kind_of(item)]) for item in self.items
+        }
+        confusion = matrices['']
         names = class_names(self.dataset_meta, confusion.shape[1])
-        for rate in self.per_class:
+        for item in self.per_class:
+            rate = goal(item)
+            counts = _against_rest(matrices[kind_of(item)])
+            occurs = counts.true + counts.predicted > 0
             rates = np.where(occurs, RATES[rate](counts), np.nan)
             values.update(
-                (f'{rate}/{name}', of_class)
+                (f'{item}/{name}', of_class)
                 for name, of_class in zip(names, rates.T, strict=True)
             )
         if self.confusion_matrix:
@@ -282,7 +355,9 @@ class MulticlassMetric(CountedMetric):
 
     def _number_of_classes(self, true: np.ndarray, predicted: np.ndarray) -> int:
         named = (self.dataset_meta or {}).get('classes') or ()
-        return max(len(named), int(true.max()) + 1, int(predicted.max()) + 1)
+        labels = predicted['label'] if self._is_soft else predicted
+        outputs = self.outputs(predicted) if self._is_soft else 0
+        return max(len(named), outputs, int(true.max()) + 1, int(labels.max()) + 1)
 
 
 def _confusion(
@@ -304,9 +379,11 @@ def _confusion(
 
 def _against_rest(confusion: np.ndarray) -> Counts:
     """The counts of each class, of shape (resamples, classes)."""
+    true = confusion.sum(axis=2)
     return Counts(
         hits=np.diagonal(confusion, axis1=1, axis2=2),
-        true=confusion.sum(axis=2),
+        true=true,
         predicted=confusion.sum(axis=1),
-        cases=confusion.sum(axis=(1, 2))[:, None],
+        # In this order: of a single true class the others are 0, if parts round, too.
+        cases=true.sum(axis=1, keepdims=True),
     )

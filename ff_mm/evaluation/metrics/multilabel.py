@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,15 @@ from ff_mm.evaluation.metrics.base import (
     mean_over,
     quotient,
 )
-from ff_mm.evaluation.metrics.labels import class_names
+from ff_mm.evaluation.metrics.labels import class_names, sums_over_cases
+from ff_mm.evaluation.metrics.soft import (
+    SOFT,
+    any_soft,
+    goal,
+    kind_of,
+    shares_of_labels,
+    with_soft,
+)
 from ff_mm.plain import MISSING
 
 ITEMS = ('accuracy', *(f'macro_{name}' for name in RATES))
@@ -45,6 +53,13 @@ class MultilabelMetric(ScoreMetric):
       any case; a quotient 0 / 0 counts as 0, as in scikit-learn with
       ``zero_division=0``. So a label that is never present has recall 0.
 
+    - ``soft_accuracy``, ``soft_macro_recall``, ``soft_macro_f1`` and so on, for each of
+      the above: the same of what is expected if labels are drawn by their
+      probabilities, whatever the threshold. So of one label ``soft_macro_recall`` is
+      the mean probability where it is present. They move with every probability, where
+      the others move by whole cases. Where all probabilities are 0 or 1 they are the
+      others.
+
     All are NaN, with a warning, if nothing is known. A label with a score that is not
     finite (a model that has diverged) has NaN, and so has every mean it is in.
 
@@ -52,9 +67,9 @@ class MultilabelMetric(ScoreMetric):
         items: Which of these scores to give; without ``'accuracy'`` by default, which
             is high for whoever predicts nothing where findings are rare.
         per_label: Which scores to give of each label, from ``'recall'``,
-            ``'precision'``, ``'f1'`` and ``'specificity'``, as ``'recall/Edema'``. The
-            name of the label is that of the data set, or its number. A label that is
-            never known has NaN.
+            ``'precision'``, ``'f1'`` and ``'specificity'``, as ``'recall/Edema'``, and
+            from ``'soft_recall'`` and so on. The name of the label is that of the data
+            set, or its number. A label that is never known has NaN.
         threshold: From which score on a label is predicted.
         collect_device: ``'cpu'`` or ``'gpu'``, where the results of the ranks meet.
         prefix: Put before every name as ``'prefix/name'``. None by default.
@@ -75,8 +90,9 @@ class MultilabelMetric(ScoreMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.items = choose('items', items, ITEMS)
-        self.per_label = choose('per_label', per_label, RATES, empty=True)
+        self.items = choose('items', items, with_soft(ITEMS))
+        self.per_label = choose('per_label', per_label, with_soft(RATES), empty=True)
+        self._is_soft = any_soft((*self.items, *self.per_label))
         # In the precision of the scores, so that a score of 0.7 reaches 0.7.
         self.threshold = np.float32(threshold)
 
@@ -103,6 +119,9 @@ class MultilabelMetric(ScoreMetric):
         Args:
             truth: 1, 0 or -1 (missing), of shape (cases, labels).
             predicted: Scores of the same shape.
+
+        Raises:
+            SampleError: With soft scores, if a score is not from 0 to 1.
         """
         known, present = truth != MISSING, truth == 1
         if not known.any():
@@ -111,18 +130,24 @@ class MultilabelMetric(ScoreMetric):
         broken = (known & ~np.isfinite(predicted)).astype(np.float64)
         # Hits, true, predicted and known, as sums over cases want them.
         kinds = [k.astype(np.float64) for k in (present & found, present, found, known)]
+        sums_of = {'': lambda counts: Counts(*(counts @ kind for kind in kinds))}
+        if self._is_soft:
+            sums_of[SOFT] = _soft_counts(truth, predicted)
         names = class_names(self.dataset_meta, truth.shape[1])
 
         def values(counts: np.ndarray) -> dict[str, np.ndarray]:
-            sums = Counts(*(counts @ kind for kind in kinds))
+            sums = {kind: of(counts) for kind, of in sums_of.items()}
             is_broken = counts @ broken > 0
-            metrics = {item: self._item(item, sums, is_broken) for item in self.items}
-            for rate in self.per_label:
-                rates = _rates(rate, sums, is_broken)
-                rates[sums.cases == 0] = np.nan
+            metrics = {
+                item: _item(goal(item), sums[kind_of(item)], is_broken)
+                for item in self.items
+            }
+            for item in self.per_label:
+                rates = _rates(goal(item), sums[kind_of(item)], is_broken)
+                rates[sums[''].cases == 0] = np.nan
                 columns = zip(names, rates.T, strict=True)
                 metrics.update(
-                    (f'{rate}/{name}', of_label) for name, of_label in columns
+                    (f'{item}/{name}', of_label) for name, of_label in columns
                 )
             return metrics
 
@@ -137,26 +162,49 @@ class MultilabelMetric(ScoreMetric):
         and F1 are h / (h + f) and 2 h / (p + h + f) with h = TP, f = FP and p = TP +
         FN, and rise with h.) In floating point, too: a division of whole numbers rounds
         monotonically, and so does each sum of a mean.
+
+        Of soft scores a mistake may be any part of a case. Sums of parts round, though.
         """
-        return Claim('greater', margin=0)
+        return Claim('greater') if kind_of(name) else Claim('greater', margin=0)
 
     def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
         """Returns scores beyond any threshold, of multi-label data."""
         return super().perfect(truth, classes) if truth.ndim == 2 else None
 
     def errors(self, name: str, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Returns how many labels of each case are predicted wrongly."""
+        """Returns how many labels of each case are predicted wrongly.
+
+        Of a soft score it is how far their probabilities are off.
+        """
+        if kind_of(name):
+            return super().errors(name, truth, predicted)
         right = (predicted >= self.threshold) == (truth == 1)
         wrong = (truth != MISSING) & ~(right & np.isfinite(predicted))
         return wrong.sum(axis=1).astype(np.float64)
 
-    def _item(self, item: str, sums: Counts, is_broken: np.ndarray) -> np.ndarray:
-        if item == 'accuracy':
-            right = sums.right.sum(axis=1)
-            accuracy = quotient(right, sums.cases.sum(axis=1), np.nan)
-            return np.where(is_broken.any(axis=1), np.nan, accuracy)
-        rates = _rates(item.removeprefix('macro_'), sums, is_broken)
-        return mean_over(rates, sums.cases > 0)
+
+def _soft_counts(
+    truth: np.ndarray, predicted: np.ndarray
+) -> Callable[[np.ndarray], Counts]:
+    """The counts of labels, (resamples, labels), predicted by their probabilities."""
+    shares = shares_of_labels(truth, predicted)
+    hits, all_predicted = (
+        sums_over_cases(shares * (truth == 1)),
+        sums_over_cases(shares),
+    )
+    true, known = (k.astype(np.float64) for k in (truth == 1, truth != MISSING))
+    return lambda counts: Counts(
+        hits(counts), counts @ true, all_predicted(counts), counts @ known
+    )
+
+
+def _item(item: str, sums: Counts, is_broken: np.ndarray) -> np.ndarray:
+    if item == 'accuracy':
+        right = sums.right.sum(axis=1)
+        accuracy = quotient(right, sums.cases.sum(axis=1), np.nan)
+        return np.where(is_broken.any(axis=1), np.nan, accuracy)
+    rates = _rates(item.removeprefix('macro_'), sums, is_broken)
+    return mean_over(rates, sums.cases > 0)
 
 
 def _rates(rate: str, sums: Counts, is_broken: np.ndarray) -> np.ndarray:

@@ -171,6 +171,20 @@ def test_results_that_are_dumped_are_left_alone(tmp_path):
     assert not file.exists()
 
 
+def test_soft_scores_are_found_and_have_their_rules():
+    classes = [
+        dict(type='MulticlassMetric', items=['soft_macro_recall', 'soft_kappa']),
+        dict(type='ValidationLoss', items=['class_balanced_loss']),
+    ]
+    found = dry_run(classes, Labels([0, 1, 2] * 10), 3)
+    assert found.rule('soft_macro_recall') == found.rule('soft_kappa') == 'greater'
+    assert found.rule('class_balanced_loss') == 'less'
+    assert not found.has_such({'soft_macro_recall': 0.5, 'accuracy': 0.5})
+    labels = dict(type='MultilabelMetric', items=['soft_macro_f1'])
+    found = dry_run(labels, several([[1, 0], [0, -1], [1, 1]]), 2)
+    assert found.rule('soft_macro_f1') == 'greater'
+
+
 def test_which_values_of_a_metric_are_better():
     found = DryRun(
         chance=dict(accuracy=0.1, loss=3.0, table=[1, 2]),

@@ -24,19 +24,20 @@ from ff_mm.evaluation.metrics.multiclass import SCORES
 from ff_mm.evaluation.metrics.multilabel import ITEMS
 from ff_mm.evaluation.metrics.offline import silence
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
+from ff_mm.evaluation.metrics.soft import with_soft
 
 RANKS_AND_COSTS = [
     dict(type='AUROC'),
     dict(type='MeanAveragePrecision'),
     dict(type='CalibrationMetric'),
-    dict(type='ValidationLoss'),
+    dict(type='ValidationLoss', items=['loss', 'class_balanced_loss']),
 ]
 OF_CLASSES = [
-    dict(type='MulticlassMetric', items=list(SCORES), per_class=['recall']),
+    dict(type='MulticlassMetric', items=with_soft(SCORES), per_class=['recall']),
     *RANKS_AND_COSTS,
 ]
 OF_LABELS = [
-    dict(type='MultilabelMetric', items=list(ITEMS), per_label=['f1']),
+    dict(type='MultilabelMetric', items=with_soft(ITEMS), per_label=['f1']),
     *RANKS_AND_COSTS,
 ]
 
@@ -116,8 +117,8 @@ def test_each_case_once_is_the_whole_set():
     once = metrics.resampled(cases).values(np.ones((1, 50)))
     every = metrics.evaluate(cases)
     assert list(once) == [
-        *SCORES,
-        *('auroc', 'average_precision', 'brier', 'ece', 'loss'),
+        *with_soft(SCORES),
+        *('auroc', 'average_precision', 'brier', 'ece', 'loss', 'class_balanced_loss'),
     ]
     for name, value in once.items():
         assert value == pytest.approx([every[name]], abs=1e-12)
@@ -246,6 +247,9 @@ def test_a_broken_score_counts_only_where_its_case_is_drawn():
     values = found.values(np.array([[2.0, 1, 1, 0], [1, 1, 1, 1]]))
     assert np.isnan(values['loss']).tolist() == [False, True]
     assert np.isnan(values['brier']).tolist() == [False, True]
+    assert np.isnan(values['class_balanced_loss']).tolist() == [False, True]
+    for name in SCORES:
+        assert np.isnan(values[f'soft_{name}']).tolist() == [False, True]
 
 
 @METRICS.register_module()
