@@ -21,13 +21,14 @@ from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
-from ff_mm.files import atomic_write, remove_unfinished
+from ff_mm.files import remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
-from ff_mm.fusion.deployment import deployment_config, loading_note
+from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
 from ff_mm.merging import (
     Candidate,
     Ingredient,
@@ -39,7 +40,6 @@ from ff_mm.merging import (
     Step,
     hierarchical,
     tree,
-    write_checkpoint,
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
@@ -48,10 +48,10 @@ from ff_mm.merging.state_dict import copy_weights
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
-SOUP_FILE = 'soup.pth'
-DEPLOY_FILE = 'deploy.py'
 # By what part of the best ingredient's score a soup must be worse to be remarked on.
 _COLLAPSE = 0.1
+# Keys of ``soup`` that all soups have.
+_OF_ALL = ('accept_ties', 'bn_reestimation', 'decision', 'keep_copies')
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
 
@@ -62,10 +62,12 @@ class SoupRunner(FusionRunner):
     Config keys besides those of all fusions:
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), ``keep_copies`` (False: of ingredients with the same
-      weights the first counts), and what the subclass takes, such as ``merge``; with
-      groups also ``basins``, see :class:`ff_mm.fusion.basins.BasinOptions`, by which
-      levels can then group (``group_by='basin'``).
+      ``dict(num_samples=...)``), ``decision`` (None, or what is fitted on validation
+      and folded into the head, see :mod:`ff_mm.evaluation.decisions.steps`),
+      ``keep_copies`` (False: of ingredients with the same weights the first counts),
+      and what the subclass takes, such as ``merge``; with groups also ``basins``, see
+      :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can then group
+      (``group_by='basin'``).
 
     Args:
         cfg: The config, references not yet resolved.
@@ -88,6 +90,7 @@ class SoupRunner(FusionRunner):
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
         self.basin_options = self._read_basins()
+        self.decision = SoupDecision.read(self.options.get('decision'), self.cfg)
 
     @abstractmethod
     def build_levels(self) -> list[Level]:
@@ -115,6 +118,8 @@ class SoupRunner(FusionRunner):
         first = pool.entries[0]
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
+        if self.decision is not None:
+            self.decision = self.decision.prepared(self.evaluator, setup.team)
         if not self.options.get('keep_copies'):
             pool = session.without_copies(pool)
         self.pool = pool
@@ -157,7 +162,8 @@ class SoupRunner(FusionRunner):
         Averaged batch-norm statistics are those of none of the models.
         """
         scores = [i.score for i in ingredients if i.score is not None]
-        value = report['val'].get(self.metric)
+        plain = (report.get('decision') or {}).get('before', report)
+        value = plain['val'].get(self.metric)
         if not scores or value is None:
             return
         greater = self.cfg.selection['rule'] == 'greater'
@@ -178,7 +184,7 @@ class SoupRunner(FusionRunner):
         )
 
     def _check_keys(self) -> None:
-        known = {'accept_ties', 'bn_reestimation', 'keep_copies', *self.soup_keys}
+        known = {*_OF_ALL, *self.soup_keys}
         unknown = sorted(set(self.options) - known)
         if unknown:
             raise ConfigError(
@@ -295,6 +301,7 @@ class SoupRunner(FusionRunner):
             Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
         )
         results, state_dict, bn = self._reestimate(soup, results, state_dict)
+        results, state_dict, decision = self._decide(results, state_dict)
         contents: dict[str, Any] = dict(
             method=self.method,
             title=self.title,
@@ -305,6 +312,8 @@ class SoupRunner(FusionRunner):
                 for name, weight in leaf_weights(soup.recipe).items()
             ],
         )
+        if decision is not None:
+            contents['decision'] = {k: decision[k] for k in ('steps', 'scale', 'bias')}
         self._write_soup(state_dict, contents)
         return dict(
             contents,
@@ -312,9 +321,11 @@ class SoupRunner(FusionRunner):
             levels=[_describe(level) for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
-            evaluations=self.candidates.cost(
-                self.scorer.in_vain, self.scorer.remembered
+            evaluations=dict(
+                self.candidates.cost(self.scorer.in_vain, self.scorer.remembered),
+                decision=0 if decision is None else 1,
             ),
+            decision=decision,
         )
 
     def _reestimate(
@@ -345,25 +356,25 @@ class SoupRunner(FusionRunner):
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
+    def _decide(
+        self, results: dict[str, Any], state_dict: StateDict
+    ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
+        """Fits the decision that is asked for, and folds it into the head."""
+        if self.decision is None:
+            return results, state_dict, None
+        after, state_dict, facts = self.decision.decide(
+            self.evaluator, self.setup.team, state_dict, results
+        )
+        self.line(self.decision.line(facts, after))
+        return after, state_dict, facts
+
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
-        deploy = deployment_config(self.cfg)
-        meta = to_plain(
-            dict(
-                dataset_meta=self.evaluator.dataset_meta,
-                cfg=deploy.pretty_text,
-                soup=contents,
-            )
-        )
-        write_checkpoint(
-            dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
-        )
-        with atomic_write(self.work_dir / DEPLOY_FILE, 'w') as file:
-            note = loading_note(self.cfg)
-            file.write(f'# {note}\n' * bool(note) + deploy.pretty_text)
+        meta = self.evaluator.dataset_meta
+        note = write_soup(self.cfg, meta, state_dict, contents, self.work_dir)
         if note:
-            self.line(f'note: {DEPLOY_FILE}: {note}')
+            self.line(note)
 
     def _show(self, step: Step) -> None:
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'
