@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from ff_mm.comparison.method import Method
 from ff_mm.config import ANALYSES
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.cases import cases_of
 from ff_mm.files import sha256, write_json
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import SOUP_FILE
@@ -45,6 +46,11 @@ _OF_COMPARISON = (
 # What selection must not see.
 _HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'
+_AFFINE: dict[str, Any] = dict(scale=NUMBER, bias=Rows(NUMBER))
+_DECISION = Table(
+    **_AFFINE,
+    cross_fitting=Table(decisions=Rows(Table(**_AFFINE)), fold=Rows(COUNT)),
+)
 _MADE_TABLE = Table(
     key=TEXT,
     sha256=SHA256,
@@ -54,6 +60,7 @@ _MADE_TABLE = Table(
         method=TEXT,
         ingredients=Rows(Table(name=TEXT, weight=Optional(NUMBER))),
         seconds=NUMBER,
+        decision=Optional(_DECISION),
         evaluations=Table(
             selection=COUNT,
             remembered=COUNT,
@@ -168,10 +175,12 @@ def make_model(
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]
     runner = RUNNERS.build(cfg)
-    if runner.decision is not None and runner.decision.needs_labels:
-        # The config says of the training labels no more than where they are.
+    if runner.decision is not None:
+        # The config says of training labels and groups no more than where they are.
         steps = runner.decision.prepared(evaluator, session.team).steps
-        contents.append(('decision', repr(steps)))
+        _, groups = cases_of(evaluator.val_dataset)
+        listed = None if groups is None else groups.tolist()
+        contents.append(('decision', repr((steps, listed))))
     key = _digest(cfg, contents, evaluator.keys['val'])
     images = evaluator.images['val']
     if runner.bn_samples is not None:

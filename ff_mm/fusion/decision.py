@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
 from ff_mm.display.numbers import shown
-from ff_mm.errors import ConfigError
+from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
-from ff_mm.evaluation.decisions.fitting import cross_fitted, fit
+from ff_mm.evaluation.decisions.fitting import cross_fitted, decided_by_others, fit
 from ff_mm.evaluation.decisions.folding import fold, is_multilabel, last_layers
 from ff_mm.evaluation.decisions.outputs import read_outputs, training_frequencies
 from ff_mm.evaluation.decisions.steps import Prior, Step, read_steps
@@ -77,7 +78,8 @@ class SoupDecision:
             ConfigError: It does not go with the head or the training labels.
         """
         model = evaluator.model
-        number = model.get_submodule(last_layers(model)[0]).out_features
+        layer = model.get_submodule(last_layers(model)[0])
+        number = int(layer.out_features)  # type: ignore[arg-type]
         multilabel = is_multilabel(model)
         steps = self.steps
         if self.needs_labels:
@@ -125,8 +127,9 @@ class SoupDecision:
             return self._decide(evaluator, state_dict, before)
 
         done = first_alone(team, 'decision', work)
-        decision = Decision(done['facts']['scale'], tuple(done['facts']['bias']))
-        folded = fold(decision, state_dict, last_layers(evaluator.model))
+        folded = fold(
+            _decision(done['facts']), state_dict, last_layers(evaluator.model)
+        )
         return done['after'], folded, done['facts']
 
     def line(self, facts: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -169,7 +172,7 @@ class SoupDecision:
         with silence():
             fitted = fit(outputs, self.steps, score)
             crossed = cross_fitted(outputs, self.steps, score)
-            cross_metrics = plain_metrics(metrics.evaluate(crossed))
+            cross_metrics = plain_metrics(metrics.evaluate(crossed.outputs))
         decision = fitted.decision
         evaluator.load(fold(decision, state_dict, last_layers(evaluator.model)))
         of_file = evaluator.evaluate_all(lambda s: plain_metrics(evaluator.evaluate(s)))
@@ -178,7 +181,7 @@ class SoupDecision:
             name: dict(before=plain[name].get(ACCURACY), after=found.get(ACCURACY))
             for name, found in decided.items()
         }
-        accuracy['val'] = dict(before=outputs.accuracy, after=crossed.accuracy)
+        accuracy['val'] = dict(before=outputs.accuracy, after=crossed.outputs.accuracy)
         for name, other in others.items():
             after = other.decided(decision).accuracy
             accuracy[name] = dict(before=other.accuracy, after=after)
@@ -187,11 +190,49 @@ class SoupDecision:
             scale=decision.scale,
             bias=list(decision.bias),
             before=dict(before),
+            cross_fitting=dict(
+                decisions=[
+                    dict(scale=each.scale, bias=list(each.bias))
+                    for each in crossed.decisions
+                ],
+                fold=crossed.fold_of.tolist(),
+            ),
             # The file's own: fitted on these very cases, so too good.
             val_as_fitted=of_file['val'],
             accuracy=accuracy,
         )
         return dict(facts=facts, after=dict(of_file, val=cross_metrics))
+
+
+def scores_by_others(
+    facts: Mapping[str, Any], scores: np.ndarray, multilabel: bool
+) -> np.ndarray:
+    """Returns the validation scores of cross-fitting, from those of the file.
+
+    The file's own are too good to compare it with others by.
+
+    Args:
+        facts: What the report says of its decision.
+        scores: Of the file, of all validation cases.
+        multilabel: Whether a case can have several labels.
+
+    Raises:
+        FFMMError: The report is of other cases.
+    """
+    fold_of = np.array(facts['cross_fitting']['fold'])
+    if len(fold_of) != len(scores):
+        raise FFMMError(
+            f'the report of a decision is of {len(fold_of)} validation cases, there are'
+            f' {len(scores)}: delete made.json to have the soup made anew'
+        )
+    decisions = map(_decision, facts['cross_fitting']['decisions'])
+    return decided_by_others(
+        scores, multilabel, _decision(facts), list(decisions), fold_of
+    )
+
+
+def _decision(facts: Mapping[str, Any]) -> Decision:
+    return Decision(facts['scale'], tuple(facts['bias']))
 
 
 def describe_step(step: Mapping[str, Any]) -> str:

@@ -141,7 +141,9 @@ class SoupRunner(FusionRunner):
         report.update(
             basins=None if basins is None else basins.describe(),
             evaluations=dict(
-                report['evaluations'], basins=0 if basins is None else basins.passes
+                report['evaluations'],
+                basins=0 if basins is None else basins.passes,
+                decision=int(report['decision'] is not None),
             ),
             pool_size=len(ingredients),
             copies=[dict(name=copied, of=original) for copied, original in pool.copies],
@@ -301,7 +303,12 @@ class SoupRunner(FusionRunner):
             Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
         )
         results, state_dict, bn = self._reestimate(soup, results, state_dict)
-        results, state_dict, decision = self._decide(results, state_dict)
+        decision = None
+        if self.decision is not None:
+            results, state_dict, decision = self.decision.decide(
+                self.evaluator, self.setup.team, state_dict, results
+            )
+            self.line(self.decision.line(decision, results))
         contents: dict[str, Any] = dict(
             method=self.method,
             title=self.title,
@@ -321,9 +328,8 @@ class SoupRunner(FusionRunner):
             levels=[_describe(level) for level in self.levels],
             tree=tree(soup),
             bn_reestimation=bn,
-            evaluations=dict(
-                self.candidates.cost(self.scorer.in_vain, self.scorer.remembered),
-                decision=0 if decision is None else 1,
+            evaluations=self.candidates.cost(
+                self.scorer.in_vain, self.scorer.remembered
             ),
             decision=decision,
         )
@@ -356,24 +362,11 @@ class SoupRunner(FusionRunner):
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
-    def _decide(
-        self, results: dict[str, Any], state_dict: StateDict
-    ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
-        """Fits the decision that is asked for, and folds it into the head."""
-        if self.decision is None:
-            return results, state_dict, None
-        after, state_dict, facts = self.decision.decide(
-            self.evaluator, self.setup.team, state_dict, results
-        )
-        self.line(self.decision.line(facts, after))
-        return after, state_dict, facts
-
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
         meta = self.evaluator.dataset_meta
-        note = write_soup(self.cfg, meta, state_dict, contents, self.work_dir)
-        if note:
+        if note := write_soup(self.cfg, meta, state_dict, contents, self.work_dir):
             self.line(note)
 
     def _show(self, step: Step) -> None:

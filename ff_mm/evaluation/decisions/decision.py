@@ -32,6 +32,14 @@ class Decision:
         """
         return self.scale * logits + (np.array(self.bias) if self.bias else 0)
 
+    def undo(self, logits: np.ndarray) -> np.ndarray:
+        """Returns the logits that were decided.
+
+        Args:
+            logits: As :meth:`apply` gives them.
+        """
+        return (logits - (np.array(self.bias) if self.bias else 0)) / self.scale
+
     def then(self, other: Decision) -> Decision:
         """Returns this decision and another one after it, as one."""
         if not self.bias:
@@ -39,6 +47,17 @@ class Decision:
         else:
             bias = tuple(float(b) for b in other.apply(np.array(self.bias)))
         return Decision(self.scale * other.scale, bias)
+
+
+def probabilities(logits: np.ndarray, multilabel: bool) -> np.ndarray:
+    """Returns what MMPretrain's heads make of logits, float32.
+
+    Args:
+        logits: Of shape (cases, classes or labels).
+        multilabel: Whether a case can have several labels.
+    """
+    single = torch.from_numpy(logits).float()
+    return (single.sigmoid() if multilabel else single.softmax(dim=1)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +90,7 @@ class Outputs:
     @cached_property
     def scores(self) -> np.ndarray:
         """The probabilities that MMPretrain's heads make of the logits, float32."""
-        logits = torch.from_numpy(self.logits).float()
-        scores = logits.sigmoid() if self.is_multilabel else logits.softmax(dim=1)
-        return scores.numpy()
+        return probabilities(self.logits, self.is_multilabel)
 
     @cached_property
     def group_of(self) -> np.ndarray:

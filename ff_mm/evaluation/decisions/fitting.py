@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.decisions.decision import Decision, Outputs
+from ff_mm.evaluation.decisions.decision import Decision, Outputs, probabilities
 from ff_mm.evaluation.decisions.folds import folds
 from ff_mm.evaluation.decisions.steps import Score, Step
 
@@ -22,6 +22,21 @@ class Fitted:
 
     decision: Decision
     steps: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """Cases that were decided on by what was fitted on others.
+
+    Attributes:
+        outputs: The decided logits.
+        decisions: One a fold, fitted on all other folds.
+        fold_of: The number of the fold that each case is in.
+    """
+
+    outputs: Outputs
+    decisions: list[Decision]
+    fold_of: np.ndarray
 
 
 def fit(outputs: Outputs, steps: Steps, score: Score) -> Fitted:
@@ -48,19 +63,50 @@ def fit(outputs: Outputs, steps: Steps, score: Score) -> Fitted:
     return Fitted(decision, described)
 
 
-def cross_fitted(outputs: Outputs, steps: Steps, score: Score) -> Outputs:
+def cross_fitted(outputs: Outputs, steps: Steps, score: Score) -> CrossFitted:
     """Decides on each case by what was fitted on the groups of other cases.
 
     Args:
         outputs: Of all cases.
         steps: As for :func:`fit`.
         score: Likewise.
-
-    Returns:
-        The decided logits.
     """
-    logits = outputs.logits.copy()
-    for fold in folds(outputs):
-        decision = fit(outputs.take(~fold), steps, score).decision
-        logits[fold] = decision.apply(logits[fold])
-    return Outputs(logits, outputs.truth, outputs.groups)
+    masks = list(folds(outputs))
+    decisions = [fit(outputs.take(~fold), steps, score).decision for fold in masks]
+    fold_of = np.argmax(masks, axis=0)
+    logits = _by_fold(outputs.logits, decisions, fold_of)
+    decided = Outputs(logits, outputs.truth, outputs.groups)
+    return CrossFitted(decided, decisions, fold_of)
+
+
+def decided_by_others(
+    scores: np.ndarray,
+    multilabel: bool,
+    decision: Decision,
+    decisions: Sequence[Decision],
+    fold_of: np.ndarray,
+) -> np.ndarray:
+    """Returns the scores of cross-fitting, from those of the file.
+
+    Args:
+        scores: Of a model with a decision in it, of the cases that it was fitted on.
+        multilabel: Whether a case can have several labels.
+        decision: That decision.
+        decisions: As :class:`CrossFitted` has them.
+        fold_of: Likewise.
+    """
+    wide = scores.astype(np.float64)
+    with np.errstate(divide='ignore'):
+        logits = np.log(wide) - (np.log1p(-wide) if multilabel else 0)
+    plain = decision.undo(logits)
+    return probabilities(_by_fold(plain, decisions, fold_of), multilabel)
+
+
+def _by_fold(
+    logits: np.ndarray, decisions: Sequence[Decision], fold_of: np.ndarray
+) -> np.ndarray:
+    decided = logits.copy()
+    for fold, decision in enumerate(decisions):
+        cases = fold_of == fold
+        decided[cases] = decision.apply(logits[cases])
+    return decided

@@ -35,7 +35,7 @@ def read_outputs(evaluator: ModelEvaluator, split: str) -> Outputs:
         SampleError: A truth that does not fit the scores.
     """
     given: list[torch.Tensor] = []
-    handle = evaluator.model.head.register_forward_hook(
+    handle = evaluator.model.get_submodule('head').register_forward_hook(
         lambda module, args, output: given.append(output.detach().float().cpu())
     )
     try:

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, log_loss, recall_score
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions import fitting
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
-from ff_mm.evaluation.decisions.fitting import cross_fitted, fit
+from ff_mm.evaluation.decisions.fitting import cross_fitted, decided_by_others, fit
 from ff_mm.evaluation.decisions.folds import agreement, folds
 from ff_mm.evaluation.decisions.optima import best_cut, best_scale
 from ff_mm.evaluation.decisions.steps import TAUS, Step, read_steps
@@ -246,7 +246,9 @@ def test_no_fit_sees_a_case_that_it_decides_on_nor_another_of_its_group():
     truth, groups = np.arange(40) % 2, np.arange(40) // 3
     logits = np.stack([np.arange(40.0), np.zeros(40)], axis=1)
     spy = Spy()
-    decided = cross_fitted(Outputs(logits, truth, groups), [('spy', spy)], nothing)
+    decided = cross_fitted(
+        Outputs(logits, truth, groups), [('spy', spy)], nothing
+    ).outputs
     fit_of = (decided.logits[:, 1] / 1000).astype(int) - 1
     assert sorted(set(fit_of)) == list(range(5))
     for case, number in enumerate(fit_of):
@@ -269,7 +271,9 @@ def test_what_a_case_is_said_to_be_does_not_change_the_decision_on_it(
 
     def decide(truth):
         steps = read_steps(options, 'soup.decision')
-        return cross_fitted(Outputs(plain.logits, truth), steps, macro_recall).logits
+        return cross_fitted(
+            Outputs(plain.logits, truth), steps, macro_recall
+        ).outputs.logits
 
     before, changed = decide(plain.truth), plain.truth.copy()
     changed[masks[0]] = 1 - changed[masks[0]] % 2
@@ -286,7 +290,26 @@ def test_cross_fitting_is_not_too_good():
     steps = read_steps(dict(type='thresholds', metric='accuracy'), 'soup.decision')
     seen = outputs.decided(fit(outputs, steps, nothing).decision)
     assert seen.accuracy > 0.6
-    assert cross_fitted(outputs, steps, nothing).accuracy < 0.53
+    assert cross_fitted(outputs, steps, nothing).outputs.accuracy < 0.53
+
+
+@pytest.mark.parametrize('make', [single, labelled])
+def test_scores_of_the_file_give_those_of_cross_fitting(make):
+    outputs = make()
+    outputs.logits[:3] *= 300  # whose probabilities are 0 and 1
+    step = 'thresholds' if outputs.is_multilabel else 'temperature'
+    prior = dict(type='prior', tau=0.7, frequencies=[0.1, 0.3, 0.6])
+    steps = read_steps([prior, step], 'soup.decision')
+    decision = fit(outputs, steps, nothing).decision
+    crossed = cross_fitted(outputs, steps, nothing)
+    found = decided_by_others(
+        outputs.decided(decision).scores,
+        outputs.is_multilabel,
+        decision,
+        crossed.decisions,
+        crossed.fold_of,
+    )
+    np.testing.assert_allclose(found, crossed.outputs.scores, atol=1e-5)
 
 
 def test_agreement_counts_groups_and_not_cases():
