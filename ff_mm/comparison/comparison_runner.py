@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from ff_mm.comparison.comparison import Comparison, Run
+from ff_mm.comparison.comparison import VALIDATION, Comparison, Run
 from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
 from ff_mm.comparison.method_models import MethodModel, check_method, make_model
 from ff_mm.comparison.report import published, write_comparison_report
@@ -24,6 +25,7 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.fission.ledger import describe_environment
+from ff_mm.fusion.decision import scores_by_others
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.merging.state_dict import read_state_dict
 from ff_mm.parallel.claim import only_one
@@ -199,7 +201,13 @@ def _predictions(
             for entry in model.pool.entries
         ]
         return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    return store.get(model.content(digests), lambda: read_state_dict(file))
+    found = store.get(model.content(digests), lambda: read_state_dict(file))
+    if decision := (model.report or {}).get('decision'):
+        # What it was fitted on must not speak for it when a model is chosen.
+        own = found[VALIDATION]
+        scores = scores_by_others(decision, own.scores, own.is_multilabel)
+        found[VALIDATION] = replace(own, scores=scores)
+    return found
 
 
 def _read_published(given: Any) -> dict[str, str] | None:

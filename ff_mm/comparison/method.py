@@ -136,7 +136,9 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
     spent = report['evaluations']
     return dict(
         seconds=report['seconds'],
-        passes=spent['selection'] + spent['remembered'] + (spent.get('basins') or 0),
+        passes=spent['selection']
+        + spent['remembered']
+        + sum(spent.get(key) or 0 for key in ('basins', 'decision')),
         images=spent['images']['val'],
     )
 

@@ -15,9 +15,11 @@ from mmengine.registry import RUNNERS
 from ff_mm.comparison.method import Method
 from ff_mm.config import ANALYSES
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.cases import cases_of
 from ff_mm.files import sha256, write_json
 from ff_mm.fusion.session import FusionSession
-from ff_mm.fusion.soup_runner import SOUP_FILE, SoupRunner
+from ff_mm.fusion.soup_file import SOUP_FILE
+from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import Part, by_content
 from ff_mm.records import (
@@ -44,6 +46,11 @@ _OF_COMPARISON = (
 # What selection must not see.
 _HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'
+_AFFINE: dict[str, Any] = dict(scale=NUMBER, bias=Rows(NUMBER))
+_DECISION = Table(
+    **_AFFINE,
+    cross_fitting=Table(decisions=Rows(Table(**_AFFINE)), fold=Rows(COUNT)),
+)
 _MADE_TABLE = Table(
     key=TEXT,
     sha256=SHA256,
@@ -53,10 +60,12 @@ _MADE_TABLE = Table(
         method=TEXT,
         ingredients=Rows(Table(name=TEXT, weight=Optional(NUMBER))),
         seconds=NUMBER,
+        decision=Optional(_DECISION),
         evaluations=Table(
             selection=COUNT,
             remembered=COUNT,
             basins=Optional(COUNT),
+            decision=Optional(COUNT),
             images=Table(val=COUNT),
         ),
     ),
@@ -99,13 +108,14 @@ class MethodModel:
         Returns:
             Weight by digest of ingredients, of a mean as it is; else of its own file,
             as other things than ingredients are in it: a merging method, its options,
-            training data for batch norm.
+            training data for batch norm, a decision.
         """
         weights: dict[Part, float] = {
             n: weight for n, weight in self.recipe.items() if weight is not None
         }
         assert self.report is not None and self.file is not None
-        if self.report.get('bn_reestimation') or len(weights) < len(self.recipe):
+        own = any(self.report.get(key) for key in ('bn_reestimation', 'decision'))
+        if own or len(weights) < len(self.recipe):
             return {sha256(self.file): 1.0}
         return by_content(weights, digests)
 
@@ -164,9 +174,15 @@ def make_model(
     contents = sorted(session.digests(pool).items())
     # The config says of the origin no more than its path, if so much.
     contents += [(name, s.content) for name, s in session.supplies(pool).items()]
+    runner = RUNNERS.build(cfg)
+    if runner.decision is not None:
+        # The config says of training labels and groups no more than where they are.
+        steps = runner.decision.prepared(evaluator, session.team).steps
+        _, groups = cases_of(evaluator.val_dataset)
+        listed = None if groups is None else groups.tolist()
+        contents.append(('decision', repr((steps, listed))))
     key = _digest(cfg, contents, evaluator.keys['val'])
     images = evaluator.images['val']
-    runner = RUNNERS.build(cfg)
     if runner.bn_samples is not None:
         images += f' {evaluator.training_images}'
     made = _made_before(folder, key, {entry.name for entry in pool.entries})

@@ -15,8 +15,8 @@ from ff_mm.datasets.splits.splitting import assign_folds
 from ff_mm.engine.hooks.label_weights_hook import read_scores
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
+from ff_mm.evaluation.cases import cases_of
 from ff_mm.evaluation.loss_gradient import entry_names, loss_gradient
-from ff_mm.evaluation.prediction_store import cases_of
 from ff_mm.merging import Candidate
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.recipe import key_of

@@ -30,7 +30,9 @@ def collapse_note(
         has_batch_norm: Whether the network has batch norm.
     """
     scores = [i.score for i in ingredients if i.score is not None]
-    value = report['val'].get(metric)
+    # A decision may be for another metric than the one that selects.
+    plain = (report.get('decision') or {}).get('before', report)
+    value = plain['val'].get(metric)
     if not scores or value is None:
         return None
     best = max(scores) if greater else min(scores)

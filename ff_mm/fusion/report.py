@@ -9,6 +9,7 @@ from typing import Any
 from ff_mm.display.escaping import markdown
 from ff_mm.display.numbers import by_class, overall, shown
 from ff_mm.files import atomic_write, write_json
+from ff_mm.fusion.decision import by_set, describe_step
 
 FORMAT = 1
 
@@ -42,6 +43,8 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     yield from _metrics_table(report)
     yield from _class_tables(report)
+    if report.get('decision'):
+        yield from _decision(report)
     if report['bn_reestimation']:
         yield from _batch_norm(report['bn_reestimation'])
     yield from _statistics(report.get('statistics') or ())
@@ -125,6 +128,35 @@ def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             + f'{one["seconds"]:.1f} s; {len(sums)} needed, '
             f'with sums from {min(sums):.3g} to {max(sums):.3g}.'
         )
+
+
+def _decision(report: Mapping[str, Any]) -> Iterator[str]:
+    decision, metric = report['decision'], report['metric']
+    steps = '; '.join(describe_step(step) for step in decision['steps'])
+    yield ''
+    yield (
+        f'A decision was fitted on validation and is part of the head: {steps}. The '
+        'values of validation above are cross-fitted: each case is decided on by what '
+        'was fitted on others. The file itself gives '
+        f'{markdown(metric)} {shown(decision["val_as_fitted"].get(metric))} there, '
+        'which is too good.'
+    )
+    yield ''
+    after, before = by_set(report), by_set(decision['before'])
+    rows = {}
+    for name, metrics in after.items():
+        accuracy = decision['accuracy'][name]
+        rows[name] = {
+            f'{metric} before': before[name].get(metric),
+            f'{metric} after': metrics.get(metric),
+            'accuracy before': accuracy['before'],
+            'accuracy after': accuracy['after'],
+        }
+    yield from _table(rows, list(rows['val']))
+    yield ''
+    yield 'Before the decision:'
+    yield ''
+    yield from _metrics_table(decision['before'])
 
 
 def _basins(basins: Mapping[str, Any]) -> Iterator[str]:

@@ -27,14 +27,15 @@ from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
-from ff_mm.files import atomic_write, remove_unfinished
+from ff_mm.files import remove_unfinished
 from ff_mm.fusion.basins import KEY as BASIN
 from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
 from ff_mm.fusion.collapse import collapse_note
-from ff_mm.fusion.deployment import deployment_config, loading_note
+from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
 from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import (
     Candidate,
@@ -47,7 +48,6 @@ from ff_mm.merging import (
     Step,
     hierarchical,
     tree,
-    write_checkpoint,
 )
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
@@ -55,8 +55,8 @@ from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
 
-SOUP_FILE = 'soup.pth'
-DEPLOY_FILE = 'deploy.py'
+# Keys of ``soup`` that all soups have.
+_OF_ALL = ('accept_ties', 'bn_reestimation', 'decision', 'keep_copies', 'statistics')
 # Begins the names of folders for the soups below the top.
 _STORE = '.soups'
 
@@ -67,10 +67,12 @@ class SoupRunner(FusionRunner):
     Config keys besides those of all fusions:
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), ``keep_copies`` (False: of ingredients with the same
-      weights the first counts), ``statistics`` (of training images, for merges that
-      need them: ``dict(num_samples=256, labels='exact')``), and what the subclass
-      takes, such as ``merge``; with groups also ``basins``, see
+      ``dict(num_samples=...)``), ``decision`` (None, or what is fitted on validation
+      and folded into the head, see :mod:`ff_mm.evaluation.decisions.steps`),
+      ``keep_copies`` (False: of ingredients with the same weights the first counts),
+      ``statistics`` (of training images, for merges that need them:
+      ``dict(num_samples=256, labels='exact')``), and what the subclass takes, such as
+      ``merge``; with groups also ``basins``, see
       :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can then group
       (``group_by='basin'``).
 
@@ -96,6 +98,7 @@ class SoupRunner(FusionRunner):
         self.bn_samples = self._read_batch_norm()
         self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))
         self.basin_options = self._read_basins()
+        self.decision = SoupDecision.read(self.options.get('decision'), self.cfg)
 
     @abstractmethod
     def build_levels(self) -> list[Level]:
@@ -122,6 +125,8 @@ class SoupRunner(FusionRunner):
         first = pool.entries[0]
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
+        if self.decision is not None:
+            self.decision = self.decision.prepared(self.evaluator, setup.team)
         if not self.options.get('keep_copies'):
             pool = session.without_copies(pool)
         self.pool = pool
@@ -144,7 +149,9 @@ class SoupRunner(FusionRunner):
         report.update(
             basins=None if basins is None else basins.describe(),
             evaluations=dict(
-                report['evaluations'], basins=0 if basins is None else basins.passes
+                report['evaluations'],
+                basins=0 if basins is None else basins.passes,
+                decision=int(report['decision'] is not None),
             ),
             pool_size=len(ingredients),
             copies=[dict(name=copied, of=original) for copied, original in pool.copies],
@@ -174,8 +181,7 @@ class SoupRunner(FusionRunner):
             raise no_images_for_batch_norm()
 
     def _check_keys(self) -> None:
-        known = {'accept_ties', 'bn_reestimation', 'keep_copies', 'statistics'}
-        known.update(self.soup_keys)
+        known = {*_OF_ALL, *self.soup_keys}
         unknown = sorted(set(self.options) - known)
         if unknown:
             raise ConfigError(
@@ -298,6 +304,12 @@ class SoupRunner(FusionRunner):
             Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
         )
         results, state_dict, bn = self._reestimate(soup, results, state_dict)
+        decision = None
+        if self.decision is not None:
+            results, state_dict, decision = self.decision.decide(
+                self.evaluator, self.setup.team, state_dict, results
+            )
+            self.line(self.decision.line(decision, results))
         contents: dict[str, Any] = dict(
             method=self.method,
             title=self.title,
@@ -308,6 +320,8 @@ class SoupRunner(FusionRunner):
                 for name, weight in leaf_weights(soup.recipe).items()
             ],
         )
+        if decision is not None:
+            contents['decision'] = {k: decision[k] for k in ('steps', 'scale', 'bias')}
         self._write_soup(state_dict, contents)
         return dict(
             contents,
@@ -319,6 +333,7 @@ class SoupRunner(FusionRunner):
             evaluations=self.candidates.cost(
                 self.scorer.in_vain, self.scorer.remembered
             ),
+            decision=decision,
         )
 
     def _reestimate(
@@ -352,22 +367,9 @@ class SoupRunner(FusionRunner):
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
-        deploy = deployment_config(self.cfg)
-        meta = to_plain(
-            dict(
-                dataset_meta=self.evaluator.dataset_meta,
-                cfg=deploy.pretty_text,
-                soup=contents,
-            )
-        )
-        write_checkpoint(
-            dict(meta=meta, state_dict=state_dict), self.work_dir / SOUP_FILE
-        )
-        with atomic_write(self.work_dir / DEPLOY_FILE, 'w') as file:
-            note = loading_note(self.cfg)
-            file.write(f'# {note}\n' * bool(note) + deploy.pretty_text)
-        if note:
-            self.line(f'note: {DEPLOY_FILE}: {note}')
+        meta = self.evaluator.dataset_meta
+        if note := write_soup(self.cfg, meta, state_dict, contents, self.work_dir):
+            self.line(note)
 
     def _show(self, step: Step) -> None:
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'

@@ -417,7 +417,7 @@ def test_all_merges_and_soups_without_a_plan_of_their_own(pools, tmp_path):
     cfg = comparison_config(pools, tmp_path)
     names = ['uniform', 'wise_ft', 'ties', 'fisher', 'gradient_matching', 'gou_ties']
     cfg.methods = {name: shipped['methods'][name] for name in names}
-    cfg.baseline = shipped['baseline']
+    cfg.baseline = 'uniform'
     cfg.pools = dict(fgg=cfg.pools['fgg'][:1])
     of_ties = 'methods.ties.soup.merge'
     cfg.merge_from_dict({f'{of_ties}.keep': 0.5, f'{of_ties}.scale': [0.5, 1.0]})
@@ -435,3 +435,50 @@ def test_all_merges_and_soups_without_a_plan_of_their_own(pools, tmp_path):
         for name in ('fisher', 'gradient_matching')
     ]
     assert made == [report['pool_size'], 0]
+
+
+def test_a_method_with_a_decision_is_the_decided_model(pools, tmp_path):
+    frequencies = [10.0, 1.0, 3.0, 1.0, 20.0, 5.0, 1.0, 1.0, 40.0, 2.0]
+    decision = dict(type='prior', tau=0.5, frequencies=frequencies)
+    steps = [decision, dict(type='temperature', accept=0)]
+    uniform = METHODS['fgg_uniform']
+    cfg = comparison_config(pools, tmp_path, baseline='plain')
+    cfg.pools = dict(fgg=cfg.pools.fgg[0])
+    cfg.methods = dict(
+        plain=uniform,
+        decided=dict(uniform, title='decided', soup=dict(decision=steps)),
+    )
+    found = run(cfg)
+    (plain,), (one,) = (found['methods'][name]['runs'] for name in cfg.methods)
+    report = read_json(tmp_path / 'decided' / 'run0' / 'report.json')
+    # Of validation it is the cross-fitted value by which one is chosen.
+    assert one['metrics']['val'] == pytest.approx(report['val'], abs=1e-5)
+    assert report['decision']['val_as_fitted'] != pytest.approx(report['val'])
+    assert one['metrics']['test'] != plain['metrics']['test']
+    costs = [found['methods'][name]['cost']['selection'] for name in cfg.methods]
+    assert costs[1]['passes'] == costs[0]['passes'] + 1
+    evaluator = ModelEvaluator(cfg)
+    evaluator.load(read_state_dict(one['file']))
+    assert one['metrics']['test'] == pytest.approx(evaluator.evaluate('test'))
+    evaluator.close()
+    again = run(cfg)
+    assert again['methods']['decided'] == found['methods']['decided']
+
+
+def test_training_labels_belong_to_what_a_method_with_a_prior_made(pools, tmp_path):
+    cfg = comparison_config(pools, tmp_path, baseline='decided')
+    cfg.pools = dict(fgg=cfg.pools.fgg[0])
+    cfg.methods = dict(
+        decided=dict(METHODS['fgg_uniform'], soup=dict(decision='prior'))
+    )
+    run(cfg)
+    made = tmp_path / 'decided' / 'run0' / 'made.json'
+    before = read_json(made)
+    run(cfg)
+    assert read_json(made) == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            'ff_mm.fusion.decision.training_frequencies', lambda *_: [0.1] * 10
+        )
+        run(cfg)
+    assert read_json(made)['key'] != before['key']

@@ -118,5 +118,5 @@ def test_these_write_files_for_people():
         'display/figures.py',
         'files.py',  # JSON
         'fusion/report.py',  # Markdown
-        'fusion/soup_runner.py',  # a config, by repr
+        'fusion/soup_file.py',  # a config, by repr
     }

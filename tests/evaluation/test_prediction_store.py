@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ff_mm.evaluation.prediction_store import PredictionStore, cases_of
+from ff_mm.evaluation.cases import cases_of
+from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
 
 

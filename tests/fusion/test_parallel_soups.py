@@ -311,6 +311,25 @@ def test_batch_norm_is_reestimated_by_the_first(fusion, tmp_path):
     assert weights(tmp_path / 'none') == weights(tmp_path / 'pytorch')
 
 
+@pytest.mark.parametrize('parallel', ['candidates', 'images'])
+def test_a_decision_is_fitted_on_the_cases_of_all(fusion, tmp_path, parallel):
+    reports = []
+    for size, launcher in ((1, 'none'), (2, 'pytorch')):
+        cfg = soup_config(fusion, tmp_path / launcher, 'gou', parallel=parallel)
+        frequencies = list(range(1, 11))
+        cfg.soup.decision = [
+            dict(type='temperature', accept=0),
+            dict(type='prior', tau=0.5, frequencies=frequencies),
+        ]
+        reports.append(make(size, soup, cfg, launcher)[0])
+    one, two = reports
+    assert two['decision']['bias'] == pytest.approx(one['decision']['bias'])
+    assert two['decision']['scale'] == pytest.approx(one['decision']['scale'])
+    for split in ('val', 'test'):
+        assert two[split] == pytest.approx(one[split])
+        assert one[split] != one['decision']['before'][split]
+
+
 def first_of_all(configs):
     """Soups one after the other; the error that each process ends with."""
     try:

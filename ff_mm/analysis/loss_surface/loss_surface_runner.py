@@ -17,7 +17,7 @@ from ff_mm.analysis.pool_analysis import PoolAnalysis
 from ff_mm.config import check_names
 from ff_mm.errors import ConfigError
 from ff_mm.files import sha256
-from ff_mm.fusion.soup_runner import SOUP_FILE
+from ff_mm.fusion.soup_file import SOUP_FILE
 from ff_mm.merging import Candidate, Ingredient, check_ingredients
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import hashable

@@ -1,0 +1,1 @@
+"""Decisions after the model: temperature, prior correction, thresholds; pure NumPy."""

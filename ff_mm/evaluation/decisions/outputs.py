@@ -1,0 +1,93 @@
+"""The logits of a model on a set, and how often classes occur in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object
+
+from ff_mm.datasets.checks.label_counts import LabelCounts
+from ff_mm.datasets.sharing import build_dataset
+from ff_mm.errors import ConfigError
+from ff_mm.evaluation.cases import cases_of
+from ff_mm.evaluation.decisions.decision import Outputs
+from ff_mm.evaluation.metrics.base import keep_case
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
+
+# How many images a class counts as of which there is none: the log needs some.
+_LEAST = 0.5
+
+
+def read_outputs(evaluator: ModelEvaluator, split: str) -> Outputs:
+    """Makes one pass, and returns the logits of all cases.
+
+    Scores would not do: of a probability of 1 nobody knows the logit any more.
+
+    Args:
+        evaluator: The network with its weights, and the sets.
+        split: ``'val'``, ``'test'`` or ``'ood/<name>'``.
+
+    Raises:
+        SampleError: A truth that does not fit the scores.
+    """
+    given: list[torch.Tensor] = []
+    handle = evaluator.model.get_submodule('head').register_forward_hook(
+        lambda module, args, output: given.append(output.detach().float().cpu())
+    )
+    try:
+        samples = evaluator.predict(split)
+    finally:
+        handle.remove()
+    dataset = evaluator.sets[split].dataset
+    truth = [keep_case(sample)[0] for sample in samples]
+    logits = list(torch.cat(given).numpy())
+    cases = _of_all(list(zip(truth, logits, strict=True)), len(dataset))
+    return Outputs(
+        np.stack([logit for _, logit in cases]),
+        np.array([true for true, _ in cases]),
+        cases_of(dataset)[1],
+    )
+
+
+def _of_all(cases: list[Any], number: int) -> list[Any]:
+    """The cases of all processes among which a pass is split, in their order."""
+    parts = all_gather_object(cases)
+    # Cases are dealt out in turn; the last ones may be the first ones again.
+    return [case for row in zip_longest(*parts) for case in row if case is not None][
+        :number
+    ]
+
+
+def training_frequencies(
+    dataset: Mapping[str, Any], multilabel: bool, number: int
+) -> list[float]:
+    """Returns how often each class occurs in training, as a part of all images.
+
+    Args:
+        dataset: The config of the training set. No image is read. What a wrapper
+            repeats counts as often as training sees it.
+        multilabel: Whether it is of labels, each over the images where it is known.
+        number: Of classes or labels.
+
+    Raises:
+        ConfigError: Labels that do not fit the head.
+    """
+    built = build_dataset(dataset)
+    counts = LabelCounts([''] * number)
+    for index in range(len(built)):
+        counts.add(built.get_data_info(index), str(index))
+    bad = counts.unlabelled + len(counts.invalid)
+    if bad or not counts.images or counts.multi_label != multilabel:
+        raise ConfigError(
+            f'soup.decision: {bad} of {counts.images} training images have no label '
+            'that fits the head, so class frequencies are not known: give '
+            "dict(type='prior', frequencies=[...])"
+        )
+    positive = np.maximum(counts.positive, _LEAST)
+    other = np.maximum(counts.negative, _LEAST) if multilabel else 0
+    against = positive + other if multilabel else positive.sum()
+    return [float(frequency) for frequency in positive / against]

@@ -1,0 +1,47 @@
+"""``soup.pth`` and ``deploy.py``: what is left of a fusion to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ff_mm.files import atomic_write
+from ff_mm.fusion.deployment import deployment_config, loading_note
+from ff_mm.merging import StateDict, write_checkpoint
+from ff_mm.plain import to_plain
+
+SOUP_FILE = 'soup.pth'
+DEPLOY_FILE = 'deploy.py'
+
+
+def write_soup(
+    cfg: Config,
+    dataset_meta: Mapping[str, Any],
+    state_dict: StateDict,
+    contents: Mapping[str, Any],
+    folder: Path,
+) -> str | None:
+    """Writes a soup and the config with which stock mmpretrain uses it.
+
+    Args:
+        cfg: The config, resolved.
+        dataset_meta: Meta information of the data, such as its classes.
+        state_dict: The weights.
+        contents: What they are made of.
+        folder: Where to.
+
+    Returns:
+        A line for the user on images that stock mmpretrain does not load; None: none.
+    """
+    deploy = deployment_config(cfg)
+    meta = to_plain(
+        dict(dataset_meta=dataset_meta, cfg=deploy.pretty_text, soup=contents)
+    )
+    write_checkpoint(dict(meta=meta, state_dict=state_dict), folder / SOUP_FILE)
+    note = loading_note(cfg)
+    with atomic_write(folder / DEPLOY_FILE, 'w') as file:
+        file.write(f'# {note}\n' * bool(note) + deploy.pretty_text)
+    return f'note: {DEPLOY_FILE}: {note}' if note else None
