@@ -82,6 +82,8 @@ def test_a_report_of_such_names(tmp_path):
         test=None,
         ood={HOSTILE: metrics},
         bn_reestimation=None,
+        levels=[dict(soup='uniform', merge=dict(type='ties'))],
+        tree=dict(name=HOSTILE, merge=dict(type='ties'), members=[]),
         ingredients=[dict(name=HOSTILE, weight=1.0)],
         basins=dict(
             threshold=0.1, metric=HOSTILE, linkage='x', members={'1': [HOSTILE]}
@@ -91,7 +93,7 @@ def test_a_report_of_such_names(tmp_path):
     )
     write_report(report, tmp_path)
     text = (tmp_path / 'report.md').read_text()
-    assert text.count(markdown(HOSTILE)) == 13
+    assert text.count(markdown(HOSTILE)) == 14
     for raw in ('<img src=x>', '\x1b', '|[a]', '\n# g'):
         assert raw not in text.replace(markdown(HOSTILE), '')
 
@@ -113,9 +115,11 @@ def test_these_write_files_for_people():
     assert found == {
         'analysis/soup_tree/tree_text.py',  # text, by words
         'comparison/report/writing.py',  # Markdown, csv, LaTeX, HTML by Jinja
-        'datasets/splits/split_file.py',  # read again: names as they are
+        'datasets/checks/on_disk.py',  # read again: names as they are
+        'datasets/splits/split_file.py',  # likewise
         'display/csv_file.py',
         'display/figures.py',
+        'engine/quiet_runner.py',  # a config, as it was given
         'files.py',  # JSON
         'fusion/report.py',  # Markdown
         'fusion/soup_file.py',  # a config, by repr
