@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -43,23 +42,17 @@ def read_outputs(evaluator: ModelEvaluator, split: str) -> Outputs:
     finally:
         handle.remove()
     dataset = evaluator.sets[split].dataset
+    # Samples come of all processes, what the hook has seen of this one.
+    logits = _of_all(list(torch.cat(given).numpy()), len(dataset))
     truth = [keep_case(sample)[0] for sample in samples]
-    logits = list(torch.cat(given).numpy())
-    cases = _of_all(list(zip(truth, logits, strict=True)), len(dataset))
-    return Outputs(
-        np.stack([logit for _, logit in cases]),
-        np.array([true for true, _ in cases]),
-        cases_of(dataset)[1],
-    )
+    return Outputs(np.stack(logits), np.array(truth), cases_of(dataset)[1])
 
 
 def _of_all(cases: list[Any], number: int) -> list[Any]:
     """The cases of all processes among which a pass is split, in their order."""
     parts = all_gather_object(cases)
     # Cases are dealt out in turn; the last ones may be the first ones again.
-    return [case for row in zip_longest(*parts) for case in row if case is not None][
-        :number
-    ]
+    return [case for row in zip(*parts, strict=True) for case in row][:number]
 
 
 def training_frequencies(
