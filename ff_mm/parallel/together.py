@@ -120,4 +120,6 @@ def in_turn(
 def _of_another(rank: int, kind: str, text: str) -> BaseException:
     if kind in _ENDS:
         return _ENDS[kind]()
-    return AnotherFailed(f'process {rank} has stopped: {kind}: {text}')
+    # What it says has been escaped, so its line breaks are its own.
+    said = f'process {rank} has stopped: {kind}: {text}'
+    return AnotherFailed(*said.split('\n'))
