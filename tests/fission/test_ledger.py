@@ -112,7 +112,7 @@ def test_a_damaged_record_is_noted_and_its_trial_planned(tmp_path, content):
         dict(ingredients=[dict(name='a', file='a', sha256='0' * 64, metrics='x')]),
         dict(ingredients=[dict(GOOD, metrics=dict(loss='x'))]),
         dict(ingredients=[dict(GOOD, hyper=3)]),
-        dict(ingredients=[dict(GOOD, epoch=0)]),
+        dict(ingredients=[dict(GOOD, epoch=-1)]),
     ],
     ids=str,
 )
