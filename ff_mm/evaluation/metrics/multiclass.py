@@ -233,8 +233,10 @@ class MulticlassMetric(CountedMetric):
             )
 
     def kept(self, truth: np.ndarray, scores: np.ndarray) -> Cases | None:
-        """Returns true classes and those of the largest scores."""
-        return (truth, scores.argmax(axis=1)) if truth.ndim == 1 else None
+        """Returns true classes and those of the largest scores; None if any is soft."""
+        if truth.ndim != 1 or self._is_soft:
+            return None
+        return truth, scores.argmax(axis=1)
 
     def scores(self, truth: np.ndarray, predicted: np.ndarray) -> Scores:
         """Defines the scores, by the confusion matrix.
