@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, get_world_size, is_distributed
+from mmengine.model import is_model_wrapper
 from torch.nn.parallel import DistributedDataParallel
 
 from ff_mm.config import resolve
@@ -38,6 +39,11 @@ def init_distributed(cfg: Config) -> None:
     if 'timeout' in options:  # seconds, as MMEngine has it
         options['timeout'] = timedelta(seconds=options['timeout'])
     Team.of_launcher(launcher).join(**options)
+
+
+def unwrapped_model(model: torch.nn.Module) -> Any:
+    """Returns a network without the wrapper that distributed training needs."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def model_wrapper(cfg: Config) -> dict[str, Any] | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
 from ff_mm.plain import to_plain
 
@@ -20,10 +20,9 @@ def model_weights(model: torch.nn.Module) -> StateDict:
     They are on the CPU, in torch's own order of values whatever the model computes in
     (channels_last), and without a wrapper's prefix.
     """
-    module: Any = model.module if is_model_wrapper(model) else model
     return {
         key: in_default_layout(value.detach().cpu())
-        for key, value in module.state_dict().items()
+        for key, value in unwrapped_model(model).state_dict().items()
     }
 
 

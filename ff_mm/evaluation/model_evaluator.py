@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
-from ff_mm.engine.distributed import init_distributed, model_wrapper
+from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
@@ -76,8 +75,7 @@ class ModelEvaluator:
     @property
     def model(self) -> torch.nn.Module:
         """The network, without a distributed wrapper."""
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrapped_model(self.runner.model)
 
     @cached_property
     def weights(self) -> StateDict:

@@ -11,6 +11,7 @@ from mmengine.hooks import DistSamplerSeedHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotValLoop, add_snapshot
 from ff_mm.engine.ingredient_file import model_weights, write_ingredient
@@ -23,7 +24,6 @@ from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.fission.run_weights import (
     copy_of_run,
     load_into_run,
-    module_of,
     validation_of,
     weights_of_run,
 )
@@ -152,7 +152,7 @@ class AveragingHook(Hook):
             loader = runner.train_dataloader
             # No more than there are, nor less than a batch.
             reestimate_batch_norm(
-                module_of(runner), loader, max(samples, loader.batch_size)
+                unwrapped_model(runner.model), loader, max(samples, loader.batch_size)
             )
         metrics = validation.evaluate(runner.model)
         if not is_main_process():

@@ -10,12 +10,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.best_checkpoint_hook import save_best
 from ff_mm.errors import ConfigError
 from ff_mm.fission.run_weights import (
     copy_of_run,
     load_into_run,
-    module_of,
     validation_of,
 )
 from ff_mm.fission.starts import IMAGES, START_FILE
@@ -99,7 +99,7 @@ class FedSoupHook(Hook):
     def _read_pool(self, file: Path, runner: Runner) -> None:
         state = read_checkpoint(file).get(_POOL)
         if state is not None:
-            self._pool.load_state(state, module_of(runner).state_dict())
+            self._pool.load_state(state, unwrapped_model(runner.model).state_dict())
 
     def _value(self, metrics: dict[str, Any]) -> float:
         if self.monitor not in metrics:
@@ -117,5 +117,5 @@ class FedSoupHook(Hook):
 
 def _parameters(runner: Runner, weights: StateDict) -> StateDict:
     """What is trained, and travels between clients."""
-    names = [name for name, _ in module_of(runner).named_parameters()]
+    names = [name for name, _ in unwrapped_model(runner.model).named_parameters()]
     return {name: weights[name] for name in names}

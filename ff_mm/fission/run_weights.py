@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mmengine.dist import broadcast
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging.state_dict import StateDict, copy_weights
 
 
-def module_of(runner: Runner) -> Any:
-    """Returns the network, without a distributed wrapper."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
-
-
 def weights_of_run(runner: Runner) -> StateDict:
     """Returns the network's own tensors."""
-    return module_of(runner).state_dict()
+    return unwrapped_model(runner.model).state_dict()
 
 
 def copy_of_run(runner: Runner) -> StateDict:

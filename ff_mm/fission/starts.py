@@ -9,13 +9,11 @@ from typing import Any
 from ff_mm.errors import ConfigError
 from ff_mm.merging.mean import RunningMean
 from ff_mm.merging.sparse import mean_of_sparse, prune
-from ff_mm.merging.state_dict import StateDict, read_checkpoint
+from ff_mm.merging.state_dict import StateDict, is_statistic, read_checkpoint
 
 START_FILE = 'start.pth'
 #: Entry of a trial's checkpoint: how many training images it has seen an epoch.
 IMAGES = 'images'
-
-_STATISTICS = ('running_mean', 'running_var')
 
 
 def start_from(spec: Mapping[str, Any], files: Mapping[str, Path]) -> StateDict:
@@ -60,7 +58,7 @@ def _federated(checkpoints: Checkpoints) -> StateDict:
         mean.add(checkpoint['state_dict'], checkpoint['meta'].get(IMAGES, 1))
     own = next(iter(checkpoints.values()))['state_dict']
     merged = mean.pop()
-    local = {key: value for key, value in own.items() if key.endswith(_STATISTICS)}
+    local = {key: value for key, value in own.items() if is_statistic(key)}
     return {**merged, **local}
 
 

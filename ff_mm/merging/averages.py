@@ -5,14 +5,15 @@ Which iterates go in, and how much of each; see :data:`AVERAGES`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from ff_mm.errors import ConfigError
-from ff_mm.merging.mean import move_towards
+from ff_mm.merging.mean import move_towards, wide_copy
 from ff_mm.merging.state_dict import StateDict
 
 Weights = Mapping[str, Tensor]
@@ -47,7 +48,7 @@ class MovingAverage:
         """
         self.count += count
         if not self.values:
-            self.values = {key: _wide(value) for key, value in weights.items()}
+            self.values = {key: wide_copy(value) for key, value in weights.items()}
             return
         share = count / self.count if share is None else share
         for key, mean in self.values.items():
@@ -73,12 +74,7 @@ class MovingAverage:
         self.count = state['count']
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    wide = torch.float64 if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(wide, copy=True)
-
-
-class Average:
+class Average(Protocol):
     """Watches the weights of one run, and has their average in the end.
 
     Attributes:
@@ -99,17 +95,17 @@ class Average:
     def after_validation(self, value: float) -> None:
         """See the metric that it needs, of the weights at the end of the epoch."""
 
+    @abstractmethod
     def result(self, like: Weights) -> StateDict | None:
         """Return the average in the dtypes of a model; None: there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """Return what :meth:`load_state` takes: plain values and tensors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_state(self, state: Mapping[str, Any], like: Weights) -> None:
         """Go on from a state, on the devices of a model."""
-        raise NotImplementedError
 
 
 class _OfOneMean(Average):
@@ -318,7 +314,7 @@ class _SWAD(Average):
 
 
 #: By the name that a config gives.
-AVERAGES: dict[str, type[Average]] = dict(
+AVERAGES: dict[str, Callable[..., Average]] = dict(
     last=_Last, ema=_EMA, swa=_SWA, lawa=_LAWA, swad=_SWAD
 )
 

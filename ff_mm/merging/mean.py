@@ -244,7 +244,7 @@ class RunningMean:
             summed = {key: t for key, t in state_dict.items() if _is_summed(t)}
             self._sum = BlockSum(summed)
             self._others = {
-                key: _wide_copy(tensor)
+                key: wide_copy(tensor)
                 for key, tensor in state_dict.items()
                 if key not in summed
             }
@@ -356,11 +356,14 @@ def _is_summed(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and tensor.element_size() < 8
 
 
-def _wide_copy(tensor: Tensor) -> Tensor:
+def wide_copy(tensor: Tensor) -> Tensor:
     """Copy a tensor, in double precision if it is to be averaged."""
-    return tensor.detach().to(
-        torch.complex128 if tensor.is_complex() else tensor.dtype, copy=True
-    )
+    wide = tensor.dtype
+    if tensor.is_complex():
+        wide = torch.complex128
+    elif tensor.is_floating_point():
+        wide = torch.float64
+    return tensor.detach().to(wide, copy=True)
 
 
 def move_towards(mean: Tensor, tensor: Tensor, share: float) -> Tensor:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.merging.sparse import mask_of
 from ff_mm.merging.state_dict import read_state_dict
 
@@ -34,8 +34,7 @@ class PruningMaskHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Reads the mask."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped_model(runner.model)
         masks = mask_of(read_state_dict(Path(runner.work_dir) / self.start))
         parameters = dict(model.named_parameters())
         self._masks = [

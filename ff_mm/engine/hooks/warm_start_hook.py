@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.state_dict import (
     CheckpointError,
@@ -50,7 +50,7 @@ class WarmStartHook(Hook):
                 raise CheckpointError(
                     f'{file}: {wrong}: this model has diverged, or the file is damaged'
                 )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped_model(runner.model)
         problems = check_same_architecture(
             checkpoint['state_dict'],
             model.state_dict(),

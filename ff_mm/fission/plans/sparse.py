@@ -29,7 +29,7 @@ class SparseSoupPlan(FineTuningPlan):
         sparsity: s, the fraction of prunable weights that are 0 in the end.
         phases: P. Each removes 1 - (1 - s) ** (1 / P) of the weights that are left.
         seeds: Seeds of the copies; probe and base take the first.
-        augmentation: As :class:`FineTuningPlan` takes one of several.
+        augmentations: One, as :class:`FineTuningPlan` takes several.
         probe: As :class:`FineTuningPlan` takes it.
         base: Likewise.
         retrain: Values of :class:`ff_mm.fission.plans.stages.RetrainStage`.
