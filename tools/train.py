@@ -170,7 +170,7 @@ def main() -> None:
         runner = RUNNERS.build(cfg)
         if args.list_trials:
             for number, trial in enumerate(runner.trials):
-                after = f'after {trial.parent}' if trial.parent else ''
+                after = f'after {", ".join(trial.parents)}' if trial.parents else ''
                 print(one_line(f'{number} {trial.id} {after}'))
         else:
             runner.train()

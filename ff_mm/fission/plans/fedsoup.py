@@ -8,7 +8,12 @@ from typing import Any
 from mmengine.registry import TASK_UTILS
 
 from ff_mm.errors import ConfigError
-from ff_mm.fission.plans.plan import FineTuningPlan, averaging, common_overrides
+from ff_mm.fission.plans.plan import (
+    FineTuningPlan,
+    averaging,
+    common_overrides,
+    read_domains,
+)
 from ff_mm.fission.plans.stages import check_learning_rate
 from ff_mm.fission.trial import Trial
 
@@ -50,7 +55,7 @@ class FedSoupPlan(FineTuningPlan):
 
     def __init__(
         self,
-        clients: Mapping[str, Mapping[str, Any]],
+        clients: Mapping[str, Mapping[str, Any]] | None = None,
         lr: float = 1e-3,
         rounds: int = 20,
         epochs: int = 1,
@@ -61,7 +66,8 @@ class FedSoupPlan(FineTuningPlan):
         augmentations: Sequence[str] | None = None,
         probe: Mapping[str, Any] | None = {},
     ) -> None:
-        super().__init__([lr], [seed], augmentations, probe, domains=clients)
+        super().__init__([lr], [seed], augmentations, probe)
+        self.domains = read_domains(clients, 'plan.clients')
         check_learning_rate('plan.lr', lr)
         if probe is None:
             raise ConfigError('plan.probe=None: clients need a common start; give one')

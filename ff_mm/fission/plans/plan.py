@@ -82,7 +82,9 @@ class FineTuningPlan(Plan):
             None if probe is None else build_stage(ProbeStage, probe, 'plan.probe')
         )
         self.base = build_stage(BaseStage, base, 'plan.base')
-        self.domains = _domains(domains)
+        self.domains: dict[str | None, dict[str, Any]] = {None: {}}
+        if domains is not None:
+            self.domains = read_domains(domains, 'plan.domains')
 
     @property
     def points(self) -> list[Point]:
@@ -217,27 +219,32 @@ def _early_stopping(stage: BaseStage) -> list[dict[str, Any]]:
     ]
 
 
-def _domains(
-    domains: Mapping[str, Mapping[str, Any]] | None,
-) -> dict[str | None, dict[str, Any]]:
-    """Checks the parts of the training data; without any it is one, without a name."""
-    if domains is None:
-        return {None: {}}
+def read_domains(domains: Any, key: str) -> dict[str | None, dict[str, Any]]:
+    """Reads the parts of the training data, such as hospitals.
+
+    Args:
+        domains: Config overrides by name.
+        key: Where they stand in the config.
+
+    Raises:
+        ConfigError: They are not as expected.
+    """
+    example = "{'train_dataloader.dataset.sources': ['north']}"
     if not isinstance(domains, Mapping) or not domains:
         raise ConfigError(
-            f'plan.domains={domains!r}: expected config overrides by name, such as '
-            "dict(north={'train_dataloader.dataset.sources': ['north']})"
+            f'{key}={domains!r}: expected config overrides by name, such as '
+            f'dict(north={example})'
         )
     for name, overrides in domains.items():
         # It becomes part of the names of folders and files.
         if not isinstance(name, str) or not re.fullmatch(r'\w[\w.-]*', name):
             raise ConfigError(
-                f'plan.domains: {name!r}: a name has letters, digits, _, - and .'
+                f'{key}: {name!r}: a name has letters, digits, _, - and .'
             )
         if not isinstance(overrides, Mapping) or not overrides:
             raise ConfigError(
-                f'plan.domains.{name}={overrides!r}: expected config overrides, '
-                "such as {'train_dataloader.dataset.sources': ['north']}"
+                f'{key}.{name}={overrides!r}: expected config overrides, such as '
+                f'{example}'
             )
     return {name: dict(overrides) for name, overrides in domains.items()}
 

@@ -167,6 +167,8 @@ def test_an_interrupted_plan_yields_the_same_files(
             dict(clients=dict(CLIENTS, west={'train_dataloader.dataset.indices': 3})),
             'plan.clients.west: no override of val_dataloader',
         ),
+        (dict(clients=None), 'plan.clients=None: expected config overrides by name'),
+        (dict(clients={'a/b': {'x': 1}, 'c': {'x': 1}}), "plan.clients: 'a/b'"),
         (dict(rounds=1), 'plan.rounds=1'),
         (dict(begin=0), 'plan.begin=0'),
         (dict(rule='more'), "plan.rule='more'"),
