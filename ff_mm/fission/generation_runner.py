@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
-from ff_mm.fission.trial import Trial
+from ff_mm.fission.trial import choose_trials, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
@@ -91,7 +91,7 @@ class GenerationRunner:
             self.trials = TASK_UTILS.build(plan).trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
-        self.chosen = _choose(self.trials, cfg.get('trials'))
+        self.chosen = choose_trials(self.trials, cfg.get('trials'))
         self.parallel = cfg.get('parallel', 'trial')
         if self.parallel not in ('trial', 'data'):
             raise ConfigError(
@@ -252,7 +252,7 @@ class GenerationRunner:
             self._say(
                 f'note: begun with another environment, last bits may differ: {change}'
             )
-        parents = _parents(self.chosen)
+        parents = parents_of(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
             self._say(f'note: {line}')
@@ -318,7 +318,7 @@ class GenerationRunner:
 
     def _dispatch(self, team: Team, run: Callable[[str], None]) -> None:
         ids = {trial.id for trial in self.chosen}
-        parents = _parents(self.chosen) - ids
+        parents = parents_of(self.chosen) - ids
         tasks = [
             Task(trial.id, trial.parents)
             for trial in self.trials
@@ -392,23 +392,3 @@ class GenerationRunner:
 
     def _say(self, line: str) -> None:
         say(line, self.console)
-
-
-def _parents(trials: Sequence[Trial]) -> set[str]:
-    return {parent for trial in trials for parent in trial.parents}
-
-
-def _choose(trials: list[Trial], chosen: Any) -> list[Trial]:
-    """The trials that a command is for, in the order of the plan."""
-    if chosen is None:
-        return trials
-    by_name = {trial.id: trial for trial in trials}
-    by_name |= {str(number): trial for number, trial in enumerate(trials)}
-    names = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
-    for name in names:
-        if name not in by_name:
-            raise ConfigError(
-                f'--trial {name}: the plan has no such trial; --list-trials shows them'
-            )
-    ids = {by_name[name].id for name in names}
-    return [trial for trial in trials if trial.id in ids]

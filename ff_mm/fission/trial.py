@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,35 @@ class Trial:
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""
         return dict(stage=self.stage, hyper=dict(self.hyper), parent=self.parent)
+
+
+def parents_of(trials: Sequence[Trial]) -> set[str]:
+    """Returns the ids of all trials from which some others start."""
+    return {parent for trial in trials for parent in trial.parents}
+
+
+def choose_trials(trials: list[Trial], chosen: Any) -> list[Trial]:
+    """Returns the trials that a command is for, in the order of the plan.
+
+    Args:
+        trials: Those of the plan.
+        chosen: Ids or numbers; None: all.
+
+    Raises:
+        ConfigError: There is no such trial.
+    """
+    if chosen is None:
+        return trials
+    by_name = {trial.id: trial for trial in trials}
+    by_name |= {str(number): trial for number, trial in enumerate(trials)}
+    names = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(
+                f'--trial {name}: the plan has no such trial; --list-trials shows them'
+            )
+    ids = {by_name[name].id for name in names}
+    return [trial for trial in trials if trial.id in ids]
 
 
 def trial_config(
