@@ -1,0 +1,18 @@
+# HAM10000 the other way round: the Australian practice in-domain, the Viennese source
+# out of it; 64 px.
+_base_ = '../../ham10000/data.py'
+
+table = dict(filter=dict(source='rosendahl'))
+vienna = dict(
+    file='ham10000.csv',
+    image='file',
+    label='dx',
+    group='lesion_id',
+    split='split',
+    filter=dict(source='vidir_modern'),
+)
+ood_dataloaders = dict(
+    _delete_=True, vidir_modern=dict(dataset=dict(table=vienna, split='all'))
+)
+del vienna
+train_dataloader = dict(batch_size=32)
