@@ -1,5 +1,6 @@
 """From a pool to one model: sessions, soup runners, basins, deployment, report."""
 
+from ff_mm.fusion.ensemble_runner import EnsembleRunner
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
     EnsembleSelectionRunner,
@@ -14,6 +15,7 @@ from ff_mm.fusion.soups import (
 
 __all__ = [
     'BestIngredientRunner',
+    'EnsembleRunner',
     'EnsembleSelectionRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',
