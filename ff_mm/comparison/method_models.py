@@ -214,6 +214,7 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
     tree.update(
         runner_type=method.runner_type,
         soup=dict(method.soup),
+        selection=dict(method.selection or tree['selection']),
         ingredients=source,
         work_dir=str(folder),
     )
