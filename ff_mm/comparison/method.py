@@ -151,8 +151,9 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
 
     Returns:
         ``passes`` over validation that the method needs by itself, those included that
-        another soup had made before; ``images`` that went through the network and
-        ``seconds`` that it took as it was.
+        another soup had made before; ``images`` that went through the network, those
+        on which batch norm was re-estimated included, and ``seconds`` that it took as
+        it was.
     """
     if report is None:
         return dict(seconds=0.0, passes=0, images=0)
@@ -162,7 +163,7 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
         passes=spent['selection']
         + spent['remembered']
         + sum(spent.get(key) or 0 for key in ('basins', 'decision')),
-        images=spent['images']['val'],
+        images=sum(spent['images'].get(name, 0) for name in ('val', 'train')),
     )
 
 

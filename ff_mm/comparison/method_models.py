@@ -66,7 +66,7 @@ _MADE_TABLE = Table(
             remembered=COUNT,
             basins=Optional(COUNT),
             decision=Optional(COUNT),
-            images=Table(val=COUNT),
+            images=Table(val=COUNT, train=Optional(COUNT)),
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from ff_mm.fusion.ensemble_runner import EnsembleRunner
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
+    BoUSoupRunner,
     EnsembleSelectionRunner,
     GoGSoupRunner,
     GoUSoupRunner,
@@ -15,6 +16,7 @@ from ff_mm.fusion.soups import (
 
 __all__ = [
     'BestIngredientRunner',
+    'BoUSoupRunner',
     'EnsembleRunner',
     'EnsembleSelectionRunner',
     'GoGSoupRunner',

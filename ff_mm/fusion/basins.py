@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.paths import evaluate_paths
-from ff_mm.merging import Ingredient, Level
+from ff_mm.merging import Ingredient
 from ff_mm.merging.scorer import Rule
 from ff_mm.weight_space.connectivity import (
     LINKAGES,
@@ -71,26 +70,6 @@ class BasinOptions:
             has_loss: Whether validation gives a loss.
         """
         return self.metric or ('loss' if has_loss else selection)
-
-
-def read_basins(given: Any, levels: Sequence[Level]) -> BasinOptions | None:
-    """Reads a config's ``soup.basins``.
-
-    Args:
-        given: The option; None: there is none.
-        levels: Those of the soup.
-
-    Raises:
-        ConfigError: An option that is none, or no level groups by basins.
-    """
-    if given is None:
-        return None
-    if not any(KEY in level.keys for level in levels):
-        raise ConfigError(
-            f'soup.basins={given!r}: no level groups by them; give '
-            f'soup.group_by={KEY!r}, or leave soup.basins out'
-        )
-    return read_options(BasinOptions, given, 'soup.basins')
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ff_mm.fusion.soups import read_levels
 from ff_mm.merging import Ingredient, Level, StateDict
 from ff_mm.merging.ensemble import Ensemble
 from ff_mm.merging.hierarchical import check_groups, soups_of_groups
+from ff_mm.merging.recipe import is_single
 from ff_mm.merging.soups.choice import option_names
 from ff_mm.merging.soups.ensemble_selection import EnsembleSelectionOptions
 from ff_mm.models.ensemble_classifier import AVERAGES, ensemble_head, ensemble_weights
@@ -110,6 +111,7 @@ class EnsembleRunner(SoupRunner):
         # What MMEngine keeps by the work directory is not that of the members.
         cfg.work_dir = str(Path(cfg.work_dir) / 'log' / self.method)
         cfg = ensemble_config(cfg, made.weights, made.average)
+        merged = any(not is_single(member.recipe) for member in made.members)
         self.evaluator = ModelEvaluator(cfg, self.line)
         self.of_members = candidates
         self.candidates = CandidateEvaluator(
@@ -119,6 +121,7 @@ class EnsembleRunner(SoupRunner):
             candidates.selection,
             candidates.team,
             bn_samples=self.bn_samples,
+            reestimated='merged' if self.bn_candidates and merged else 'needed',
             console=self.console,
         )
         try:
@@ -151,8 +154,8 @@ class EnsembleRunner(SoupRunner):
         members = len(self.evaluator.cfg.model['weights'])
         spent = self.of_members.cost(self.scorer.in_vain, self.scorer.remembered)
         own = self.candidates.cost()
-        for name in self.evaluator.sets:
-            spent[name] += members * own[name]
+        for name in own['images']:
+            spent[name] = spent.get(name, 0) + members * own[name]
         images = Counter(spent['images'])
         images.update({k: members * v for k, v in own['images'].items()})
         return dict(spent, images=dict(images))
