@@ -76,7 +76,7 @@ class ComparisonRunner:
                 f'baseline={self.cfg.baseline!r} is not among the methods that have a '
                 f'pool: {names}'
             )
-        self.bootstrap = _read_bootstrap(tree.get('bootstrap'))
+        self.bootstrap = read_bootstrap(tree.get('bootstrap'))
         self.left_out = [name for name in tree['methods'] if name not in names]
         for method in self.methods:
             check_method(self.cfg, method, self.pools[method.pool][0])
@@ -231,7 +231,15 @@ def _read_published(given: Any) -> dict[str, str] | None:
     return dict(given)
 
 
-def _read_bootstrap(given: Any) -> dict[str, Any]:
+def read_bootstrap(given: Any) -> dict[str, Any]:
+    """Reads a config's ``bootstrap``; what it does not say has its default.
+
+    Args:
+        given: The option.
+
+    Raises:
+        ConfigError: An unknown key, or a value out of range.
+    """
     if given and not isinstance(given, Mapping):
         raise ConfigError(f'bootstrap={given!r}: expected dict(resamples=2000)')
     values = {**_BOOTSTRAP, **(given or {})}

@@ -34,17 +34,22 @@ from ff_mm.records import (
     read_record,
 )
 
-# Keys that only a comparison has.
-_OF_COMPARISON = (
+#: Keys that only a comparison, or a fusion of fusions, has.
+OF_COMPARISON = (
     'pools',
     'methods',
     'baseline',
     'bootstrap',
     'published',
+    'fusions',
+    'pool',
+    'decision',
+    'budget',
+    'ensemble',
     *ANALYSES,
 )
-# What selection must not see.
-_HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
+#: What selection must not see.
+HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'
 # What a report says of a file that is more than a mean of ingredients.
 _BEYOND_A_MEAN = ('bn_reestimation', 'decision', 'ensemble')
@@ -131,13 +136,16 @@ class MethodModel:
         return by_content(weights, digests)
 
 
-def check_method(cfg: Config, method: Method, source: Any) -> None:
+def check_method(
+    cfg: Config, method: Method, source: Any, key: str = 'methods'
+) -> None:
     """Checks the options of a method, before anything is computed.
 
     Args:
         cfg: The resolved config of the comparison.
         method: The method.
         source: A pool that it is for.
+        key: Where methods stand in the config.
 
     Raises:
         ConfigError: What the method's soup runner says, or that it is none.
@@ -147,13 +155,13 @@ def check_method(cfg: Config, method: Method, source: Any) -> None:
     kind = RUNNERS.get(method.runner_type)
     if kind is None or not issubclass(kind, SoupRunner):
         raise ConfigError(
-            f'methods.{method.name}: runner_type={method.runner_type!r} is not one of a'
+            f'{key}.{method.name}: runner_type={method.runner_type!r} is not one of a'
             " soup, such as 'GoGSoupRunner'"
         )
     try:
         kind(selection_config(cfg, method, source, Path(cfg.work_dir)))
     except ConfigError as error:
-        raise ConfigError(f'methods.{method.name}: {error}') from None
+        raise ConfigError(f'{key}.{method.name}: {error}') from None
 
 
 def make_model(
@@ -220,7 +228,7 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
         folder: The soup's work directory.
     """
     tree = cfg.to_dict()
-    for key in (*_OF_COMPARISON, *_HIDDEN):
+    for key in (*OF_COMPARISON, *HIDDEN):
         tree.pop(key, None)
     tree.update(
         runner_type=method.runner_type,
