@@ -34,7 +34,7 @@ SELECTED = 'selected'
 
 _COST = Table(
     generation=Optional(Table(epochs=Optional(NUMBER), seconds=Optional(NUMBER))),
-    selection=Table(passes=NUMBER, seconds=NUMBER),
+    selection=Table(passes=NUMBER, seconds=NUMBER, images=Optional(NUMBER)),
     inference=Table(models=NUMBER),
 )
 _METHOD = Table(

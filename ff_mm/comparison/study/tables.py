@@ -154,6 +154,7 @@ def cost_table(study: Mapping[str, Any]) -> Table:
         'epochs of the pool': ('generation', 'epochs'),
         'training, s': ('generation', 'seconds'),
         'selection passes': ('selection', 'passes'),
+        'selection images': ('selection', 'images'),
         'selection, s': ('selection', 'seconds'),
         'models': ('inference', 'models'),
     }
