@@ -5,7 +5,6 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 
-
 val_evaluator = [
     dict(type='MulticlassMetric', items=['accuracy', 'macro_recall', 'macro_f1']),
     dict(type='AUROC'),
