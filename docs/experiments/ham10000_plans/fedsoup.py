@@ -1,4 +1,5 @@
-# FedSoup, the four sources of HAM10000 as clients: 1 + 4 rounds of an epoch, on 7,014 images.
+# FedSoup, the four sources of HAM10000 as clients: 1 + 4 rounds of an epoch, on 7,014
+# images.
 _base_ = [
     '../ham10000_sources/data.py',
     '../../../configs/_base_/schedules/fedsoup.py',

@@ -1,4 +1,5 @@
-# Fast geometric ensembling: 8 of 10 epochs ordinarily, then cycles of two: 1 + 8 + 6 epochs.
+# Fast geometric ensembling: 8 of 10 epochs ordinarily, then cycles of two: 1 + 8 + 6
+# epochs.
 _base_ = [
     '../what_helps/ham10000/data.py',
     '../../../configs/_base_/schedules/fge.py',

@@ -1,4 +1,5 @@
-# Sparse soups, 90 % of the weights are 0 in the end: 1 + 5 + 3 phases x 2 copies x 2 epochs.
+# Sparse soups, 90 % of the weights are 0 in the end: 1 + 5 + 3 phases x 2 copies x 2
+# epochs.
 _base_ = [
     '../what_helps/ham10000/data.py',
     '../../../configs/_base_/schedules/sparse.py',

@@ -1,4 +1,5 @@
-# SWA after a base, and beside it EMA, LAWA and SWAD of the base itself: 1 + 5 + 4 epochs.
+# SWA after a base, and beside it EMA, LAWA and SWAD of the base itself: 1 + 5 + 4
+# epochs.
 _base_ = [
     '../what_helps/ham10000/data.py',
     '../../../configs/_base_/schedules/swa.py',

@@ -1,5 +1,5 @@
-# Natural images, 1,500 of them for training; 32 px. In data_root lies cifar10_subset.csv, a
-# row an image: file, class and split.
+# Natural images, 1,500 of them for training; 32 px. In data_root lies
+# cifar10_subset.csv, a row an image: file, class and split.
 _base_ = '../../cifar10_subset/data.py'
 
 table = dict(file='cifar10_subset.csv')
