@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ff_mm.config import ood_dataloaders, read_options
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import batch_norm_samples
+from ff_mm.evaluation.batch_norm_reestimation import Which, batch_norm_samples
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
@@ -54,8 +54,6 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
 
     name: ClassVar[str]
     options_type: type[Options]
-    #: Whether batch norm, if it is re-estimated, is so of all that is evaluated.
-    reestimate_all: ClassVar[bool] = True
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -64,7 +62,10 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             self.options_type, cfg.get(self.name), self.name
         )
         self.bn_samples = batch_norm_samples(
-            self.batch_norm_option(), self.cfg, f'{self.name}.bn_reestimation'
+            self.batch_norm_option(),
+            self.cfg,
+            f'{self.name}.bn_reestimation',
+            candidates=self.reestimated != 'all',
         )
         self.cfg = _with_sets(self.cfg, self.splits(), self.name)
         if not self.needs_training_data():
@@ -80,6 +81,11 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     def batch_norm_option(self) -> Any:
         """Returns how batch norm is re-estimated; None: it is not."""
         return getattr(self.options, 'bn_reestimation', None)
+
+    @property
+    def reestimated(self) -> Which:
+        """Of which models batch norm is re-estimated, if it is."""
+        return 'all'
 
     def needs_training_data(self) -> bool:
         """Returns whether the training set is looked at; else it is not even read."""
@@ -158,7 +164,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             Selection(self.metric, self.cfg.selection['rule']),
             self.setup.team,
             bn_samples=self.bn_samples,
-            reestimate_all=self.reestimate_all and bool(self.bn_samples),
+            reestimated=self.reestimated if self.bn_samples else 'needed',
             console=self.console,
         )
         for name, metrics in self.setup.recorded(self.pool).items():

@@ -19,6 +19,7 @@ from ff_mm.config import resolve
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.ensemble import logit_ensemble
+from ff_mm.evaluation.metrics.dry_run import DryRun
 from ff_mm.evaluation.metrics.offline import build_metrics
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
@@ -47,7 +48,8 @@ class ComparisonRunner:
 
     Built by ``RUNNERS.build(cfg)``. Config keys besides those of a soup:
 
-    - ``pools``, ``methods``: see :mod:`ff_mm.comparison.method`.
+    - ``pools``, ``methods``: see :mod:`ff_mm.comparison.method`. A method may choose
+      by a ``selection`` of its own; all are judged by the config's.
     - ``baseline``: the method to which differences are taken.
     - ``bootstrap``: ``resamples``, ``confidence``, ``seed``.
     - ``published``: empty, or ``dict(backbone=..., dataset=...)`` of the paper, whose
@@ -107,7 +109,7 @@ class ComparisonRunner:
         for name, sources in self.pools.items():
             if len(sources) > 1:
                 self._line(f'pools.{name}: {len(sources)} repetitions of one plan')
-        check_data(self.cfg)
+        self._check_metrics(check_data(self.cfg))
         if self.cfg.get('test_evaluator'):
             build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
         with FusionSession() as session:
@@ -131,6 +133,17 @@ class ComparisonRunner:
         comparison.update(published=self.published, environment=describe_environment())
         write_comparison_report(comparison, self.work_dir)
         return comparison
+
+    def _check_metrics(self, dry_run: DryRun | None) -> None:
+        """Refuses metrics that models cannot be chosen by, before any is."""
+        choosing = [method for method in self.methods if not method.is_ensemble]
+        if dry_run is None or not choosing:
+            return
+        dry_run.check(**self.cfg.selection, where='selection.metric')
+        for method in choosing:
+            if method.selection:
+                where = f'methods.{method.name}.selection.metric'
+                dry_run.check(**method.selection, where=where)
 
     def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
         folder = self.work_dir / method.name

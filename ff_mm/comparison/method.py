@@ -8,8 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from ff_mm.errors import ConfigError
+from ff_mm.fusion.session import usual_rule
 
-_KEYS = {'title', 'pool', 'runner_type', 'soup', 'ensemble'}
+_KEYS = {'title', 'pool', 'runner_type', 'soup', 'selection', 'ensemble'}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Method:
         pool: A key of the config's ``pools``.
         runner_type: The soup runner that makes the model; None for an ensemble.
         soup: Options of that runner.
+        selection: What its model is chosen by, ``metric`` and ``rule``, where that is
+            not what the comparison goes by; empty: as the comparison.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Method:
     pool: str
     runner_type: str | None = None
     soup: Mapping[str, Any] = field(default_factory=dict)
+    selection: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_ensemble(self) -> bool:
@@ -72,8 +76,9 @@ def read_methods(methods: Any, pools: Mapping[str, Sequence[Any]]) -> list[Metho
     """Reads the config's ``methods``.
 
     Args:
-        methods: Name -> ``dict(title=..., pool=...)`` with ``runner_type`` and ``soup``
-            as in the config of a soup, or with ``ensemble=True``. None: left out.
+        methods: Name -> ``dict(title=..., pool=...)`` with ``runner_type``, ``soup``
+            and ``selection`` as in the config of a soup, or with ``ensemble=True``.
+            None: left out.
         pools: Those that there are; methods of others are left out.
 
     Raises:
@@ -104,9 +109,11 @@ def _read_method(name: str, values: Any) -> Method:
             f'{where}: unknown key {unknown[0]!r}, there are {sorted(_KEYS)}'
         )
     ensemble, runner = values.get('ensemble', False), values.get('runner_type')
-    if bool(ensemble) == bool(runner) or (ensemble and values.get('soup')):
+    chooses = values.get('soup') or values.get('selection')
+    if bool(ensemble) == bool(runner) or (ensemble and chooses):
         raise ConfigError(
-            f'{where}: give runner_type, with soup if needed, or else ensemble=True'
+            f'{where}: give runner_type, with soup and selection if needed, or else '
+            'ensemble=True'
         )
     return Method(
         name=name,
@@ -114,7 +121,23 @@ def _read_method(name: str, values: Any) -> Method:
         pool=values['pool'],
         runner_type=runner,
         soup=dict(values.get('soup') or {}),
+        selection=_read_selection(values.get('selection'), where),
     )
+
+
+def _read_selection(given: Any, where: str) -> dict[str, str]:
+    if given is None:
+        return {}
+    known = isinstance(given, Mapping) and {'metric'} <= set(given) <= {
+        'metric',
+        'rule',
+    }
+    if not known or not all(isinstance(value, str) for value in given.values()):
+        raise ConfigError(
+            f"{where}.selection={given!r}: expected dict(metric='soft_macro_recall'), "
+            "with rule='less' or 'greater' if wanted"
+        )
+    return dict(given, rule=given.get('rule') or usual_rule(given['metric']))
 
 
 Cost = Mapping[str, float]
@@ -128,8 +151,9 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
 
     Returns:
         ``passes`` over validation that the method needs by itself, those included that
-        another soup had made before; ``images`` that went through the network and
-        ``seconds`` that it took as it was.
+        another soup had made before; ``images`` that went through the network, those
+        on which batch norm was re-estimated included, and ``seconds`` that it took as
+        it was.
     """
     if report is None:
         return dict(seconds=0.0, passes=0, images=0)
@@ -139,7 +163,7 @@ def selection_cost(report: Mapping[str, Any] | None) -> Cost:
         passes=spent['selection']
         + spent['remembered']
         + sum(spent.get(key) or 0 for key in ('basins', 'decision')),
-        images=spent['images']['val'],
+        images=sum(spent['images'].get(name, 0) for name in ('val', 'train')),
     )
 
 

@@ -66,7 +66,7 @@ _MADE_TABLE = Table(
             remembered=COUNT,
             basins=Optional(COUNT),
             decision=Optional(COUNT),
-            images=Table(val=COUNT),
+            images=Table(val=COUNT, train=Optional(COUNT)),
         ),
     ),
 )
@@ -214,6 +214,7 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
     tree.update(
         runner_type=method.runner_type,
         soup=dict(method.soup),
+        selection=dict(method.selection or tree['selection']),
         ingredients=source,
         work_dir=str(folder),
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -19,15 +19,30 @@ from ff_mm.errors import ConfigError
 
 #: Training images on which it is re-estimated where that must be, unless told.
 DEFAULT_SAMPLES = 2000
+#: As many, where it is re-estimated of every candidate.
+CANDIDATE_SAMPLES = 1000
+
+#: Of which models it is re-estimated before they are evaluated: of those whose
+#: statistics mean nothing; of all that are merged of several; of all.
+Which = Literal['needed', 'merged', 'all']
 
 
-def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
+def of_candidates(option: Any) -> bool:
+    """Says whether batch norm of every candidate is to be re-estimated."""
+    return isinstance(option, Mapping) and bool(option.get('candidates'))
+
+
+def batch_norm_samples(
+    option: Any, cfg: Config, key: str, candidates: bool = False
+) -> int | None:
     """Reads how many training images batch norm is to be re-estimated on.
 
     Args:
         option: None, or ``dict(num_samples=2048)``.
         cfg: The config, resolved.
         key: Where the option stands in it.
+        candidates: Whether it may also be ``dict(candidates=True)``, see
+            :func:`of_candidates`; with that ``num_samples`` can be left out.
 
     Returns:
         How many at most; None: it is not to be re-estimated.
@@ -37,8 +52,18 @@ def batch_norm_samples(option: Any, cfg: Config, key: str) -> int | None:
     """
     if not option:
         return None
+    option = dict(option) if isinstance(option, dict) else option
+    if candidates and isinstance(option, dict):
+        every = option.pop('candidates', False)
+        if not isinstance(every, bool):
+            raise ConfigError(f'{key}: candidates={every!r}: expected True or False')
+        if every:
+            option.setdefault('num_samples', CANDIDATE_SAMPLES)
     if not (isinstance(option, dict) and set(option) == {'num_samples'}):
-        raise ConfigError(f'{key}: expected dict(num_samples=2048), got {option!r}')
+        more = ', or with candidates=True' if candidates else ''
+        raise ConfigError(
+            f'{key}: expected dict(num_samples=2048){more}, got {option!r}'
+        )
     if not cfg.get('train_dataloader'):
         raise ConfigError(f'{key} needs a train_dataloader')
     batch, samples = cfg.train_dataloader.get('batch_size', 1), option['num_samples']

@@ -13,12 +13,19 @@ from rich.console import Console
 
 from ff_mm.display.progress import CountProgress
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import no_images_for_batch_norm
+from ff_mm.evaluation.batch_norm_reestimation import Which, no_images_for_batch_norm
 from ff_mm.evaluation.early_exit import CannotWin, Selection
+from ff_mm.evaluation.evaluation_set import Count
 from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.merging import Candidate, NoBetterThan
-from ff_mm.merging.recipe import Recipe, by_content, key_of, needs_batch_norm
+from ff_mm.merging.recipe import (
+    Recipe,
+    by_content,
+    is_single,
+    key_of,
+    needs_batch_norm,
+)
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import in_turn, together
 from ff_mm.plain import plain_metrics
@@ -49,7 +56,8 @@ class CandidateEvaluator:
             passes themselves are split over them.
         bn_samples: Training images on which batch norm is re-estimated where that must
             be, as of merges that are no mean; None: there are none of these.
-        reestimate_all: Whether it is re-estimated of all models.
+        reestimated: Of which models it is: where it is ``'needed'``, of all that are
+            ``'merged'`` of several, or of ``'all'``.
         console: Where progress is shown.
 
     Attributes:
@@ -69,7 +77,7 @@ class CandidateEvaluator:
         selection: Selection,
         team: Team | None = None,
         bn_samples: int | None = None,
-        reestimate_all: bool = False,
+        reestimated: Which = 'needed',
         console: Console | None = None,
     ) -> None:
         self.evaluator = evaluator
@@ -78,11 +86,10 @@ class CandidateEvaluator:
         self.memo = memo
         self.team = team or Team.alone()
         self._bn_samples = bn_samples
-        self._reestimate_all = reestimate_all
+        self._reestimated = reestimated
         self._console = console or Console(quiet=True)
         self.at_once = 1 if self.team.size == 1 else _AHEAD * self.team.size
-        sets = evaluator.sets.items()
-        self._before = {name: vars(s.count).copy() for name, s in sets}
+        self._before = {name: vars(count).copy() for name, count in self._counts()}
         self._scored: set[str] = set()
         self.others: Counter[str] = Counter()
         self._given: dict[str, Outcome] = {}
@@ -147,7 +154,7 @@ class CandidateEvaluator:
 
     def take_over(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Takes over an ingredient's validation metrics recorded at training."""
-        if not self._reestimate_all:
+        if self._reestimated != 'all':
             self.memo.share(self._key('val', {name: 1.0}), metrics)
 
     def evaluate(
@@ -242,14 +249,15 @@ class CandidateEvaluator:
             remembered: How many evaluations were needed that were known from before.
 
         Returns:
-            Passes by set; ``selection``, those over validation that chose;
+            Passes by set, those over training images included that re-estimated batch
+            norm; ``selection``, those over validation that chose;
             ``in_vain``, those of them that no decision has needed; ``stopped``, those
             that were cut short; ``gradients``, how many were taken of the loss;
             ``remembered``; ``images`` by set.
         """
         spent = {
-            name: {k: v - self._before[name][k] for k, v in vars(s.count).items()}
-            for name, s in self.evaluator.sets.items()
+            name: {k: v - self._before[name][k] for k, v in vars(count).items()}
+            for name, count in self._counts()
         }
         # Split over a process group, a pass is one, but each rank has its own images.
         ranks = all_gather_object({n: count['images'] for n, count in spent.items()})
@@ -268,6 +276,12 @@ class CandidateEvaluator:
             remembered=remembered + self.others['remembered'],
             images={name: count['images'] for name, count in total.items()},
         )
+
+    def _counts(self) -> list[tuple[str, Count]]:
+        """What passes over each set have cost so far, for whatever reason."""
+        counts = [(name, s.count) for name, s in self.evaluator.sets.items()]
+        train = [('train', self.evaluator.training)] if self._bn_samples else []
+        return counts + train
 
     def _score(
         self, candidate: Candidate, cannot_win: CannotWin | None
@@ -301,7 +315,9 @@ class CandidateEvaluator:
         must = needs_batch_norm(recipe) and self.evaluator.has_batch_norm
         if must and not self._bn_samples:
             raise no_images_for_batch_norm()
-        return self._bn_samples if must or self._reestimate_all else None
+        merged = self._reestimated == 'merged' and not is_single(recipe)
+        asked = merged and self.evaluator.has_batch_norm
+        return self._bn_samples if must or asked or self._reestimated == 'all' else None
 
     def _known(self, split: str, key: str) -> dict[str, Any] | None:
         """The metrics of a model on a set, if they are in the memo."""

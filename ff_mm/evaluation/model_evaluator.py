@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
@@ -22,7 +23,7 @@ from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
-from ff_mm.evaluation.evaluation_set import EvaluationSet
+from ff_mm.evaluation.evaluation_set import Count, EvaluationSet
 from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
 from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.options import EvaluationOptions
@@ -53,6 +54,9 @@ class ModelEvaluator:
             :class:`ff_mm.evaluation.options.EvaluationOptions`. References are
             resolved.
         notify: Takes lines for the user.
+
+    Attributes:
+        training: What re-estimating batch norm has cost: models, and images.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ModelEvaluator:
         self._notify = notify
         self._folding: BatchNormFolding | None = None
         self._kept_batches: dict[int, KeptBatches] = {}
+        self.training = Count()
         self._tried: dict[str, DryRun | None] = {}
         self.sets = {
             name: self._build_set(name, loader, metrics)
@@ -265,6 +270,12 @@ class ModelEvaluator:
         Returns:
             How many were used.
         """
+        used = self._reestimate(num_samples, keep)
+        self.training.passes += 1
+        self.training.images += used // get_world_size()
+        return used
+
+    def _reestimate(self, num_samples: int, keep: bool) -> int:
         kept = self._kept_batches.get(num_samples)
         if kept is not None:
             return reestimate_batch_norm(self.model, kept, num_samples)

@@ -2,6 +2,7 @@
 
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
+    BoUSoupRunner,
     EnsembleSelectionRunner,
     GoGSoupRunner,
     GoUSoupRunner,
@@ -14,6 +15,7 @@ from ff_mm.fusion.soups import (
 
 __all__ = [
     'BestIngredientRunner',
+    'BoUSoupRunner',
     'EnsembleSelectionRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',

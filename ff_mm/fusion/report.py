@@ -37,6 +37,7 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         f'{report["evaluations"]["selection"]} validation passes for the selection, '
         f'{report["evaluations"]["stopped"]} of them cut short'
         + _gradients(report['evaluations'])
+        + _training(report['evaluations'])
         + _in_vain(report['evaluations'])
         + _for_basins(report['evaluations'])
     )
@@ -175,6 +176,12 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
 def _gradients(evaluations: Mapping[str, Any]) -> str:
     count = evaluations.get('gradients')
     return f', {count} gradients of the loss among them' if count else ''
+
+
+def _training(evaluations: Mapping[str, Any]) -> str:
+    count = evaluations.get('train')
+    images = evaluations.get('images', {}).get('train')
+    return f', batch norm re-estimated {count} times ({images} images)' if count else ''
 
 
 def _in_vain(evaluations: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ class EvaluationSetup:
             return self.dry_run.rule(metric)
         if metric == selection['metric']:
             return 'less' if selection['rule'] == 'less' else 'greater'
-        return 'less' if 'loss' in metric else 'greater'
+        return usual_rule(metric)
 
     def recorded(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
         """Returns validation metrics of ingredients that need not be taken again.
@@ -101,6 +101,11 @@ class EvaluationSetup:
     def has_loss(self) -> bool:
         """Whether validation gives a loss."""
         return self.dry_run is not None and 'loss' in self.dry_run.perfect
+
+
+def usual_rule(metric: str) -> Rule:
+    """Says which value of a metric is better, by its name alone."""
+    return 'less' if 'loss' in metric else 'greater'
 
 
 class FusionSession:

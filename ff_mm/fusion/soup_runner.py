@@ -14,12 +14,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ff_mm.config import read_options
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import (
     DEFAULT_SAMPLES,
     batch_norm_samples,
     no_images_for_batch_norm,
+    of_candidates,
 )
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
@@ -28,11 +28,10 @@ from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import remove_unfinished
-from ff_mm.fusion.basins import KEY as BASIN
-from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
+from ff_mm.fusion.groups import Groups
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -50,7 +49,7 @@ from ff_mm.merging import (
     tree,
 )
 from ff_mm.merging.pool import Pool
-from ff_mm.merging.recipe import leaf_weights, needs_batch_norm
+from ff_mm.merging.recipe import leaf_weights
 from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -67,14 +66,16 @@ class SoupRunner(FusionRunner):
     Config keys besides those of all fusions:
 
     - ``soup``: ``accept_ties`` (False), ``bn_reestimation`` (None, or
-      ``dict(num_samples=...)``), ``decision`` (None, or what is fitted on validation
-      and folded into the head, see :mod:`ff_mm.evaluation.decisions.steps`),
-      ``keep_copies`` (False: of ingredients with the same weights the first counts),
+      ``dict(num_samples=...)``: of the soup; with ``candidates=True`` of all that is
+      merged of several, before it is evaluated), ``decision`` (None, or what is fitted
+      on validation and folded into the head, see
+      :mod:`ff_mm.evaluation.decisions.steps`), ``keep_copies`` (False: of
+      ingredients with the same weights the first counts),
       ``statistics`` (of training images, for merges that need them:
       ``dict(num_samples=256, labels='exact')``), and what the subclass takes, such as
       ``merge``; with groups also ``basins``, see
       :class:`ff_mm.fusion.basins.BasinOptions`, by which levels can then group
-      (``group_by='basin'``).
+      (``group_by='basin'``); ``group_by='run'`` is what :mod:`ff_mm.merging.runs` says.
 
     Args:
         cfg: The config, references not yet resolved.
@@ -96,8 +97,9 @@ class SoupRunner(FusionRunner):
         self._check_keys()
         self.levels = self.build_levels()
         self.bn_samples = self._read_batch_norm()
+        self.bn_candidates = of_candidates(self.options.get('bn_reestimation'))
         self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))
-        self.basin_options = self._read_basins()
+        self.groups = Groups.read(self.options.get('basins'), self.levels)
         self.decision = SoupDecision.read(self.options.get('decision'), self.cfg)
 
     @abstractmethod
@@ -137,11 +139,14 @@ class SoupRunner(FusionRunner):
             Selection(self.metric, self.cfg.selection['rule']),
             setup.team,
             bn_samples=self.bn_samples,
+            reestimated='merged' if self.bn_candidates else 'needed',
             console=self.console,
         )
         self.statistics.start(session, self.candidates, self.work_dir, self.console)
-        ingredients = self._ingredients(pool)
-        basins = self._find_basins(ingredients)
+        ingredients = self.groups.runs_of(self._ingredients(pool), pool, self.line)
+        basins = self.groups.basins_of(
+            ingredients, self.candidates, setup, self.cfg.selection, self.line
+        )
         if basins is not None:
             ingredients = basins.ingredients
         with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
@@ -197,30 +202,8 @@ class SoupRunner(FusionRunner):
             if not self.cfg.get('train_dataloader'):
                 return None
             option = dict(num_samples=DEFAULT_SAMPLES)
-        return batch_norm_samples(option, self.cfg, 'soup.bn_reestimation')
-
-    def _read_basins(self) -> BasinOptions | None:
-        given = self.options.get('basins')
-        if given is None:
-            return None
-        if not any(BASIN in level.keys for level in self.levels):
-            raise ConfigError(
-                f'soup.basins={given!r}: no level groups by them; give '
-                f'soup.group_by={BASIN!r}, or leave soup.basins out'
-            )
-        return read_options(BasinOptions, given, 'soup.basins')
-
-    def _find_basins(self, ingredients: Sequence[Ingredient]) -> Basins | None:
-        """Groups the pool by connectivity, if a level asks for it."""
-        options = self.basin_options
-        if options is None:
-            return None
-        metric = options.barrier_metric(self.metric, self.setup.has_loss)
-        rule = self.setup.rule(metric, self.cfg.selection)
-        basins = find_basins(self.candidates, ingredients, options, metric, rule)
-        for number, names in basins.members.items():
-            self.line(f'basin {number}: {", ".join(names)}')
-        return basins
+        key = 'soup.bn_reestimation'
+        return batch_norm_samples(option, self.cfg, key, candidates=True)
 
     def _ingredients(self, pool: Pool) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
@@ -343,15 +326,18 @@ class SoupRunner(FusionRunner):
 
         What was before goes into the report, where it means anything.
         """
-        must = needs_batch_norm(soup.recipe) and self.evaluator.has_batch_norm
         samples = self.bn_samples
-        if samples is None or not (must or self.options.get('bn_reestimation')):
+        if samples is None:
+            return results, state_dict, None
+        as_scored = self.candidates.reestimates(soup.recipe)
+        at_the_end = self.options.get('bn_reestimation') and not self.bn_candidates
+        if not (as_scored or at_the_end):
             return results, state_dict, None
         self.evaluator.load(state_dict)
 
         def reestimate() -> dict[str, Any]:
-            used = self.evaluator.reestimate_batch_norm(samples, keep=must)
-            after = results if must else to_plain(self.evaluator.evaluate_all())
+            used = self.evaluator.reestimate_batch_norm(samples, keep=as_scored)
+            after = results if as_scored else to_plain(self.evaluator.evaluate_all())
             return dict(used=used, after=after)
 
         # It is one pass over training data, and few over the sets: the first does it.
@@ -360,7 +346,7 @@ class SoupRunner(FusionRunner):
             key: value.detach().cpu().clone()
             for key, value in self.evaluator.weights.items()
         }
-        before = None if must else results
+        before = None if as_scored else results
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 

@@ -8,7 +8,7 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.errors import ConfigError
 from ff_mm.fusion.soup_runner import SoupRunner
-from ff_mm.merging import Level, gog, gou
+from ff_mm.merging import Level, bou, gog, gou
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.soups.choice import option_names
 
@@ -57,10 +57,11 @@ class HierarchicalSoupRunner(SoupRunner):
 
 class _TwoLevelRunner(SoupRunner):
     soup_keys = ('group_by', 'basins', 'merge')
+    default_group = 'lr'
 
     @property
     def group_by(self) -> str | Sequence[str]:
-        return self.options.get('group_by', 'lr')
+        return self.options.get('group_by', self.default_group)
 
 
 @RUNNERS.register_module()
@@ -85,6 +86,24 @@ class GoUSoupRunner(_TwoLevelRunner):
     def build_levels(self) -> list[Level]:
         """Returns uniform soups of the groups, and a greedy soup of those."""
         return gou(self.group_by, self.options.get('merge'))
+
+
+@RUNNERS.register_module()
+class BoUSoupRunner(_TwoLevelRunner):
+    """BoU, best of uniform: ``soup=dict(group_by='run', merge='mean')``.
+
+    What is alike is averaged first, without choosing: a base and the snapshots of its
+    own run. So validation, which is small, has but a few candidates to choose from. It
+    goes beyond the paper.
+    """
+
+    method = 'bou'
+    title = 'BoU'
+    default_group = 'run'
+
+    def build_levels(self) -> list[Level]:
+        """Returns uniform soups of the groups, and the best of those."""
+        return bou(self.group_by, self.options.get('merge'))
 
 
 class _OneLevelRunner(SoupRunner):

@@ -1,6 +1,6 @@
 """Merging models, in pure torch: reading, averaging and souping state dicts."""
 
-from ff_mm.merging.hierarchical import Level, gog, gou, hierarchical, tree
+from ff_mm.merging.hierarchical import Level, bou, gog, gou, hierarchical, tree
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.mean import RunningMean
 from ff_mm.merging.scorer import (
@@ -40,6 +40,7 @@ __all__ = [
     'StateDict',
     'Step',
     'best',
+    'bou',
     'check_ingredients',
     'check_same_architecture',
     'gog',

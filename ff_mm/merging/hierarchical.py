@@ -94,6 +94,11 @@ def gog(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
     return [Level('greedy', group_by, merge), Level('greedy', None, merge)]
 
 
+def bou(group_by: str | Sequence[str] = 'run', merge: Any = None) -> list[Level]:
+    """Best of uniform: uniform soups in the groups, the best of those."""
+    return [Level('uniform', group_by, merge), Level('best')]
+
+
 def hierarchical(
     ingredients: Sequence[AnyIngredient],
     levels: Sequence[Level],

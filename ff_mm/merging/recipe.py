@@ -116,6 +116,11 @@ def needs_batch_norm(recipe: Recipe) -> bool:
     return any(isinstance(part, Merged) and part.batch_norm for part in recipe)
 
 
+def is_single(recipe: Recipe) -> bool:
+    """Say whether a model is one ingredient, as it is."""
+    return len(recipe) == 1 and isinstance(next(iter(recipe)), str)
+
+
 def leaf_weights(recipe: Recipe) -> dict[str, float | None]:
     """Return the weight of each ingredient; None of one that was merged, not added."""
     weights: dict[str, float | None] = {}

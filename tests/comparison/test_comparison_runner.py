@@ -300,6 +300,42 @@ def test_groups_that_are_told_later_count(pools, tmp_path, edited, monkeypatch):
     assert one['accuracy']['low'] != two['accuracy']['low']
 
 
+def test_a_method_chooses_by_its_own_metric_and_is_judged_by_that_of_all(
+    pools, tmp_path
+):
+    cfg = few(pools, tmp_path, 'test')
+    own = dict(METHODS['fgg_gog'], selection=dict(metric='loss'))
+    cfg.methods = dict(cfg.methods, own=own)
+    found = run(cfg)
+    reports = {
+        name: read_json(tmp_path / name / 'run0/report.json') for name in cfg.methods
+    }
+    assert found['metric'] == 'accuracy'
+    assert {n: (r['metric'], r['rule']) for n, r in reports.items()} == {
+        'fgg_gog': ('accuracy', 'greater'),
+        'gs_best': ('accuracy', 'greater'),
+        'own': ('loss', 'less'),
+    }
+    alone = copy.deepcopy(cfg)
+    alone.work_dir = str(tmp_path / 'alone')
+    alone.selection = dict(metric='loss', rule='less')
+    alone.methods = dict(own=METHODS['fgg_gog'])
+    alone.baseline = 'own'
+    results = run(alone)['methods']['own']['results']
+    for split, of_set in found['methods']['own']['results'].items():
+        values = {name: each['value'] for name, each in of_set.items()}
+        assert values == {name: each['value'] for name, each in results[split].items()}
+
+
+def test_a_metric_of_a_method_that_nobody_knows_is_refused_first(pools, tmp_path):
+    cfg = few(pools, tmp_path, 'test')
+    cfg.methods.fgg_gog.selection = dict(metric='accurracy')
+    message = r"methods\.fgg_gog\.selection\.metric='accurracy' is not among.*accuracy"
+    with pytest.raises(ConfigError, match=message):
+        run(cfg)
+    assert not list(tmp_path.glob('*/run*'))
+
+
 def test_a_set_that_shuffles_is_refused(pools, tmp_path):
     cfg = few(pools, tmp_path, 'test')
     cfg.test_dataloader.sampler.shuffle = True

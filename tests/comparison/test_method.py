@@ -52,6 +52,17 @@ def test_methods_keep_their_order_and_those_without_a_pool_are_left_out():
         (dict(gog=dict(GOG, group_by='lr')), r"methods\.gog: unknown key 'group_by'"),
         (dict(gog=dict(GOG, ensemble=True)), r'methods\.gog: give runner_type'),
         (dict(gog=dict(pool='fgg')), r'methods\.gog: give runner_type'),
+        *(
+            (
+                dict(gog=dict(GOG, selection=selection)),
+                r"methods\.gog\.selection=.*expected dict\(metric='soft_",
+            )
+            for selection in ('loss', dict(rule='less'), dict(metric='loss', on='test'))
+        ),
+        (
+            dict(all=dict(pool='fgg', ensemble=True, selection=dict(metric='loss'))),
+            r'methods\.all: give runner_type',
+        ),
         (
             dict(all=dict(pool='fgg', ensemble=True, soup=dict(group_by='lr'))),
             r'methods\.all: give runner_type',
@@ -63,3 +74,17 @@ def test_methods_keep_their_order_and_those_without_a_pool_are_left_out():
 def test_methods_that_are_none(methods, message):
     with pytest.raises(ConfigError, match=message):
         read_methods(methods, dict(fgg=['x.json']))
+
+
+@pytest.mark.parametrize(
+    ('given', 'rule'),
+    [
+        (dict(metric='class_balanced_loss'), 'less'),
+        (dict(metric='soft_macro_recall'), 'greater'),
+        (dict(metric='ece', rule='less'), 'less'),
+    ],
+    ids=str,
+)
+def test_a_method_may_choose_by_a_metric_of_its_own(given, rule):
+    (method,) = read_methods(dict(gog=dict(GOG, selection=given)), dict(fgg=['x']))
+    assert method.selection == dict(metric=given['metric'], rule=rule)

@@ -193,7 +193,7 @@ def test_basins_given_by_hand_need_no_paths_but_are_not_overwritten(wells, tmp_p
         run(cfg)
 
 
-@pytest.mark.parametrize('name', ['gou_basin', 'gog_basin'])
+@pytest.mark.parametrize('name', ['gou_basin', 'gog_basin', 'bou_basin'])
 def test_the_configs(wells, name):
     config, _ = wells
     base = load_config(ROOT / 'configs' / '_base_' / 'soups' / f'{name}.py')

@@ -298,16 +298,19 @@ def test_one_process_under_a_launcher_is_one_process(usual, fusion, tmp_path):
     assert {**report, 'seconds': 0} == {**expected, 'seconds': 0}
 
 
-def test_batch_norm_is_reestimated_by_the_first(fusion, tmp_path):
+@pytest.mark.parametrize('candidates', [False, True])
+def test_batch_norm_is_reestimated_as_by_one(fusion, tmp_path, candidates):
     reports = []
     for size, launcher in ((1, 'none'), (2, 'pytorch')):
         cfg = soup_config(fusion, tmp_path / launcher, 'gou', parallel='candidates')
-        cfg.soup.bn_reestimation = dict(num_samples=40)
+        cfg.soup.bn_reestimation = dict(num_samples=40, candidates=candidates)
         reports.append(make(size, soup, cfg, launcher)[0])
     one, two = reports
     assert two['bn_reestimation']['num_samples'] == 40
     assert two['test'] == one['test'] and two['val'] == pytest.approx(one['val'])
-    assert two['test'] != two['bn_reestimation']['before']['test']
+    before = two['bn_reestimation']['before']
+    assert before is None if candidates else two['test'] != before['test']
+    assert scores(two['tree']) == pytest.approx(scores(one['tree']))
     assert weights(tmp_path / 'none') == weights(tmp_path / 'pytorch')
 
 

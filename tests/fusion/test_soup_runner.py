@@ -32,6 +32,7 @@ SOUPS = {
     'greedy': ('GreedySoupRunner', {}),
     'gou': ('GoUSoupRunner', dict(group_by='lr')),
     'gog': ('GoGSoupRunner', dict(group_by='lr')),
+    'bou': ('BoUSoupRunner', {}),
     'hierarchical': ('HierarchicalSoupRunner', THREE_LEVELS),
     'pruned': ('PrunedSoupRunner', {}),
     'ensemble_selection': ('EnsembleSelectionRunner', dict(rounds=9)),
@@ -140,6 +141,19 @@ def test_the_best_single_is_the_best_recorded_and_reaches_what_was_recorded(
 def test_greedy_is_no_worse_than_the_best_single(soups, method):
     best = soups['best'][1]['val']['accuracy']
     assert soups[method][1]['val']['accuracy'] >= best
+
+
+def test_the_best_of_uniform_is_a_whole_run_and_no_other_is_better(soups, generation):
+    tree = soups['bou'][1]['tree']
+    runs = [*tree['members'], *tree['rejected']]
+    expected: dict = {}
+    for each in manifest(generation):
+        run = each['parent'] if each['stage'] == 'fission' else each['name']
+        expected.setdefault(f'run={run}', set()).add(each['name'])
+    assert {r['name']: {m['name'] for m in r['members']} for r in runs} == expected
+    assert [run['method'] for run in runs] == ['uniform'] * len(runs)
+    assert len(tree['members']) == 1
+    assert tree['score'] == max(run['score'] for run in runs)
 
 
 def test_three_levels_nest(soups):

@@ -22,7 +22,11 @@ from ff_mm.analysis.soup_tree.tree_text import (
 from ff_mm.config import check_names
 from ff_mm.display.figures import save_figure
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.batch_norm_reestimation import DEFAULT_SAMPLES
+from ff_mm.evaluation.batch_norm_reestimation import (
+    DEFAULT_SAMPLES,
+    Which,
+    of_candidates,
+)
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import Candidate, Soup
@@ -78,7 +82,6 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
 
     name = 'soup_tree'
     options_type = SoupTreeOptions
-    reestimate_all = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -92,13 +95,22 @@ class SoupTreeRunner(PoolAnalysis[SoupTreeOptions]):
     def batch_norm_option(self) -> Any:
         """Returns how the soup's batch norm was re-estimated, where that had to be."""
         nodes = [node for _, node in self.tree.nodes()] if self.splits() else []
-        if not any(node.merge.needs_batch_norm for node in nodes):
+        given = self._soup_option
+        must = any(node.merge.needs_batch_norm for node in nodes)
+        if not nodes or not (must or of_candidates(given)):
             return None
-        soup = self.cfg.get('soup') or {}
-        given = soup.get('bn_reestimation')
         default = dict(num_samples=DEFAULT_SAMPLES)
         # Without images a network without batch norm will do.
         return given or (default if self.cfg.get('train_dataloader') else None)
+
+    @property
+    def reestimated(self) -> Which:
+        """Of which nodes batch norm is re-estimated: of those of which it was."""
+        return 'merged' if of_candidates(self._soup_option) else 'needed'
+
+    @property
+    def _soup_option(self) -> Any:
+        return (self.cfg.get('soup') or {}).get('bn_reestimation')
 
     def splits(self) -> Sequence[str]:
         """Returns the sets that are evaluated; without any, no data is read at all."""
