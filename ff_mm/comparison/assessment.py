@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.comparison.resampling import Resampling, percentile_interval, two_sided_p
+from ff_mm.comparison.resampling import (
+    Resampling,
+    over_drawn_runs,
+    percentile_interval,
+    two_sided_p,
+)
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.labels import class_names
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
@@ -67,20 +72,44 @@ def assess(
         PredictionsError: Predictions of different cases.
         FFMMError: A metric of ff_mm that does not go with the labels.
     """
+    found, _ = assess_and_keep(
+        predictions, metrics, baseline, resamples, confidence, seed
+    )
+    return found
+
+
+def assess_and_keep(
+    predictions: Mapping[str, Sequence[Predictions]],
+    metrics: PredictionMetrics,
+    baseline: str,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    """Does what :func:`assess` does, and keeps what the intervals come from.
+
+    Returns:
+        What :func:`assess` returns; and method -> overall metric -> values of each run
+        in each resample, (runs, resamples). Resamples are the same for all of them.
+    """
     _check(predictions, baseline, resamples, confidence)
     first = predictions[baseline][0]
     resampling = Resampling(first, resamples, seed)
-    values = {}
+    resampled, values = {}, {}
     of_runs = {}
     for method, runs in predictions.items():
         of_runs[method] = [to_plain(metrics.evaluate(run)) for run in runs]
-        values[method] = _resampled(runs, metrics, resampling, seed)
+        resampled[method] = _resampled(runs, metrics, resampling)
+        values[method] = {
+            name: over_drawn_runs(each, seed)
+            for name, each in resampled[method].items()
+        }
     results = {
         method: _results(of_runs, values, method, baseline, confidence)
         for method in predictions
     }
     names = class_names(metrics.dataset_meta, first.scores.shape[1])
-    return dict(
+    found = dict(
         cases=len(first),
         groups=None if first.groups is None else resampling.groups,
         redrawn=resampling.redrawn,
@@ -89,6 +118,7 @@ def assess(
         metrics=of_runs,
         results=results,
     )
+    return found, resampled
 
 
 def _check(
@@ -121,23 +151,11 @@ def _check(
 
 
 def _resampled(
-    runs: Sequence[Predictions],
-    metrics: PredictionMetrics,
-    resampling: Resampling,
-    seed: int,
+    runs: Sequence[Predictions], metrics: PredictionMetrics, resampling: Resampling
 ) -> dict[str, np.ndarray]:
-    """Values of a method in each resample, (resamples,), by metric."""
+    """Values of a method's runs in each resample, (runs, resamples), by metric."""
     of_runs = [_values(run, metrics, resampling) for run in runs]
-    number = len(next(iter(of_runs[0].values()), ()))
-    # From the number of runs alone: the same for methods that have as many.
-    random = np.random.default_rng([seed, 2, len(runs)])
-    drawn = random.integers(len(runs), size=(len(runs), number))
-    return {
-        name: np.take_along_axis(
-            np.stack([values[name] for values in of_runs]), drawn, axis=0
-        ).mean(axis=0)
-        for name in of_runs[0]
-    }
+    return {name: np.stack([values[name] for values in of_runs]) for name in of_runs[0]}
 
 
 def _values(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan
 from statistics import fmean
 from typing import Any
 
-from ff_mm.comparison.assessment import assess
+from ff_mm.comparison.assessment import assess, assess_and_keep
 from ff_mm.comparison.delong import delong_table
 from ff_mm.comparison.method import Cost, Method, mean_cost
 from ff_mm.comparison.recommendation import Choice, choose, in_words
+from ff_mm.comparison.resamples import Resamples
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.predictions import Predictions
 
@@ -67,6 +69,7 @@ class Comparison:
         baseline: The name of the method to which differences are taken.
         bootstrap: ``resamples``, ``confidence`` and ``seed``.
         size: ``parameters`` and ``bytes`` of one model.
+        rules: Of each metric that it is known of, which value is better.
     """
 
     title: str
@@ -78,25 +81,28 @@ class Comparison:
     baseline: str
     bootstrap: Mapping[str, Any]
     size: Mapping[str, int]
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Computes everything.
 
         Returns:
             The content of ``comparison.json``, see docs/architecture.md, but for
-            ``published`` and ``environment``. What is not finite is None.
+            ``published``, ``environment`` and ``resampled``. What is not finite is
+            None.
 
         Raises:
             FFMMError: Predictions that do not fit each other, or metrics that do not
                 fit them.
         """
-        found = {split: self._assess(split) for split in self.metrics}
+        found = {split: assessment for split, (assessment, _) in self._found.items()}
         rows = {method.name: self._row(method, found) for method in self.methods}
         described = dict(
             format=FORMAT,
             title=self.title,
             metric=self.metric,
             rule=self.rule,
+            rules=dict(self.rules),
             confidence=self.bootstrap['confidence'],
             resamples=self.bootstrap['resamples'],
             baseline=self.baseline,
@@ -107,6 +113,27 @@ class Comparison:
         )
         text = json.dumps(described, default=lambda array: array.tolist())
         return json.loads(text, parse_constant=lambda _: None)
+
+    def resamples(self) -> Resamples:
+        """Gives what the intervals come from, of each run by itself.
+
+        Raises:
+            FFMMError: As :meth:`describe`.
+        """
+        return Resamples(
+            self.bootstrap['seed'],
+            {
+                (split, method, metric): values
+                for split, (_, resampled) in self._found.items()
+                for method, metrics in resampled.items()
+                for metric, values in metrics.items()
+            },
+        )
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+        """The assessment of each set and its resamples, made once."""
+        return {split: self._assess(split) for split in self.metrics}
 
     @property
     def _unseen(self) -> list[str]:
@@ -119,9 +146,9 @@ class Comparison:
             for name, runs in self.runs.items()
         }
 
-    def _assess(self, split: str) -> dict[str, Any]:
+    def _assess(self, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
         predictions, metrics = self._predictions(split), self.metrics[split]
-        return assess(predictions, metrics, self.baseline, **self.bootstrap)
+        return assess_and_keep(predictions, metrics, self.baseline, **self.bootstrap)
 
     def _delong(self, split: str) -> list[dict[str, Any]]:
         meta, confidence = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,21 @@ from ff_mm.comparison.comparison import VALIDATION, Comparison, Run
 from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
 from ff_mm.comparison.method_models import MethodModel, check_method, make_model
 from ff_mm.comparison.report import published, write_comparison_report
+from ff_mm.comparison.resamples import RESAMPLES_FILE
 from ff_mm.config import resolve
 from ff_mm.display.console import make_console, say
+from ff_mm.display.numbers import overall
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.metrics.dry_run import DryRun
 from ff_mm.evaluation.metrics.offline import build_metrics
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
-from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
+from ff_mm.files import sha256
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.decision import scores_by_others
-from ff_mm.fusion.session import FusionSession, check_data
+from ff_mm.fusion.session import EvaluationSetup, FusionSession, check_data
 from ff_mm.merging.state_dict import read_state_dict
 from ff_mm.parallel.claim import only_one
 
@@ -117,9 +120,9 @@ class ComparisonRunner:
                 # All of them, before the first soup is made.
                 session.pool(source, self.cfg.get('origin'))
             models = {m.name: self._models(session, m) for m in self.methods}
-            evaluator = session.setup(self.cfg, self._line).evaluator
+            setup = session.setup(self.cfg, self._line)
             store = PredictionStore(
-                self.work_dir / 'predictions', evaluator, self._line
+                self.work_dir / 'predictions', setup.evaluator, self._line
             )
             runs: dict[str, list[Run]] = {}
             for method in self.methods:
@@ -129,10 +132,18 @@ class ComparisonRunner:
                     for model in models[method.name]
                 ]
             self._line(f'{self.bootstrap["resamples"]} resamples of each set')
-            comparison = self._comparison(evaluator, runs).describe()
-        comparison.update(published=self.published, environment=describe_environment())
-        write_comparison_report(comparison, self.work_dir)
-        return comparison
+            comparison = self._comparison(setup, runs)
+            described = comparison.describe()
+        # Before the report, which says of which content they are.
+        resamples = self.work_dir / RESAMPLES_FILE
+        comparison.resamples().save(resamples)
+        described.update(
+            published=self.published,
+            environment=describe_environment(),
+            resampled=sha256(resamples),
+        )
+        write_comparison_report(described, self.work_dir)
+        return described
 
     def _check_metrics(self, dry_run: DryRun | None) -> None:
         """Refuses metrics that models cannot be chosen by, before any is."""
@@ -178,8 +189,9 @@ class ComparisonRunner:
         )
 
     def _comparison(
-        self, evaluator: ModelEvaluator, runs: Mapping[str, list[Run]]
+        self, setup: EvaluationSetup, runs: Mapping[str, list[Run]]
     ) -> Comparison:
+        evaluator = setup.evaluator
         parameters = sum(p.numel() for p in evaluator.model.parameters())
         size = sum(tensor.nbytes for tensor in evaluator.weights.values())
         return Comparison(
@@ -195,10 +207,21 @@ class ComparisonRunner:
             baseline=self.cfg.baseline,
             bootstrap=self.bootstrap,
             size=dict(parameters=parameters, bytes=size),
+            rules=_rules(setup, self.cfg.selection),
         )
 
     def _line(self, text: str) -> None:
         say(text, self.console)
+
+
+def _rules(setup: EvaluationSetup, selection: Mapping[str, str]) -> dict[str, str]:
+    """Which value is better, of each validation metric that tells models apart."""
+    dry_run = setup.dry_run
+    rules = {selection['metric']: selection['rule']}
+    for name in () if dry_run is None else overall(dry_run.perfect):
+        with suppress(ConfigError):  # no number, or NaN whatever is predicted
+            rules[name] = setup.rule(name, selection)
+    return rules
 
 
 def _predictions(

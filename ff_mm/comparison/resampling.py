@@ -133,6 +133,22 @@ def _numbered(predictions: Predictions) -> tuple[np.ndarray, int]:
     return numbers, len(names)
 
 
+def over_drawn_runs(values: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the mean over as many runs as there are, drawn with replacement.
+
+    Args:
+        values: Of each run in each resample, (runs, resamples).
+        seed: The draws come from it and from the number of runs alone: they are the
+            same for methods, metrics and sets that have as many.
+
+    Returns:
+        (resamples,). One run is itself.
+    """
+    random = np.random.default_rng([seed, 2, len(values)])
+    drawn = random.integers(len(values), size=values.shape)
+    return np.take_along_axis(values, drawn, axis=0).mean(axis=0)
+
+
 def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Returns the percentile interval (Efron and Tibshirani 1993, chapter 13).
 

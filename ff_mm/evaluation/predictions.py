@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import FFMMError
+from ff_mm.evaluation.arrays import read_arrays
 from ff_mm.evaluation.metrics.base import keep_case, stack
 from ff_mm.files import PathLike, atomic_write
 from ff_mm.plain import MISSING
 
-# What is in a file, as it was saved: other kinds would be cut or parsed into these.
+# What is in a file, as it was saved.
 _KINDS = dict(
     scores=('f4',), truth=('i8', 'i1'), cases=('U',), groups=('i8',), images=('U',)
 )
@@ -131,7 +131,7 @@ class Predictions:
                 else, or is about other cases.
         """
         try:
-            found = cls(**_read_arrays(path))
+            found = cls(**read_arrays(path, _KINDS))
         except FileNotFoundError:
             raise PredictionsError(f'{path}: no such file of predictions') from None
         # NumPy raises whatever a damaged header makes it stumble over.
@@ -144,21 +144,6 @@ class Predictions:
         if cases is not None:
             _require_equal_cases(found.cases, tuple(cases), str(path), 'the data set')
         return found
-
-
-def _read_arrays(path: PathLike) -> dict[str, Any]:
-    """Reads what :meth:`Predictions.save` wrote; raises errors of any kind."""
-    with zipfile.ZipFile(path) as archive:
-        # What is compressed can be a million times as large in memory.
-        if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
-            raise ValueError('it is compressed')
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    for name, array in arrays.items():
-        kinds = _KINDS.get(name, ())
-        if array.dtype.kind not in kinds and array.dtype.str[1:] not in kinds:
-            raise ValueError(f'{name!r} is of type {array.dtype}')
-    return arrays
 
 
 def require_same_cases(predictions: Mapping[str, Predictions]) -> None:
