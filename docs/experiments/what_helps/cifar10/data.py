@@ -9,7 +9,16 @@ train_dataloader = dict(dataset=dict(indices=list(range(0, 9000, 6))))
 val_dataloader = dict(dataset=dict(indices=list(range(0, 1000, 3))))
 
 val_evaluator = [
-    dict(type='MulticlassMetric', items=['accuracy', 'macro_recall', 'macro_f1']),
+    dict(
+        type='MulticlassMetric',
+        items=[
+            'accuracy',
+            'macro_recall',
+            'macro_f1',
+            'soft_accuracy',
+            'soft_macro_recall',
+        ],
+    ),
     dict(type='AUROC'),
     dict(type='ValidationLoss'),
 ]

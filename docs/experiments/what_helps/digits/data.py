@@ -6,7 +6,16 @@ _base_ = [
 ]
 
 val_evaluator = [
-    dict(type='MulticlassMetric', items=['accuracy', 'macro_recall', 'macro_f1']),
+    dict(
+        type='MulticlassMetric',
+        items=[
+            'accuracy',
+            'macro_recall',
+            'macro_f1',
+            'soft_accuracy',
+            'soft_macro_recall',
+        ],
+    ),
     dict(type='AUROC'),
     dict(type='ValidationLoss'),
 ]
