@@ -136,7 +136,6 @@ class DistillationPlan(FineTuningPlan):
             hook.update(
                 teacher=self.teacher,
                 views=self.views,
-                seed=self.seeds[0],
                 temperature=self.temperature,
             )
         return Trial(
@@ -148,7 +147,7 @@ class DistillationPlan(FineTuningPlan):
                 'param_scheduler': [],
                 **stage.overrides,
             },
-            hooks=(hook,),
+            hooks=(self._views, hook),
             yields='start',
         )
 
