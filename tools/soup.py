@@ -65,11 +65,15 @@ def main() -> None:
             )
     team = Team.of_launcher(args.launcher)
     with FusionSession(team) as session:
-        reports = [RUNNERS.build(cfg).run(session) for cfg in configs]
+        reports, files = [], []
+        for cfg in configs:
+            runner = RUNNERS.build(cfg)
+            reports.append(runner.run(session))
+            files.append(runner.file)
     if team.is_first:
         soup_table(reports)
-        for cfg in configs:
-            print(one_line(f'{cfg.work_dir}/soup.pth'))
+        for file in files:
+            print(one_line(str(file)))
     team.leave()
 
 

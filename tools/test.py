@@ -16,11 +16,13 @@ from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
+from ff_mm.config import resolve
 from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.display.tables import evaluation_table
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import refuse_irregular, write_json
+from ff_mm.fusion.ensemble_file import config_of_file
 from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
@@ -58,7 +60,8 @@ def main() -> None:
         for note in checkpoint.notes:
             print(one_line(f'note: {args.checkpoint}: {note}'))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    evaluator = ModelEvaluator(cfg)
+    # The weights of an ensemble are of several models of the config.
+    evaluator = ModelEvaluator(config_of_file(resolve(cfg), checkpoint.meta))
     evaluator.check(state_dict, args.checkpoint)
     if wrong := wrong_values(state_dict):
         raise CheckpointError(

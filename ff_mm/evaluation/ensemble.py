@@ -13,12 +13,7 @@ from ff_mm.evaluation.predictions import (
     PredictionsError,
     require_same_cases,
 )
-
-# The least positive number of float32: what a smaller probability became, or nearly.
-_LEAST = float(np.finfo(np.float32).smallest_subnormal)
-# A probability nearer to 1 is 1 in float32. The same at 0, so that neither end
-# outweighs the other.
-_NEAREST = float(np.finfo(np.float32).epsneg)
+from ff_mm.models.ensemble_classifier import LEAST, NEAREST
 
 
 def logit_ensemble(predictions: Sequence[Predictions]) -> Predictions:
@@ -63,8 +58,8 @@ def logits(predictions: Predictions) -> np.ndarray:
     """
     scores = predictions.scores.astype(np.float64)
     if predictions.is_multilabel:
-        return logit(np.clip(scores, _NEAREST, 1 - _NEAREST))
-    return np.log(np.maximum(scores, _LEAST))
+        return logit(np.clip(scores, NEAREST, 1 - NEAREST))
+    return np.log(np.maximum(scores, LEAST))
 
 
 def of_logits(mean: np.ndarray, cases: Predictions) -> Predictions:

@@ -88,7 +88,8 @@ class GenerationRunner:
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]
         try:
-            self.trials = TASK_UTILS.build(plan).trials()
+            self.plan = TASK_UTILS.build(plan)
+            self.trials = self.plan.trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
         self.chosen = choose_trials(self.trials, cfg.get('trials'))
@@ -220,6 +221,7 @@ class GenerationRunner:
                 # Once: later runs start from files of this one.
                 for line in check_starting_weights(resolve(self.cfg).model):
                     self._say(line)
+                self.plan.check(self._say)
             ledger = self._open_ledger()
             self._keep_data(datasets)
             self._look_back(ledger)

@@ -52,6 +52,7 @@ def write_manifest(
 
 def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
     entries = ledger.entries
+    made_of = next((e['made_of'] for e in entries if e.get('made_of')), None)
     return dict(
         format=FORMAT,
         complete=ledger.complete,
@@ -67,6 +68,7 @@ def _manifest(ledger: Ledger, validation: dict[str, Any]) -> dict[str, Any]:
             for trial_id, failure in ledger.failures.items()
         ],
         cost=ledger.cost(),
+        **({} if made_of is None else dict(made_of=made_of)),
     )
 
 
@@ -132,7 +134,8 @@ def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:
         files.append((ledger.work_dir / ORIGIN_DIR / origin['file'], origin['sha256']))
     if (best := entry.get('best_file')) and ledger.has_children_to_train(trial_id):
         folder = trial_folder(ledger.work_dir, trial_id)
-        files.append((folder / best['file'], best['sha256']))
+        needed = [best, *(entry.get('files') or [])]
+        files += [(folder / each['file'], each['sha256']) for each in needed]
     return files
 
 

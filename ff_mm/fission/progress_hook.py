@@ -60,6 +60,10 @@ class ProgressHook(Hook):
             self._report(runner, {})
         self.progress.end_trial()
 
+    def add(self, seconds: float) -> None:
+        """Counts seconds of an interrupted run."""
+        self._start -= seconds
+
     def _report(self, runner: Runner, metrics: dict) -> None:
         self._reported = runner.epoch
         self.progress.end_epoch(runner.epoch, metrics)
@@ -67,6 +71,21 @@ class ProgressHook(Hook):
     def _count(self, runner: Runner) -> None:
         seconds = time.perf_counter() - self._start
         runner.message_hub.update_info(_KEY, seconds)
+
+
+def note(runner: Runner, text: str) -> None:
+    """Says a line to the user, if there is a display, and to the log."""
+    runner.logger.info(text)
+    for hook in runner.hooks:
+        if isinstance(hook, ProgressHook):
+            hook.progress.note(text)
+
+
+def add_seconds(runner: Runner, seconds: float) -> None:
+    """Counts seconds of an interrupted run of which there is no state."""
+    for hook in runner.hooks:
+        if isinstance(hook, ProgressHook):
+            hook.add(seconds)
 
 
 def seconds_spent(runner: Runner) -> float:

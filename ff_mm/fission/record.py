@@ -11,12 +11,12 @@ from typing import Any
 from ff_mm.errors import LedgerError
 from ff_mm.files import write_json
 from ff_mm.records import (
+    COST,
     COUNT,
     FILE_NAME,
     METRICS,
     NAMED,
     NUMBER,
-    ORDINAL,
     SHA256,
     TEXT,
     WORDS,
@@ -44,6 +44,7 @@ _WEIGHTS = Table(
     parent=Optional(TEXT),
     epoch=Optional(COUNT),
 )
+_MADE_OF = Table(pool=TEXT, cost=Optional(COST), start=TEXT, teacher=NAMED)
 # By how the trial has ended.
 _ENDS = {
     'done': Table(
@@ -51,9 +52,11 @@ _ENDS = {
         seconds=NUMBER,
         images=COUNT,
         metrics=NAMED,
-        best_epoch=Optional(ORDINAL),
+        best_epoch=Optional(COUNT),
         ingredients=Rows(_WEIGHTS),
         best_file=Optional(_FILE),
+        files=Optional(Rows(_FILE, 'file')),
+        made_of=Optional(_MADE_OF),
         origin=Optional(_WEIGHTS),
     ),
     'failed': Table(failure=Table(kind=WORDS, reason=WORDS)),

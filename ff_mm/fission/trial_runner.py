@@ -32,6 +32,7 @@ from ff_mm.fission.ownership_hook import OwnershipHook
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.run_extras import extras_of
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
 from ff_mm.merging.state_dict import (
@@ -260,10 +261,13 @@ class TrialRunner:
     def _result(
         self, trial: Trial, runner: QuietRunner, best: dict[str, Any] | None
     ) -> dict[str, Any]:
+        extras = extras_of(runner)
+        trained = runner.epoch * len(runner.train_dataloader.dataset)
         result = dict(
+            extras,
             epochs=runner.epoch,
             seconds=round(seconds_spent(runner), 2),
-            images=runner.epoch * len(runner.train_dataloader.dataset),
+            images=trained + extras.get('images', 0),
             ingredients=[],
         )
         if start := start_of(runner):

@@ -1,5 +1,6 @@
 """From a pool to one model: sessions, soup runners, basins, deployment, report."""
 
+from ff_mm.fusion.ensemble_runner import EnsembleRunner
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
     BoUSoupRunner,
@@ -16,6 +17,7 @@ from ff_mm.fusion.soups import (
 __all__ = [
     'BestIngredientRunner',
     'BoUSoupRunner',
+    'EnsembleRunner',
     'EnsembleSelectionRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',

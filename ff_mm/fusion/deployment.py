@@ -34,7 +34,33 @@ def deployment_config(cfg: Config) -> Config:
     )
     if cfg.get('data_preprocessor'):
         kept['data_preprocessor'] = cfg.data_preprocessor
+    if _is_ensemble(cfg):
+        kept['custom_imports'] = dict(
+            imports=['ff_mm.models'], allow_failed_imports=False
+        )
     return Config(_readable(kept))
+
+
+def model_note(cfg: Config) -> str | None:
+    """Says whether the model is one that stock MMPretrain does not have.
+
+    Args:
+        cfg: As for :func:`deployment_config`.
+
+    Returns:
+        A line; None where it has it.
+    """
+    if not _is_ensemble(cfg):
+        return None
+    number = len(cfg.model.weights)
+    return (
+        'stock MMPretrain has no ensembles: ff_mm must be installed where this is used '
+        f'(this config imports it); {number} models, {number} passes an image'
+    )
+
+
+def _is_ensemble(cfg: Config) -> bool:
+    return cfg.model.get('type') == 'EnsembleClassifier'
 
 
 def loading_note(cfg: Config) -> str | None:

@@ -28,8 +28,11 @@ def write_report(report: Mapping[str, Any], work_dir: str | Path) -> None:
 
 
 def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f'# {markdown(report["title"])} soup'
+    ensemble = report.get('ensemble')
+    yield f'# {markdown(report["title"])}' + ('' if ensemble else ' soup')
     yield ''
+    if ensemble:
+        yield from _ensemble(ensemble)
     yield (
         f'Selected by {markdown(report["metric"])} on validation '
         f'({report["rule"]} is better) '
@@ -71,6 +74,23 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield ''
         for failure in report['failed']:
             yield f'- {markdown(failure["trial"])}: {markdown(failure["reason"])}'
+
+
+def _ensemble(ensemble: Mapping[str, Any]) -> Iterator[str]:
+    """Says what is averaged, and what that costs wherever it is used."""
+    number = len(ensemble['members'])
+    yield (
+        f'The mean of the {ensemble["average"]} of {number} models, in one file: at '
+        f'inference {number} passes an image and {ensemble["parameters"]:,} '
+        'parameters. It is no soup, and stock MMPretrain cannot load it: ff_mm must be '
+        'installed where it is used.'
+    )
+    yield ''
+    yield '| member | weight |'
+    yield '|---|---|'
+    for member in ensemble['members']:
+        yield f'| {markdown(member["name"])} | {member["weight"]:.4f} |'
+    yield ''
 
 
 def _merges(report: Mapping[str, Any]) -> Iterator[str]:

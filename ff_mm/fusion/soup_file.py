@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ff_mm.files import atomic_write
-from ff_mm.fusion.deployment import deployment_config, loading_note
+from ff_mm.fusion.deployment import deployment_config, loading_note, model_note
 from ff_mm.merging import StateDict, write_checkpoint
 from ff_mm.plain import to_plain
 
@@ -23,8 +23,9 @@ def write_soup(
     state_dict: StateDict,
     contents: Mapping[str, Any],
     folder: Path,
+    name: str = SOUP_FILE,
 ) -> str | None:
-    """Writes a soup and the config with which stock mmpretrain uses it.
+    """Writes a soup, and beside it the config with which stock mmpretrain uses it.
 
     Args:
         cfg: The config, resolved.
@@ -32,16 +33,17 @@ def write_soup(
         state_dict: The weights.
         contents: What they are made of.
         folder: Where to.
+        name: The name of the file of weights.
 
     Returns:
-        A line for the user on images that stock mmpretrain does not load; None: none.
+        A line for the user on what stock mmpretrain does not do; None: there is none.
     """
     deploy = deployment_config(cfg)
     meta = to_plain(
         dict(dataset_meta=dataset_meta, cfg=deploy.pretty_text, soup=contents)
     )
-    write_checkpoint(dict(meta=meta, state_dict=state_dict), folder / SOUP_FILE)
-    note = loading_note(cfg)
+    write_checkpoint(dict(meta=meta, state_dict=state_dict), folder / name)
+    notes = [note for note in (model_note(cfg), loading_note(cfg)) if note]
     with atomic_write(folder / DEPLOY_FILE, 'w') as file:
-        file.write(f'# {note}\n' * bool(note) + deploy.pretty_text)
-    return f'note: {DEPLOY_FILE}: {note}' if note else None
+        file.write(''.join(f'# {note}\n' for note in notes) + deploy.pretty_text)
+    return f'note: {DEPLOY_FILE}: {"; ".join(notes)}' if notes else None

@@ -23,7 +23,6 @@ from ff_mm.evaluation.batch_norm_reestimation import (
 )
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
-from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
@@ -32,6 +31,7 @@ from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
+from ff_mm.fusion.pool_notes import pool_notes
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -42,14 +42,14 @@ from ff_mm.merging import (
     Level,
     NoBetterThan,
     Scorer,
-    Soup,
     StateDict,
     Step,
     hierarchical,
     tree,
 )
+from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Pool
-from ff_mm.merging.recipe import leaf_weights
+from ff_mm.merging.recipe import Recipe, leaf_weights
 from ff_mm.merging.state_dict import copy_weights, has_batch_norm
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import to_plain
@@ -87,6 +87,8 @@ class SoupRunner(FusionRunner):
     method = ''
     title = ''
     soup_keys: tuple[str, ...] = ()
+    #: What the model is written to, in the work directory.
+    file_name = SOUP_FILE
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -102,6 +104,11 @@ class SoupRunner(FusionRunner):
         self.groups = Groups.read(self.options.get('basins'), self.levels)
         self.decision = SoupDecision.read(self.options.get('decision'), self.cfg)
 
+    @property
+    def file(self) -> Path:
+        """Where the model is, once it was made."""
+        return self.work_dir / self.file_name
+
     @abstractmethod
     def build_levels(self) -> list[Level]:
         """Returns the levels of the soup, from the bottom to the top."""
@@ -111,7 +118,7 @@ class SoupRunner(FusionRunner):
         super().take_work_dir(stack)
         for folder in self.work_dir.glob(f'{_STORE}*'):
             shutil.rmtree(folder, ignore_errors=True)
-        for name in (SOUP_FILE, DEPLOY_FILE, 'report'):
+        for name in (self.file_name, DEPLOY_FILE, 'report'):
             remove_unfinished(self.work_dir, name)
 
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
@@ -209,7 +216,7 @@ class SoupRunner(FusionRunner):
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        self._check_classes(pool)
+        notes = list(pool_notes(pool, self.evaluator))
         for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
@@ -217,39 +224,11 @@ class SoupRunner(FusionRunner):
             f'{self.title}: {len(ingredients)} ingredients, {self.metric} of {recorded}'
             f' recorded at training on this validation set'
         )
-        known = [e.validation for e in pool.entries if e.validation is not None]
-        if not all(each.is_of(validation) for each in known):
-            self.line(
-                'note: the pool was validated on other images or with another pipeline '
-                '(image_size?) than this config has; it is evaluated anew'
-            )
-        for note in pool.notes():
-            self.line(f'note: {note}')
-        for copied, original in pool.copies:
-            self.line(
-                f'note: {copied} has the weights of {original} and counts once with '
-                'it; to count both: soup.keep_copies=True'
-            )
-        for trial, reason in pool.failed:
-            self.line(f'note: {trial} is not in the pool, it has failed: {reason}')
-        if not pool.complete:
-            self.line('note: the generation is not finished, the pool not complete')
+        for note in notes:
+            self.line(note)
         return ingredients
 
-    def _check_classes(self, pool: Pool) -> None:
-        classes = self.evaluator.dataset_meta.get('classes')
-        other = [
-            entry.name
-            for entry in pool.entries
-            if not check_class_numbering(entry.checkpoint, classes)
-        ]
-        if other and classes:
-            self.line(
-                f'note: {other[0]} (one of {len(other)}) was trained with classes of '
-                f'other names than {list(classes)}; make sure they mean the same'
-            )
-
-    def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Soup:
+    def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Any:
         """Makes the soup; its weights are computed again when they are loaded."""
 
         def score(
@@ -271,38 +250,45 @@ class SoupRunner(FusionRunner):
             ),
             losses=ValidationLosses(self.candidates),
         )
+        return self._combine(ingredients, store)
+
+    def _combine(self, ingredients: Sequence[Ingredient], store: Path) -> Any:
+        """Makes the soup of scored levels, and says which it is."""
         return hierarchical(
             ingredients,
             self.levels,
             self.scorer,
             name=self.method,
             store=store,
-            supplies=self.session.supplies(self.pool) | self.statistics.supplies,
+            supplies=self._supplies,
         )
 
-    def _finish(self, soup: Soup) -> dict[str, Any]:
+    @property
+    def _supplies(self) -> dict[str, Supply]:
+        return self.session.supplies(self.pool) | self.statistics.supplies
+
+    def _weights(self, soup: Any) -> StateDict:
+        """The weights of what was made."""
+        return soup.load()
+
+    def _tree(self, soup: Any) -> dict[str, Any]:
+        """What was made as a report has it."""
+        return tree(soup)
+
+    def _finish(self, soup: Any) -> dict[str, Any]:
         """Evaluates the finished soup, writes it, and gathers the report."""
-        state_dict = soup.load()
+        state_dict = self._weights(soup)
         results = self.candidates.evaluate_all(
             Candidate(soup.name, soup.recipe, partial(_copy, state_dict))
         )
-        results, state_dict, bn = self._reestimate(soup, results, state_dict)
+        results, state_dict, bn = self._reestimate(soup.recipe, results, state_dict)
         decision = None
         if self.decision is not None:
             results, state_dict, decision = self.decision.decide(
                 self.evaluator, self.setup.team, state_dict, results
             )
             self.line(self.decision.line(decision, results))
-        contents: dict[str, Any] = dict(
-            method=self.method,
-            title=self.title,
-            metric=self.metric,
-            rule=self.cfg.selection['rule'],
-            ingredients=[
-                dict(name=name, weight=weight)
-                for name, weight in leaf_weights(soup.recipe).items()
-            ],
-        )
+        contents = self._contents(soup)
         if decision is not None:
             contents['decision'] = {k: decision[k] for k in ('steps', 'scale', 'bias')}
         self._write_soup(state_dict, contents)
@@ -310,17 +296,34 @@ class SoupRunner(FusionRunner):
             contents,
             **results,
             levels=[level.describe() for level in self.levels],
-            tree=tree(soup),
+            tree=self._tree(soup),
             bn_reestimation=bn,
             statistics=self.statistics.describe(),
-            evaluations=self.candidates.cost(
-                self.scorer.in_vain, self.scorer.remembered
-            ),
+            evaluations=self._cost(),
             decision=decision,
         )
 
+    def _cost(self) -> dict[str, Any]:
+        """What passes were made for it."""
+        return self.candidates.cost(self.scorer.in_vain, self.scorer.remembered)
+
+    def _leaves(self, soup: Any) -> dict[str, float | None]:
+        """How much of each ingredient is in it."""
+        return leaf_weights(soup.recipe)
+
+    def _contents(self, soup: Any) -> dict[str, Any]:
+        """What the file and the report say of what was made."""
+        weights = self._leaves(soup)
+        return dict(
+            method=self.method,
+            title=self.title,
+            metric=self.metric,
+            rule=self.cfg.selection['rule'],
+            ingredients=[dict(name=n, weight=weight) for n, weight in weights.items()],
+        )
+
     def _reestimate(
-        self, soup: Soup, results: dict[str, Any], state_dict: StateDict
+        self, recipe: Recipe, results: dict[str, Any], state_dict: StateDict
     ) -> tuple[dict[str, Any], StateDict, dict[str, Any] | None]:
         """Re-estimates batch norm if that must be, or is asked for.
 
@@ -329,7 +332,7 @@ class SoupRunner(FusionRunner):
         samples = self.bn_samples
         if samples is None:
             return results, state_dict, None
-        as_scored = self.candidates.reestimates(soup.recipe)
+        as_scored = self.candidates.reestimates(recipe)
         at_the_end = self.options.get('bn_reestimation') and not self.bn_candidates
         if not (as_scored or at_the_end):
             return results, state_dict, None
@@ -353,8 +356,9 @@ class SoupRunner(FusionRunner):
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
-        meta = self.evaluator.dataset_meta
-        if note := write_soup(self.cfg, meta, state_dict, contents, self.work_dir):
+        cfg, meta = self.evaluator.cfg, self.evaluator.dataset_meta
+        folder, name = self.work_dir, self.file_name
+        if note := write_soup(cfg, meta, state_dict, contents, folder, name):
             self.line(note)
 
     def _show(self, step: Step) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.registry import RUNNERS
 
@@ -45,14 +46,27 @@ class HierarchicalSoupRunner(SoupRunner):
                 "soup.levels is missing, such as [dict(soup='greedy', group_by='lr'), "
                 "dict(soup='greedy')]"
             )
-        merge = Merge.read(self.options.get('merge'))
-        try:
-            return [Level(**dict(dict(merge=merge), **level)) for level in levels]
-        except TypeError as error:
-            raise ConfigError(
-                'soup.levels: each level is dict(soup=..., group_by=..., merge=...), '
-                f'got {levels}'
-            ) from error
+        return read_levels(levels, self.options.get('merge'))
+
+
+def read_levels(levels: Any, merge: Any) -> list[Level]:
+    """Reads a config's ``soup.levels``.
+
+    Args:
+        levels: The option.
+        merge: That of the levels that say none of their own.
+
+    Raises:
+        ConfigError: A level that is none.
+    """
+    merge = Merge.read(merge)
+    try:
+        return [Level(**dict(dict(merge=merge), **level)) for level in levels]
+    except TypeError as error:
+        raise ConfigError(
+            'soup.levels: each level is dict(soup=..., group_by=..., merge=...), '
+            f'got {levels}'
+        ) from error
 
 
 class _TwoLevelRunner(SoupRunner):

@@ -141,28 +141,78 @@ def hierarchical(
             score NaN.
     """
     _check_levels(ingredients, levels, name)
-    levels = [
+    *below, top = _supplied(levels, supplies)
+    groups = _soups_of_groups(ingredients, below, scorer, _files(store))
+    # At the top one group is left, which is called as the soup is and not written.
+    (soup,) = _soups_of(groups, top, len(levels), scorer, _files(None), name)
+    return soup
+
+
+def soups_of_groups(
+    ingredients: Sequence[AnyIngredient],
+    levels: Sequence[Level],
+    scorer: Scorer,
+    store: PathLike | None = None,
+    supplies: Mapping[str, Supply] | None = None,
+) -> list[AnyIngredient]:
+    """Make soups in groups, and soups of these soups; they need not end in one.
+
+    Args:
+        ingredients: Ingredients or soups, of distinct names.
+        levels: From the bottom to the top; without any the ingredients stay.
+        scorer: See :func:`hierarchical`.
+        store: Likewise.
+        supplies: Likewise.
+
+    Returns:
+        What the last level leaves.
+    """
+    below = _supplied(levels, supplies)
+    return _soups_of_groups(ingredients, below, scorer, _files(store))
+
+
+def _supplied(
+    levels: Sequence[Level], supplies: Mapping[str, Supply] | None
+) -> list[Level]:
+    """Give the merges of all levels what they need, before anything is scored."""
+    return [
         replace(level, merge=level.how.supplied(supplies or {})) for level in levels
     ]
-    files = _files(store)
+
+
+def _soups_of_groups(
+    ingredients: Sequence[AnyIngredient],
+    levels: Sequence[Level],
+    scorer: Scorer,
+    files: Iterator[Path | None],
+) -> list[AnyIngredient]:
     current = list(ingredients)
     for number, level in enumerate(levels, 1):
-        groups = _groups(current, level, number)
-        level.how.prepare(current)
-        variants = level.variants
-        if level.which.type == 'uniform' and len(variants) == 1:  # to be scored at once
-            scorer.score_all(
-                Soup(label, 'uniform', tuple(members), merge=variants[0])
-                for label, members in groups
-            )
-        if number == len(levels):  # where one group is left
-            groups, files = [(name, groups[0][1])], _files(None)
-        soups = [
-            best_variant(level.which, variants, members, scorer, label, files)
+        current = list(_soups_of(current, level, number, scorer, files))
+    return current
+
+
+def _soups_of(
+    ingredients: Sequence[AnyIngredient],
+    level: Level,
+    number: int,
+    scorer: Scorer,
+    files: Iterator[Path | None],
+    name: str | None = None,
+) -> list[Soup]:
+    """Make the soups of one level; a name is that of the only one."""
+    groups = _groups(ingredients, level, number)
+    level.how.prepare(ingredients)
+    variants = level.variants
+    if level.which.type == 'uniform' and len(variants) == 1:  # to be scored at once
+        scorer.score_all(
+            Soup(label, 'uniform', tuple(members), merge=variants[0])
             for label, members in groups
-        ]
-        current = list(soups)
-    return soups[0]
+        )
+    return [
+        best_variant(level.which, variants, members, scorer, name or label, files)
+        for label, members in groups
+    ]
 
 
 def _files(store: PathLike | None) -> Iterator[Path | None]:
@@ -174,14 +224,42 @@ def _files(store: PathLike | None) -> Iterator[Path | None]:
 def _check_levels(
     ingredients: Sequence[AnyIngredient], levels: Sequence[Level], name: str
 ) -> None:
+    """Find mistakes early; the last level must leave one soup."""
+    if not levels:
+        raise ConfigError(f'hierarchical soup {name!r}: there are no levels')
+    left = check_groups(ingredients, levels, name)
+    if len(left) > 1:
+        number, level = len(levels), levels[-1]
+        raise ConfigError(
+            f'the last level (level {number}, {level.which.type} by {level.group_by}) '
+            f'must leave one soup, but leaves {len(left)}: {", ".join(left)}; '
+            f'add a level without group_by'
+        )
+
+
+def check_groups(
+    ingredients: Sequence[AnyIngredient], levels: Sequence[Level], name: str
+) -> list[str]:
     """Go through the levels without scoring anything, to find mistakes early.
 
     A soup agrees on at least the hyper-parameters on which all of its candidates do,
     so what works here with all of them works later with those that are kept.
+
+    Args:
+        ingredients: Ingredients or soups.
+        levels: From the bottom to the top.
+        name: What is made of them.
+
+    Returns:
+        The names of what the last level leaves.
+
+    Raises:
+        ConfigError: There are no ingredients, or one lacks a hyper-parameter that a
+            level groups by.
+        FFMMError: Two ingredients share a name.
     """
-    if not ingredients or not levels:
-        what = 'levels' if ingredients else 'ingredients'
-        raise ConfigError(f'hierarchical soup {name!r}: there are no {what}')
+    if not ingredients:
+        raise ConfigError(f'hierarchical soup {name!r}: there are no ingredients')
     require_distinct_names(ingredients, name)
     current: list[AnyIngredient] = list(ingredients)
     # Levels of one merge say in one place how much of what there is at any of them.
@@ -195,13 +273,7 @@ def _check_levels(
         levels[place].how.check_names(found)
         if levels[place].how.left_out:
             levels[place].how.check(ingredients[0].in_passing(), ingredients[0].name)
-    if len(current) > 1:
-        left = ', '.join(soup.name for soup in current)
-        raise ConfigError(
-            f'the last level (level {number}, {level.which.type} by {level.group_by}) '
-            f'must leave one soup, but leaves {len(current)}: {left}; '
-            f'add a level without group_by'
-        )
+    return [soup.name for soup in current]
 
 
 def _groups(

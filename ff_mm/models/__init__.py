@@ -1,11 +1,13 @@
 """Models that MMPretrain lacks."""
 
+from ff_mm.models.ensemble_classifier import EnsembleClassifier
 from ff_mm.models.linear_probing import LinearProbingClassifier
 from ff_mm.models.masked_bce_loss import MaskedBCELoss
 from ff_mm.models.masked_multilabel_head import MaskedMultiLabelClsHead
 from ff_mm.models.starting_weights import StartingWeights, check_starting_weights
 
 __all__ = [
+    'EnsembleClassifier',
     'LinearProbingClassifier',
     'MaskedBCELoss',
     'MaskedMultiLabelClsHead',

@@ -15,6 +15,7 @@ from ff_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotHook
 from ff_mm.engine.hooks.start_hook import StartHook
 from ff_mm.engine.hooks.termination_hook import TerminationHook
+from ff_mm.engine.hooks.view_seed_hook import ViewSeedHook
 from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     'SnapshotHook',
     'StartHook',
     'TerminationHook',
+    'ViewSeedHook',
     'WarmStartHook',
 ]

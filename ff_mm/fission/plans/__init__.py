@@ -1,5 +1,6 @@
 """Plans: fast geometric generation, and the grid search that it replaces."""
 
+from ff_mm.fission.plans.distillation import DistillationPlan
 from ff_mm.fission.plans.fedsoup import FedSoupPlan
 from ff_mm.fission.plans.fgg import FGGPlan
 from ff_mm.fission.plans.grid_search import GridSearchPlan
@@ -8,6 +9,7 @@ from ff_mm.fission.plans.sparse import SparseSoupPlan
 from ff_mm.fission.plans.swa import SWAPlan
 
 __all__ = [
+    'DistillationPlan',
     'FGGPlan',
     'FedSoupPlan',
     'GridSearchPlan',

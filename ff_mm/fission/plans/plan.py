@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ff_mm.errors import ConfigError
@@ -26,6 +26,13 @@ class Plan(ABC):
     @abstractmethod
     def trials(self) -> list[Trial]:
         """Returns the trials in the order of training, parents before children."""
+
+    def check(self, notify: Callable[[str], None]) -> None:  # noqa: B027
+        """Checks, before a plan is begun, what it needs besides its config: nothing.
+
+        Args:
+            notify: Takes lines for the user.
+        """
 
 
 class Point(NamedTuple):
@@ -132,16 +139,22 @@ class FineTuningPlan(Plan):
             yields='start',
         )
 
-    def _base(self, point: Point, yields: str = 'best') -> Trial:
-        stage, trial_id = self.base, f'base_{self.suffix(point)}'
+    def _base(
+        self,
+        point: Point,
+        yields: str = 'best',
+        name: str = 'base',
+        parent: str | None = 'probe',
+    ) -> Trial:
+        stage, trial_id = self.base, f'{name}_{self.suffix(point)}'
+        parent = None if parent == 'probe' and self.probe is None else parent
         # Of other seeds their heads begin with other weights.
-        begin_alike = self.probe is None and len(self.seeds) == 1
+        begin_alike = parent is None and len(self.seeds) == 1
         start = dict(type='StartHook', out_dir='../../origin', name=trial_id)
-        parent = None if self.probe is None else 'probe'
-        description = dict(stage='base', hyper=point.hyper, parent=parent)
+        description = dict(stage=name, hyper=point.hyper, parent=parent)
         return Trial(
             id=trial_id,
-            stage='base',
+            stage=name,
             epochs=stage.epochs,
             hyper=point.hyper,
             parent=parent,

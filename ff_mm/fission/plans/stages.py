@@ -98,6 +98,14 @@ class BaseStage(_MonitoredStage):
 
 
 @dataclass(frozen=True)
+class StudentStage(BaseStage):
+    """Fine-tuning of a student, by its teacher and by labels; as a base, but short."""
+
+    epochs: int = 10
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
 class FissionStage(Stage):
     """Cyclical training from a base; a snapshot at each minimum.
 

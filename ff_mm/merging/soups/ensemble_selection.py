@@ -90,10 +90,7 @@ def ensemble_selection(
         alone = scorer.score(ingredients[0])
         steps = (scorer.report(Step(name, alone, None, True, 'the only one')),)
         return Soup(name, _NAME, tuple(ingredients), alone, steps)
-    ensembles = provided(scorer.ensembles, name, 'predictions', 'ensembles')
-    candidates = [Candidate(i.name, i.recipe, i.load) for i in ingredients]
-    said = ensembles.predictions(candidates, options.average)
-    chosen = _search(ingredients, said, ensembles, scorer, name, options)
+    chosen = choose_ensemble(ingredients, scorer, name, options)
     members = tuple(i for i, count in chosen.counts if count)
     counts = [float(count) for _, count in chosen.counts if count]
     soup = Soup(
@@ -112,12 +109,35 @@ def ensemble_selection(
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class Chosen:
     """An ensemble: how often each ingredient is in it, best first, and its score."""
 
     counts: list[tuple[AnyIngredient, int]]
     score: float
     steps: list[Step]
+
+
+def choose_ensemble(
+    ingredients: Sequence[AnyIngredient],
+    scorer: Scorer,
+    name: str,
+    options: EnsembleSelectionOptions,
+) -> Chosen:
+    """Choose the members of an ensemble, see :func:`ensemble_selection`.
+
+    Args:
+        ingredients: Ingredients or soups, of distinct names.
+        scorer: Has ``ensembles``.
+        name: What is made of them.
+        options: The options.
+
+    Raises:
+        FFMMError: All of them score NaN, or the scorer has no ensembles.
+    """
+    ensembles = provided(scorer.ensembles, name, 'predictions', 'ensembles')
+    candidates = [Candidate(i.name, i.recipe, i.load) for i in ingredients]
+    said = ensembles.predictions(candidates, options.average)
+    return _search(ingredients, said, ensembles, scorer, name, options)
 
 
 def _search(
@@ -127,7 +147,7 @@ def _search(
     scorer: Scorer,
     name: str,
     options: EnsembleSelectionOptions,
-) -> _Chosen:
+) -> Chosen:
     """Look for the best ensemble."""
 
     def scores(total: Tensor | None, size: int, numbers: Sequence[int]) -> list[float]:
@@ -152,7 +172,7 @@ def _search(
         number = usable[first]
         so_far.add(number, said[number], found[first], ingredients[number].name)
     counts = Counter(so_far.best)
-    return _Chosen(
+    return Chosen(
         [(ingredients[number], counts[number]) for number in order],
         so_far.score,
         so_far.steps,

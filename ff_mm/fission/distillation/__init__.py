@@ -1,0 +1,1 @@
+"""Distillation: students of what an ensemble says of each training image."""

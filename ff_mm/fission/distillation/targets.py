@@ -1,0 +1,113 @@
+"""What a teacher says of each view of each training image, kept in a file."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ff_mm.errors import FFMMError
+from ff_mm.files import PathLike, atomic_write
+
+TARGETS = 'targets.npz'
+
+
+class TargetsError(FFMMError):
+    """Targets that are damaged, or not of what is shown in training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Averaged probabilities, and what they are of.
+
+    Attributes:
+        probabilities: Float32 of shape (views, images, classes or labels).
+        checksums: Of what the teacher was shown, uint32 of shape (views, images).
+        key: What identifies teacher and views.
+        seconds: How long it took; 0 where that is of no interest.
+    """
+
+    probabilities: np.ndarray
+    checksums: np.ndarray
+    key: str
+    seconds: float = 0.0
+
+    def write(self, path: PathLike) -> None:
+        """Writes the file, atomically; equal targets are equal bytes."""
+        arrays: dict[str, Any] = dict(
+            probabilities=self.probabilities.astype(np.float32),
+            checksums=self.checksums.astype(np.uint32),
+            key=np.array(self.key),
+        )
+        if self.seconds:
+            arrays['seconds'] = np.array(self.seconds)
+        with atomic_write(path) as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def read(cls, path: PathLike) -> Targets:
+        """Reads what :meth:`write` wrote.
+
+        Raises:
+            TargetsError: There is no such file, or it is damaged.
+        """
+        try:
+            return cls(**_read_arrays(path))
+        except FileNotFoundError:
+            raise TargetsError(f'{path}: no such file of targets') from None
+        except Exception as error:  # NumPy raises whatever a damaged header leads to
+            reason = str(error).split('\n', 1)[0][:160]
+            raise TargetsError(
+                f'{path}: damaged, or no targets of a teacher: {reason}; delete it to '
+                'have it computed anew'
+            ) from error
+
+    def of(self, view: int, index: int, checksum: int, what: str) -> np.ndarray:
+        """Returns the probabilities of a view of an image.
+
+        Args:
+            view: Its number.
+            index: That of the image.
+            checksum: Of what is shown in training.
+            what: How to call the image.
+
+        Raises:
+            TargetsError: The teacher was shown something else.
+        """
+        views, images = self.checksums.shape
+        if view >= views or index >= images:
+            raise TargetsError(
+                f'{what}: the teacher was not shown view {view} of image {index}; it '
+                f'was shown {views} views of {images} images'
+            )
+        if int(self.checksums[view, index]) != checksum:
+            raise TargetsError(
+                f'{what}: view {view} is not what the teacher was shown (checksums '
+                'differ): images, a version of a library, or a transform with a '
+                'generator of its own; a new --work-dir has the teacher look again'
+            )
+        return self.probabilities[view, index]
+
+
+def _read_arrays(path: PathLike) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        # What is compressed can be a million times as large in memory.
+        if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
+            raise ValueError('it is compressed')
+    with np.load(Path(path), allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    probabilities, checksums = found['probabilities'], found['checksums']
+    kinds = probabilities.dtype, checksums.dtype, found['key'].dtype.kind
+    if kinds != (np.float32, np.uint32, 'U') or probabilities.ndim != 3:
+        raise ValueError('arrays of another kind')
+    if probabilities.shape[:2] != checksums.shape:
+        raise ValueError('arrays that do not belong together')
+    return dict(
+        probabilities=probabilities,
+        checksums=checksums,
+        key=str(found['key']),
+        seconds=float(found.get('seconds', 0.0)),
+    )

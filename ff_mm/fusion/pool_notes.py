@@ -1,0 +1,53 @@
+"""What a user should know of a pool before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ff_mm.evaluation.fingerprint import check_class_numbering
+from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.merging.pool import Pool
+
+
+def pool_notes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
+    """Says what is unusual about a pool, a line each.
+
+    Args:
+        pool: The ingredients, of which copies may have been left out.
+        evaluator: Where they are evaluated.
+
+    Raises:
+        CheckpointError: A model numbers the classes in another way than the data.
+    """
+    yield from _other_classes(pool, evaluator)
+    known = [e.validation for e in pool.entries if e.validation is not None]
+    if not all(each.is_of(evaluator.validation) for each in known):
+        yield (
+            'note: the pool was validated on other images or with another pipeline '
+            '(image_size?) than this config has; it is evaluated anew'
+        )
+    for note in pool.notes():
+        yield f'note: {note}'
+    for copied, original in pool.copies:
+        yield (
+            f'note: {copied} has the weights of {original} and counts once with '
+            'it; to count both: soup.keep_copies=True'
+        )
+    for trial, reason in pool.failed:
+        yield f'note: {trial} is not in the pool, it has failed: {reason}'
+    if not pool.complete:
+        yield 'note: the generation is not finished, the pool not complete'
+
+
+def _other_classes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
+    classes = evaluator.dataset_meta.get('classes')
+    other = [
+        entry.name
+        for entry in pool.entries
+        if not check_class_numbering(entry.checkpoint, classes)
+    ]
+    if other and classes:
+        yield (
+            f'note: {other[0]} (one of {len(other)}) was trained with classes of '
+            f'other names than {list(classes)}; make sure they mean the same'
+        )
