@@ -140,6 +140,25 @@ class Rows:
         return repr(name) if TEXT.fits(name) else str(number)
 
 
+@dataclass(frozen=True)
+class ByName:
+    """Names that may be any, with values that are alike.
+
+    Args:
+        check: What each value is.
+    """
+
+    check: Check
+
+    def read(self, value: Any, where: str = '') -> dict[str, Any]:
+        """See :meth:`Check.read`."""
+        NAMED.read(value, where)
+        return {
+            TEXT.read(name, where): self.check.read(each, f'{where}{name!r}: ')
+            for name, each in value.items()
+        }
+
+
 def read_record(path: PathLike, table: Table, what: str) -> dict[str, Any]:
     """Reads a file by its table.
 

@@ -11,9 +11,7 @@ import numpy as np
 from ff_mm.files import PathLike
 
 
-def read_arrays(
-    path: PathLike, kinds: Mapping[str, Collection[str]]
-) -> dict[str, Any]:
+def read_arrays(path: PathLike, kinds: Mapping[str, Collection[str]]) -> dict[str, Any]:
     """Reads an npz file that ``np.savez`` wrote.
 
     Args:

@@ -25,6 +25,8 @@ PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepac
 FILES = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
 PATHS = {path.stem: path for path in FILES}
 RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
+#: Of a kind of which there is one, to be copied.
+EXAMPLES = {'distill_digits_resnet18'}
 #: Another name for a config of ResNet-50.
 ALIASES = {'gog_chexpert': 'gog_chexpert_resnet50'}
 
@@ -223,7 +225,19 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 def test_every_config_belongs_to_a_run():
     expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
-    assert set(PATHS) == expected | set(ALIASES)
+    assert set(PATHS) == expected | set(ALIASES) | EXAMPLES
+
+
+def test_the_student_is_of_the_quickstarts_pool_and_soup():
+    distill, fgg, gog = (
+        load(f'{kind}_digits_resnet18') for kind in ('distill', 'fgg', 'gog')
+    )
+    assert distill.plan.pool == f'{fgg.work_dir}/ingredients.json'
+    assert distill.plan.start == f'{gog.work_dir}/soup.pth'
+    first, student = RUNNERS.build(distill).trials
+    assert (first.id, student.epochs) == ('teacher', 10)
+    for key in ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader'):
+        assert distill[key] == fgg[key]
 
 
 def test_every_config_stands_in_one_place_that_its_name_tells():

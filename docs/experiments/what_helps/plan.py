@@ -1,5 +1,5 @@
-# Fission as small as a study of five data sets and three seeds allows: 1 + 3 x 5 + 3 x 2
-# epochs, 3 groups of 3. A seed is chosen by
+# Fission as small as a study of five data sets and three seeds allows:
+# 1 + 3 x 5 + 3 x 2 epochs, 3 groups of 3. A seed is chosen by
 #     --work-dir work_dirs/SETTING/fgg_seed1 --cfg-options plan.seeds=[1]
 _base_ = '../../../configs/_base_/schedules/fgg.py'
 

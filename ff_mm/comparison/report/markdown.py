@@ -69,7 +69,23 @@ def comparison_table(
     """
     console = console or make_console()
     table = main_table(comparison)
-    shown = PrintedTable(title=f'{comparison["title"]}: {table.caption}')
+    print_table(table, f'{comparison["title"]}: {table.caption}', console)
+    if recommendation := comparison['recommendation']:
+        say('', console)
+        for sentence in recommendation['text']:
+            say(sentence, console)
+        say(f'File: {recommendation["file"]}', console)
+
+
+def print_table(table: Table, title: str, console: Console) -> None:
+    """Prints a table and its notes.
+
+    Args:
+        table: The table.
+        title: What stands above it.
+        console: Where to print.
+    """
+    shown = PrintedTable(title=title)
     for name, alignment in zip(table.columns, table.alignments, strict=True):
         shown.add_column(name, justify=alignment)
     for row in table.rows:
@@ -77,11 +93,6 @@ def comparison_table(
     console.print(shown)
     for note in table.notes:
         say(note, console)
-    if recommendation := comparison['recommendation']:
-        say('', console)
-        for sentence in recommendation['text']:
-            say(sentence, console)
-        say(f'File: {recommendation["file"]}', console)
 
 
 def _cell(cell: Cell) -> str:

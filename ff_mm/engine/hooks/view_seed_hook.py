@@ -36,6 +36,9 @@ class ViewSeedHook(Hook):
         views (int, optional): How many there are; they are shown in turn. None: each
             epoch has one of its own.
         seed (int, optional): Runs of one seed see the same. None: that of the run.
+
+    Attributes:
+        loading: What loads the run's views.
     """
 
     # Before EpochSeedHook, which wraps what loads a batch, and must not seed after it.
@@ -49,13 +52,27 @@ class ViewSeedHook(Hook):
         """Prepares the data set, before any data worker is started."""
         dataset = runner.train_dataloader.dataset
         seed = runner.seed if self.seed is None else self.seed
-        self._loading = ViewLoading(dataset, seed)
-        dataset.__getitems__ = self._loading
+        self.loading = ViewLoading(dataset, seed)
+        dataset.__getitems__ = self.loading
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Says which view is next."""
         view = runner.epoch % self.views if self.views else runner.epoch
-        self._loading.announce(view)
+        self.loading.announce(view)
+
+
+def views_of(runner: Runner) -> ViewLoading:
+    """Returns what loads the views of a run.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, ViewSeedHook):
+            return hook.loading
+    raise ConfigError(
+        "custom_hooks: expected dict(type='ViewSeedHook') for distillation"
+    )
 
 
 class ViewLoading:
@@ -71,7 +88,7 @@ class ViewLoading:
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self._load = getattr(dataset, '__getitems__', None)
-        self._seed = seed
+        self.seed = seed
         # Data workers, which live on from epoch to epoch, hear of it through this.
         self._view = torch.zeros(1, dtype=torch.int64).share_memory_()
 
@@ -93,7 +110,7 @@ class ViewLoading:
             torch.set_rng_state(states[2])
 
     def _item(self, index: int, view: int) -> Any:
-        seeds = np.random.SeedSequence([self._seed, view, index]).generate_state(3)
+        seeds = np.random.SeedSequence([self.seed, view, index]).generate_state(3)
         random.seed(int(seeds[0]))
         np.random.seed(seeds[1])
         torch.default_generator.manual_seed(int(seeds[2]))

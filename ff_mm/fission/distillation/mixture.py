@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample, label_to_onehot
 from torch import Tensor
 
 from ff_mm.engine.distributed import unwrapped_model
-from ff_mm.engine.hooks.view_seed_hook import ViewLoading
+from ff_mm.engine.hooks.view_seed_hook import views_of
 from ff_mm.errors import ConfigError
 from ff_mm.plain import MISSING
 
@@ -89,8 +89,7 @@ def prepare_loss(runner: Runner) -> None:
 def _tried_losses(runner: Runner, model: Any) -> tuple[float, float, float, float]:
     """Losses of labels as they are, as scores, of other scores, and half of both."""
     loader: Any = runner.train_dataloader
-    # Not through the data set itself, in which what loads views may stand already.
-    views = ViewLoading(loader.dataset, seed=0)
+    views = views_of(runner)
     numbers = [0, min(1, len(loader.dataset) - 1)]
     training = model.training
     model.eval()

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ff_mm.engine.distributed import unwrapped_model
-from ff_mm.engine.hooks.view_seed_hook import CHECKSUM, INDEX, ViewLoading
+from ff_mm.engine.hooks.view_seed_hook import CHECKSUM, INDEX, ViewLoading, views_of
 from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.ensemble import logits, of_logits
 from ff_mm.evaluation.predictions import Predictions
@@ -67,7 +67,6 @@ class TeacherPasses:
         teacher: Who teaches.
         temperature: By which each member's logits are divided.
         views: How many views there are.
-        seed: That of the views.
         folder: Where parts lie.
         notify: Takes lines for the user.
 
@@ -81,7 +80,6 @@ class TeacherPasses:
         teacher: Teacher,
         temperature: float,
         views: int,
-        seed: int,
         folder: Path,
         notify: Callable[[str], None],
     ) -> None:
@@ -93,13 +91,13 @@ class TeacherPasses:
         self.seconds_before = 0.0
         self._notify = notify
         self._source: Any = runner.train_dataloader
-        self._loading = ViewLoading(self._source.dataset, seed)
+        self._loading = views_of(runner)
         self._size = len(self._source.dataset)
         self._parts = list(self._cut())
         self.key = _key(
             members=teacher.content(),
             temperature=temperature,
-            seed=seed,
+            seed=self._loading.seed,
             images=self._size,
         )
 

@@ -41,7 +41,8 @@ _PARTS = 'targets'
 class TeachingHook(Hook):
     """Validates the students' start, and keeps what their teacher says of each view.
 
-    For a run without epochs. Its ``best.pth`` is the start.
+    For a run without epochs, with :class:`ff_mm.engine.hooks.ViewSeedHook`. Its
+    ``best.pth`` is the start.
 
     Args:
         pool (str): The pool's ``ingredients.json``.
@@ -51,7 +52,6 @@ class TeachingHook(Hook):
         teacher (optional): Who teaches, see
             :class:`ff_mm.fission.plans.DistillationPlan`.
         views (int): How many views of each image there are; 0: nobody teaches.
-        seed (int): That of the views.
         temperature (float): By which each member's logits are divided.
     """
 
@@ -66,7 +66,6 @@ class TeachingHook(Hook):
         rule: str,
         teacher: TeacherSpec = None,
         views: int = 0,
-        seed: int = 0,
         temperature: float = 1.0,
     ) -> None:
         self.pool = pool
@@ -75,7 +74,6 @@ class TeachingHook(Hook):
         self.rule = rule
         self.teacher = teacher
         self.views = views
-        self.seed = seed
         self.temperature = temperature
 
     def after_train(self, runner: Runner) -> None:
@@ -119,7 +117,6 @@ class TeachingHook(Hook):
             teacher,
             self.temperature,
             self.views,
-            self.seed,
             folder / _PARTS,
             lambda line: note(runner, line),
         )

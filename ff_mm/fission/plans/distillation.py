@@ -136,7 +136,6 @@ class DistillationPlan(FineTuningPlan):
             hook.update(
                 teacher=self.teacher,
                 views=self.views,
-                seed=self.seeds[0],
                 temperature=self.temperature,
             )
         return Trial(
@@ -145,10 +144,11 @@ class DistillationPlan(FineTuningPlan):
             epochs=0,
             overrides={
                 **common_overrides(0, self.seeds[0], self.augmentations[0]),
-                'param_scheduler': [],
                 **stage.overrides,
+                'train_cfg.max_epochs': 0,
+                'param_scheduler': [],
             },
-            hooks=(hook,),
+            hooks=(self._views, hook),
             yields='start',
         )
 

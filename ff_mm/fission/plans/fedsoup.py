@@ -42,6 +42,9 @@ class FedSoupPlan(FineTuningPlan):
         seed: The seed; of the probe, too.
         augmentations: One, as :class:`FineTuningPlan` takes several.
         probe: As :class:`FineTuningPlan` takes it; where all clients begin.
+        fine_tuning: Epochs of training that each client adds on its own data after the
+            last round, from its own model; the released code has 15. The ingredients
+            are then these models. 0: none.
 
     Raises:
         ConfigError: A value that makes no plan.
@@ -65,14 +68,18 @@ class FedSoupPlan(FineTuningPlan):
         seed: int = 0,
         augmentations: Sequence[str] | None = None,
         probe: Mapping[str, Any] | None = {},
+        fine_tuning: int = 0,
     ) -> None:
         super().__init__([lr], [seed], augmentations, probe)
         self.domains = read_domains(clients, 'plan.clients')
         check_learning_rate('plan.lr', lr)
         if probe is None:
             raise ConfigError('plan.probe=None: clients need a common start; give one')
-        for name, least in (('rounds', 2), ('epochs', 1)):
-            value = {'rounds': rounds, 'epochs': epochs}[name]
+        for name, value, least in (
+            ('rounds', rounds, 2),
+            ('epochs', epochs, 1),
+            ('fine_tuning', fine_tuning, 0),
+        ):
             if not isinstance(value, int) or value < least:
                 raise ConfigError(f'plan.{name}={value!r}: expected {least} or more')
         if not isinstance(begin, (int, float)) or not 1 / rounds <= begin <= 1:
@@ -91,11 +98,14 @@ class FedSoupPlan(FineTuningPlan):
                         'has training and validation data of its own'
                     )
         self.lr, self.seed = lr, seed
-        self.rounds, self.epochs = rounds, epochs
+        self.rounds, self.epochs, self.fine_tuning = rounds, epochs, fine_tuning
         self.begin, self.monitor, self.rule = begin, monitor, rule
 
     def trials(self) -> list[Trial]:
-        """Returns the probe, the rounds of all clients, and the last global model."""
+        """Returns the probe, the rounds of all clients, the last global model.
+
+        What clients add on their own comes last.
+        """
         assert self.probe is not None
         trials = [self._probe(self.probe)]
         last: list[str] = []
@@ -104,7 +114,10 @@ class FedSoupPlan(FineTuningPlan):
             in_round = [self._local(number, name, last) for name in clients]
             last = [trial.id for trial in in_round]
             trials += in_round
-        return [*trials, self._global(last)]
+        trials.append(self._global(last))
+        if self.fine_tuning:
+            trials += [self._fine_tuned(str(name)) for name in self.domains]
+        return trials
 
     def _local(self, number: int, client: str, last: list[str]) -> Trial:
         own = f'round{number - 1}_{client}'
@@ -129,7 +142,27 @@ class FedSoupPlan(FineTuningPlan):
                 **self.domains[client],
             },
             hooks=(hook,),
-            yields='best' if number == self.rounds else 'nothing',
+            yields='best'
+            if number == self.rounds and not self.fine_tuning
+            else 'nothing',
+        )
+
+    def _fine_tuned(self, client: str) -> Trial:
+        hook = dict(
+            type='FedSoupHook', monitor=self.monitor, rule=self.rule, patch=False
+        )
+        return Trial(
+            id=f'fine_tuned_{client}',
+            stage='client',
+            epochs=self.fine_tuning,
+            hyper=dict(lr=self.lr, seed=self.seed, domain=client),
+            parent=f'round{self.rounds}_{client}',
+            overrides={
+                **common_overrides(self.fine_tuning, self.seed + self.rounds + 1, None),
+                **self._common,
+                **self.domains[client],
+            },
+            hooks=(hook,),
         )
 
     def _global(self, last: list[str]) -> Trial:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from many_processes import make
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 from mmpretrain.registry import MODELS
@@ -20,6 +21,7 @@ from ff_mm.files import read_json
 from ff_mm.fission import DistillationPlan
 from ff_mm.fission.distillation import passes
 from ff_mm.fission.distillation.targets import TARGETS, Targets
+from ff_mm.merging.pool import read_pool
 from ff_mm.merging.state_dict import read_state_dict
 
 PLAN = dict(type='DistillationPlan', lrs=[1e-3], student=dict(epochs=3))
@@ -84,6 +86,9 @@ def test_what_comes_out_is_a_pool_with_all_of_its_cost(unbroken, small_pool):
         start=f'{small_pool.work_dir}/{best["file"]}',
         teacher={'base_lr0.01': 0.75, 'base_lr0.001': 0.25},
     )
+    whole = read_pool(f'{work_dir}/ingredients.json').cost
+    assert whole['epochs'] == 3 + pool['cost']['epochs']
+    assert whole['images'] == manifest['cost']['images'] + pool['cost']['images']
     start = read_state_dict(work_dir / manifest['origin']['file'])
     expected = read_state_dict(f'{small_pool.work_dir}/{best["file"]}')
     assert all(torch.equal(start[key], expected[key]) for key in expected)
@@ -202,6 +207,34 @@ def test_another_view_than_the_teachers_is_an_error(
     monkeypatch.setattr(views, lambda inputs: checksum_of(inputs + 1))
     with pytest.raises(FFMMError, match='view 0 is not what the teacher was shown'):
         RUNNERS.build(student_config(tmp_path, TAUGHT)).train()
+
+
+def test_data_workers_and_ranks_are_shown_the_same(
+    unbroken, student_config, tmp_path, monkeypatch
+):
+    expected = targets_of(unbroken[0])
+    short = TAUGHT | dict(student=dict(epochs=2))
+    # With workers: training compares what it is shown.
+    workers = student_config(
+        tmp_path / 'workers', short, train_dataloader__num_workers=2
+    )
+    RUNNERS.build(workers).train()
+    found = targets_of(tmp_path / 'workers')
+    assert np.array_equal(found.probabilities, expected.probabilities)
+    assert np.array_equal(found.checksums, expected.checksums)
+
+    monkeypatch.setattr(passes, '_CHUNK', 16)  # three parts, of two ranks
+    ranks = student_config(tmp_path / 'ranks', short, parallel='data')
+    ranks.launcher = 'pytorch'
+    made = make(2, train, ranks)
+    assert made[0]['cost']['images'] == 2 * 40 + 2 * 2 * 40
+    found = targets_of(tmp_path / 'ranks')
+    assert np.array_equal(found.probabilities, expected.probabilities)
+    assert np.array_equal(found.checksums, expected.checksums)
+
+
+def train(cfg):
+    return RUNNERS.build(cfg).train()
 
 
 def test_targets_that_were_changed_are_made_again(unbroken, student_config, tmp_path):

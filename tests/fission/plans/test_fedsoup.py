@@ -107,6 +107,22 @@ def test_every_client_starts_from_all_of_the_last_round():
     assert [id for id, t in trials.items() if t.yields == 'best'] == patched
 
 
+def test_clients_may_go_on_alone_after_the_last_round(generation_config, tmp_path):
+    plan = FedSoupPlan(CLIENTS, rounds=2, fine_tuning=1)
+    trials = {t.id: t for t in plan.trials()}
+    assert trials['fine_tuned_south'].parents == ('round2_south',)
+    yielding = [id for id, t in trials.items() if t.yields == 'best']
+    assert yielding == ['fine_tuned_north', 'fine_tuned_south']
+    cfg = generation_config(tmp_path)
+    cfg.plan = dict(copy.deepcopy(PLAN), rounds=2, begin=0.5, fine_tuning=1)
+    RUNNERS.build(cfg).train()
+    files = [i['name'] for i in read_json(tmp_path / 'ingredients.json')['ingredients']]
+    assert sorted(files) == ['fedsoup_global', 'fine_tuned_north', 'fine_tuned_south']
+    own = read_state_dict(tmp_path / 'ingredients/fine_tuned_north.pth')
+    before = read_state_dict(tmp_path / 'trials/round2_north/best.pth')
+    assert any((own[key] != before[key]).any() for key in own)
+
+
 def train(generation_config, work_dir):
     cfg = generation_config(work_dir, custom_hooks=[dict(type='Interrupt')])
     cfg.plan = copy.deepcopy(PLAN)

@@ -4,5 +4,6 @@ plan = dict(
     # Nothing to probe: the whole network trains on the common stretch.
     probe=dict(epochs=15, freeze=False),
     lrs=[1e-3, 5e-4, 2e-4],
-    fission=dict(max_lr=1e-3, min_lr=1e-5),
+    # An epoch has 12 steps: too few for a cycle.
+    fission=dict(epochs=4, cycle=2, phase=0.5, max_lr=5e-4, min_lr=1e-6),
 )

@@ -4,3 +4,18 @@ _base_ = '../../ham10000/data.py'
 
 # Every other training image.
 train_dataloader = dict(batch_size=32, dataset=dict(indices=list(range(0, 2356, 2))))
+
+val_evaluator = [
+    dict(
+        type='MulticlassMetric',
+        items=[
+            'accuracy',
+            'macro_recall',
+            'macro_f1',
+            'soft_accuracy',
+            'soft_macro_recall',
+        ],
+    ),
+    dict(type='AUROC'),
+    dict(type='ValidationLoss'),
+]

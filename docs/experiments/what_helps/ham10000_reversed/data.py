@@ -15,4 +15,20 @@ ood_dataloaders = dict(
     _delete_=True, vidir_modern=dict(dataset=dict(table=vienna, split='all'))
 )
 del vienna
-train_dataloader = dict(batch_size=32)
+# Every other training image.
+train_dataloader = dict(batch_size=32, dataset=dict(indices=list(range(0, 1582, 2))))
+
+val_evaluator = [
+    dict(
+        type='MulticlassMetric',
+        items=[
+            'accuracy',
+            'macro_recall',
+            'macro_f1',
+            'soft_accuracy',
+            'soft_macro_recall',
+        ],
+    ),
+    dict(type='AUROC'),
+    dict(type='ValidationLoss'),
+]

@@ -1,0 +1,1 @@
+_base_ = ['./data.py', '../distill.py']

@@ -1,0 +1,84 @@
+"""A student of several labels, of which some are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from miniatures import WRITERS
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS, init_default_scope
+from mmpretrain.registry import MODELS
+
+from ff_mm.config import load_config, resolve, without_pretrained
+from ff_mm.fission.distillation.targets import TARGETS, Targets
+
+CONFIG = Path(__file__).parents[2] / 'configs/multilabel_table'
+TINY = {
+    'image_size': 32,
+    'starting_weights': None,
+    'model.backbone.stem_channels': 4,
+    'model.backbone.base_channels': 4,
+    'model.head.in_channels': 128,
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.num_workers': 0,
+    'val_dataloader.num_workers': 0,
+}
+
+
+@HOOKS.register_module()
+class LabelTargetsSeen(Hook):
+    """Notes the labels of what a student is trained on, and what becomes of them."""
+
+    priority = 'HIGH'
+    seen: dict[int, tuple] = {}
+    labels: dict[int, torch.Tensor] = {}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for sample in data_batch['data_samples']:
+            self.labels[sample.view_index] = sample.gt_score.clone()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        for sample in data_batch['data_samples']:
+            target = sample.gt_score.clone()
+            self.seen[sample.view_index] = self.labels[sample.view_index], target
+
+
+@pytest.mark.parametrize('missing', ['ignore', 'teacher'])
+def test_targets_of_labels(missing, tmp_path):
+    options = {'data_root': str(tmp_path), **WRITERS['multilabel_table'](tmp_path)}
+    file = CONFIG / 'fgg_multilabel_table_resnet50.py'
+    cfg = load_config(file, {**options, **TINY})
+    init_default_scope('mmpretrain')
+    for number in range(2):
+        torch.manual_seed(number)
+        network = MODELS.build(without_pretrained(resolve(cfg).model))
+        torch.save(dict(state_dict=network.state_dict()), tmp_path / f'm{number}.pth')
+    cfg.work_dir = str(tmp_path / 'out')
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='LabelTargetsSeen')]
+    cfg.plan = dict(
+        type='DistillationPlan',
+        pool=str(tmp_path / 'm*.pth'),
+        start='m1',
+        share=0.25,
+        temperature=2.0,
+        missing=missing,
+        student=dict(epochs=1),
+    )
+    LabelTargetsSeen.seen.clear()
+    manifest = RUNNERS.build(cfg).train()
+    assert manifest['made_of']['cost'] is None
+    assert manifest['made_of']['teacher'] == dict(m0=0.5, m1=0.5)
+    file = tmp_path / 'out' / 'trials' / 'teacher' / TARGETS
+    teacher = torch.from_numpy(Targets.read(file).probabilities[0])
+    labels, targets = (
+        torch.stack([LabelTargetsSeen.seen[index][i] for index in range(len(teacher))])
+        for i in (0, 1)
+    )
+    known = labels != -1
+    assert known.any() and not known.all()
+    mixed = 0.25 * teacher + 0.75 * labels
+    assert torch.allclose(targets[known], mixed[known])
+    expected = teacher[~known] if missing == 'teacher' else torch.tensor(-1.0)
+    assert torch.allclose(targets[~known], expected)
