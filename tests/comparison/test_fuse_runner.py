@@ -141,12 +141,16 @@ def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):
     cfg = config(tmp_path, budget=5, ensemble=False, fusions=fusions, plan=plan)
     found = run(cfg)
     assert list(found['fusions']) == ['best', 'distilled']
-    ledger = read_json(tmp_path / 'distilled' / 'ledger.json')
+    ledger = read_json(tmp_path / 'distilled' / 'from_best_2_epochs' / 'ledger.json')
     students = [t for t in ledger['trials'] if t['stage'] == 'student']
     assert [trial['planned_epochs'] for trial in students] == [2, 2]
     val = found['sets']['val']['results']
     # The start is in the pool of students: it can get no worse.
     assert val['distilled']['value'] >= val['best']['value']
+    # Other epochs are another training, not a conflict with the first.
+    cfg.budget = 2
+    assert run(cfg)['budget'] == 2
+    assert (tmp_path / 'distilled' / 'from_best_1_epochs' / 'ledger.json').is_file()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,11 @@ def check_budget(budget: Any, cfg: Config, pool: Any) -> int:
 
 
 def distil(
-    cfg: Config, hidden: tuple[str, ...], pool: str, start: Path | None, budget: int
+    cfg: Config,
+    hidden: tuple[str, ...],
+    pool: str,
+    start: tuple[str, Path] | None,
+    budget: int,
 ) -> str:
     """Trains students of the pool, or goes on with it; what is trained stays.
 
@@ -66,7 +70,8 @@ def distil(
         cfg: The config of the fusion, resolved.
         hidden: Its keys that training must not see.
         pool: The pool's ``ingredients.json``.
-        start: Where they start; None: as the plan says.
+        start: Where they start, the name of a fusion and its file; None: as the plan
+            says.
         budget: How many epochs there are for all of them.
 
     Returns:
@@ -78,11 +83,13 @@ def distil(
     tree: dict[str, Any] = copy.deepcopy(cfg.to_dict())
     for key in hidden:
         tree.pop(key, None)
-    folder = Path(cfg.work_dir) / STUDENT
     plan = dict(tree['plan'], pool=pool)
+    origin = 'plan'
     if start is not None:
-        plan['start'] = str(start)
+        origin, plan['start'] = start[0], str(start[1])
     epochs = budget // _students(plan)
+    # Another start or other epochs are another training, beside this one.
+    folder = Path(cfg.work_dir) / STUDENT / f'from_{origin}_{epochs}_epochs'
     plan['student'] = dict(plan.get('student') or {}, epochs=epochs)
     tree.update(runner_type='GenerationRunner', plan=plan, work_dir=str(folder))
     RUNNERS.build(Config(tree, filename=cfg.filename)).train()

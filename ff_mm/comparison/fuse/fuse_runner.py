@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +100,10 @@ class FuseRunner:
         for key in (_POOL, 'fusions', 'baseline', 'selection', 'val_dataloader'):
             if not self.cfg.get(key):
                 raise ConfigError(f'{cfg.filename}: {key!r} is missing')
-        self.soft = with_soft_score(self.cfg)
+        given = self.cfg.fusions
+        asked = isinstance(given, Mapping) and any(map(_is_soft, given.values()))
+        # It takes a pass of each ingredient: recorded metrics do not have it.
+        self.soft = with_soft_score(self.cfg) if asked else None
         tree = self.cfg.to_dict()
         self.source = tree[_POOL]
         self.methods = self._read_fusions(tree['fusions'], tree.get('decision'))
@@ -111,6 +115,9 @@ class FuseRunner:
         for method in self.methods:
             check_method(self.cfg, method, self.source, 'fusions')
         self.bootstrap = read_bootstrap(tree.get('bootstrap'))
+        # How students are trained says nothing of the other fusions.
+        self.choosing = copy.deepcopy(self.cfg)
+        self.choosing.pop('plan', None)
         self.budget = check_budget(tree.get('budget'), self.cfg, self.source)
         self.console = make_console()
 
@@ -154,7 +161,7 @@ class FuseRunner:
                     f"runner_type='GreedySoupRunner'), got {values!r}"
                 )
             chosen = values.get('selection')
-            if isinstance(chosen, Mapping) and chosen.get('metric') == SOFT:
+            if _is_soft(values):
                 if self.soft in (None, self.cfg.selection['metric']):
                     self.left_out.append(name)
                     continue
@@ -184,12 +191,13 @@ class FuseRunner:
     def _make(self, session: FusionSession, method: Method, source: Any) -> _Made:
         self._line(f'{method.title}:')
         folder = self.work_dir / method.name / 'run0'
-        model = make_model(session, self.cfg, method, source, folder, self._line)
+        model = make_model(session, self.choosing, method, source, folder, self._line)
         return _Made(method, model, session.digests(model.pool))
 
     def _choose(self, session: FusionSession, made: list[_Made]) -> Nested:
         """Chooses where there is no set but validation."""
-        cfg = selection_config(self.cfg, self.methods[0], self.source, self.work_dir)
+        cfg = self.choosing
+        cfg = selection_config(cfg, self.methods[0], self.source, self.work_dir)
         evaluator = session.setup(cfg, self._line).evaluator
         said = self._said(evaluator)
         of_val = {
@@ -209,8 +217,10 @@ class FuseRunner:
         """Distils the pool, from the chosen fusion on."""
         self._line(f'distillation: {self.budget} epochs')
         model = next(m.model for m in made if m.method.name == nested.chosen)
+        assert model.file is not None
         # A head with a decision in it is no place to train from.
-        start = None if (model.report or {}).get('decision') else model.file
+        decided = (model.report or {}).get('decision')
+        start = None if decided else (nested.chosen, model.file)
         pool = distil(self.cfg, _NOT_OF_TRAINING, self.source, start, self.budget)
         single = next(m for m in self.methods if m.name == self.cfg.baseline)
         method = Method(
@@ -274,6 +284,12 @@ class FuseRunner:
 
 
 _NOT_OF_TRAINING = (*(key for key in OF_COMPARISON if key != 'plan'), *HIDDEN)
+
+
+def _is_soft(fusion: Any) -> bool:
+    """Whether a fusion goes by the soft score of the metric that selects."""
+    selection = fusion.get('selection') if isinstance(fusion, Mapping) else None
+    return isinstance(selection, Mapping) and selection.get('metric') == SOFT
 
 
 def _metrics(evaluator: ModelEvaluator) -> dict[str, PredictionMetrics]:
