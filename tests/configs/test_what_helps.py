@@ -41,7 +41,8 @@ def test_every_rule_can_be_carried_out(metric):
 
 
 def test_students_are_left_out_where_there_are_none(setting):
-    pools = read_pools(compare(setting).pools.to_dict())
+    without = {'pools.distilled': None, 'pools.labels_only': None}
+    pools = read_pools(compare(setting, without).pools.to_dict())
     methods = compare(setting).methods.to_dict()
     kept = {method.name for method in read_methods(methods, pools)}
     assert set(methods) - kept == {'student', 'student_prior', 'labels_only'}

@@ -1,27 +1,13 @@
 _base_ = ['./data.py', '../methods.py']
 
 pools = dict(
-    fgg=[
-        f'work_dirs/ham10000_reversed/fgg_seed{seed}/ingredients.json'
-        for seed in range(3)
+    fgg=[f'work_dirs/ham10000_reversed/fgg_seed{k}/ingredients.json' for k in range(3)],
+    distilled=[
+        f'work_dirs/ham10000_reversed/distilled_seed{k}/ingredients.json'
+        for k in range(3)
     ],
-    # Students of these, such as work_dirs/.../distilled_seed0/ingredients.json.
-    distilled=None,
-    labels_only=None,
+    labels_only=[
+        f'work_dirs/ham10000_reversed/labels_only_seed{k}/ingredients.json'
+        for k in range(3)
+    ],
 )
-
-# As at training, with the soft scores.
-val_evaluator = [
-    dict(
-        type='MulticlassMetric',
-        items=[
-            'accuracy',
-            'macro_recall',
-            'macro_f1',
-            'soft_accuracy',
-            'soft_macro_recall',
-        ],
-    ),
-    dict(type='AUROC'),
-    dict(type='ValidationLoss'),
-]
