@@ -76,7 +76,7 @@ def describe(name: str, dataset: BaseDataset) -> str:
         For example ``'val: 333 images, 3 classes (akiec 3, bcc 20, nv 310)'``; of
         more than 20 classes only the range of counts.
     """
-    present = [_present_classes(info) for info in data_infos(dataset)]
+    present = [present_classes(info) for info in data_infos(dataset)]
     classes = dataset.metainfo.get('classes') or ()
     counts = np.bincount(
         np.concatenate([np.empty(0, dtype=np.int64), *present]), minlength=len(classes)
@@ -322,7 +322,7 @@ def _label(info: dict) -> list[float]:
     return [] if label is None else np.atleast_1d(np.asarray(label)).tolist()
 
 
-def _present_classes(info: dict) -> np.ndarray:
+def present_classes(info: dict) -> np.ndarray:
     """Gives the class numbers of a case: one, or those with score 1, or listed ones."""
     if 'gt_label' in info:
         return np.atleast_1d(np.asarray(info['gt_label'], dtype=np.int64))
