@@ -24,6 +24,7 @@ from ff_mm.files import refuse_irregular, write_json
 from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.folds import has_seen_validation
 from ff_mm.merging.state_dict import check_whole
 from ff_mm.one_line import one_line
 
@@ -57,6 +58,11 @@ def main() -> None:
     if is_main_process():
         for note in checkpoint.notes:
             print(one_line(f'note: {args.checkpoint}: {note}'))
+        if has_seen_validation(checkpoint.meta):
+            print(
+                'note: this model comes of folds and was trained on images of val: '
+                'what it scores there is too good'
+            )
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
     evaluator.check(state_dict, args.checkpoint)

@@ -150,9 +150,7 @@ def _built(config: Mapping[str, Any]) -> BaseDataset:
 
 
 def _cut(datasets: Sequence[BaseDataset], number: int, seed: int) -> np.ndarray:
-    infos = [
-        (dataset, info) for dataset in datasets for info in data_infos(dataset)
-    ]
+    infos = [(dataset, info) for dataset in datasets for info in data_infos(dataset)]
     labels = tuple(_label(info) for _, info in infos)
     names = [
         # A number cannot be equal to the name of a group.

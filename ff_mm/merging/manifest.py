@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
+from ff_mm.merging.folds import Folds
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.records import (
     COST,
+    COUNT,
     FLAG,
     METRICS,
     NAMED,
@@ -45,7 +47,11 @@ _MANIFEST = Table(
     FORMAT,
     ingredients=Rows(_ENTRY),
     origin=Optional(_ENTRY),
-    validation=Table(fingerprint=TEXT, images=Optional(TEXT)),
+    validation=Table(
+        fingerprint=TEXT,
+        images=Optional(TEXT),
+        folds=Optional(Table(number=COUNT, seed=COUNT, cases=Rows(TEXT))),
+    ),
     cost=Optional(COST),
     complete=Optional(FLAG),
     failed=Optional(Rows(Table(trial=TEXT, reason=TEXT), 'trial')),
@@ -101,6 +107,7 @@ class Manifest:
         complete: Whether the generation was finished.
         failed: Trials of which there is nothing, and why.
         origin: Where the training of all ingredients has begun; None: not known.
+        folds: How training and validation images were cut; None: they were not.
     """
 
     entries: tuple[ManifestEntry, ...]
@@ -109,6 +116,7 @@ class Manifest:
     complete: bool
     failed: tuple[tuple[str, str], ...] = ()
     origin: ManifestEntry | None = None
+    folds: Folds | None = None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -139,9 +147,16 @@ def read_manifest(path: Path) -> Manifest:
         content.get('complete') is not False,
         tuple((each['trial'], each['reason']) for each in failed),
         None if origin is None else _entry(origin, path),
+        _folds(content['validation'].get('folds')),
     )
     _check_names(manifest, path)
     return manifest
+
+
+def _folds(content: Mapping[str, Any] | None) -> Folds | None:
+    if content is None:
+        return None
+    return Folds(content['number'], content['seed'], tuple(content['cases']))
 
 
 def grouping(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
