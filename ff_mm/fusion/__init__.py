@@ -1,5 +1,6 @@
 """From a pool to one model: sessions, soup runners, basins, deployment, report."""
 
+from ff_mm.fusion.folds import FoldSoupRunner
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
     EnsembleSelectionRunner,
@@ -15,6 +16,7 @@ from ff_mm.fusion.soups import (
 __all__ = [
     'BestIngredientRunner',
     'EnsembleSelectionRunner',
+    'FoldSoupRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',
     'GreedySoupRunner',

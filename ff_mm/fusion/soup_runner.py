@@ -25,6 +25,7 @@ from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.out_of_fold import Judge
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import remove_unfinished
@@ -33,6 +34,7 @@ from ff_mm.fusion.basins import BasinOptions, Basins, find_basins
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
+from ff_mm.fusion.pool_notes import pool_notes
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -86,6 +88,8 @@ class SoupRunner(FusionRunner):
     method = ''
     title = ''
     soup_keys: tuple[str, ...] = ()
+    #: Whether it knows which images each ingredient has seen.
+    is_of_folds = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -115,7 +119,9 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        pool = session.pool(
+            self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
+        )
         self._check_merges(session, pool)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
@@ -240,17 +246,8 @@ class SoupRunner(FusionRunner):
                 'note: the pool was validated on other images or with another pipeline '
                 '(image_size?) than this config has; it is evaluated anew'
             )
-        for note in pool.notes():
+        for note in pool_notes(pool):
             self.line(f'note: {note}')
-        for copied, original in pool.copies:
-            self.line(
-                f'note: {copied} has the weights of {original} and counts once with '
-                'it; to count both: soup.keep_copies=True'
-            )
-        for trial, reason in pool.failed:
-            self.line(f'note: {trial} is not in the pool, it has failed: {reason}')
-        if not pool.complete:
-            self.line('note: the generation is not finished, the pool not complete')
         return ingredients
 
     def _check_classes(self, pool: Pool) -> None:
@@ -266,14 +263,19 @@ class SoupRunner(FusionRunner):
                 f'other names than {list(classes)}; make sure they mean the same'
             )
 
+    def judge(self) -> Judge:
+        """Returns what scores models, and remembers."""
+        return self.candidates
+
     def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Soup:
         """Makes the soup; its weights are computed again when they are loaded."""
 
         def score(
             candidates: Sequence[Candidate], to_beat: float | None
-        ) -> list[float | NoBetterThan]:
-            return self.candidates.score(candidates, _cannot_win(self.scorer, to_beat))
+        ) -> Sequence[float | NoBetterThan]:
+            return judge.score(candidates, _cannot_win(self.scorer, to_beat))
 
+        judge = self.judge()
         at_once = self.candidates.at_once
         self.scorer = Scorer(
             lambda candidate, to_beat: score([candidate], to_beat)[0],
@@ -282,7 +284,7 @@ class SoupRunner(FusionRunner):
             on_step=self._show,
             score_many=score if at_once > 1 else None,
             at_once=at_once,
-            memory=self.candidates,
+            memory=judge,
             ensembles=ValidationEnsembles(
                 self.candidates, self.work_dir / PREDICTIONS, self.line
             ),
@@ -364,11 +366,16 @@ class SoupRunner(FusionRunner):
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
+    @property
+    def deployed(self) -> Config:
+        """The config of which the one for deployment is made."""
+        return self.cfg
+
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
         meta = self.evaluator.dataset_meta
-        if note := write_soup(self.cfg, meta, state_dict, contents, self.work_dir):
+        if note := write_soup(self.deployed, meta, state_dict, contents, self.work_dir):
             self.line(note)
 
     def _show(self, step: Step) -> None:
