@@ -59,10 +59,8 @@ def main() -> None:
         for note in checkpoint.notes:
             print(one_line(f'note: {args.checkpoint}: {note}'))
         if has_seen_validation(checkpoint.meta):
-            print(
-                'note: this model comes of folds and was trained on images of val: '
-                'what it scores there is too good'
-            )
+            note = 'it comes of folds and was trained on val: scores there are too good'
+            print(one_line(f'note: {args.checkpoint}: {note}'))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     evaluator = ModelEvaluator(cfg)
     evaluator.check(state_dict, args.checkpoint)

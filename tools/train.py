@@ -161,10 +161,14 @@ def become_data_parallel(cfg: Config) -> None:
 
 def say_folds(cfg: Config, trials: Sequence[Trial]) -> None:
     """Says what the folds of a plan cost, if it has any and its data are there."""
+
+    def show(line: str) -> None:
+        print(one_line(line))
+
     try:
-        check_folds(cfg, trials, print)
+        check_folds(cfg, trials, show)
     except (FFMMError, OSError) as error:
-        print(f'folds: how many images is not known: {first_line(error)}')
+        show(f'folds: how many images is not known: {first_line(error)}')
 
 
 def main() -> None:
