@@ -62,6 +62,12 @@ class ValidationEnsembles:
         Returns:
             Float64 of shape (cases, classes or labels).
         """
+        found = self.said(models)
+        self._last = found[0]
+        return [torch.from_numpy(_averaged(f, average)) for f in found]
+
+    def said(self, models: Sequence[Candidate]) -> list[Predictions]:
+        """Returns what each model says, and what is true."""
         content = {id(m): self._candidates.content(m.recipe) for m in models}
         keys = [key_of('predictions', content[id(model)]) for model in models]
         by_key = dict(zip(keys, models, strict=True))
@@ -80,9 +86,7 @@ class ValidationEnsembles:
                 self._store.keep(content[id(by_key[key])], 'val', found)
 
         in_turn(self._candidates.team, 'predictions', unknown, predict, note)
-        found = [self._known[key] for key in keys]
-        self._last = found[0]
-        return [torch.from_numpy(_averaged(f, average)) for f in found]
+        return [self._known[key] for key in keys]
 
     def score(self, mean: Tensor, average: str) -> float:
         """Returns the metric that selects, of predictions that were averaged.
