@@ -1,6 +1,5 @@
 # The rules of the study, each a method; the same ones for all settings. A setting's
-# compare.py says the pools: fgg, and distilled and labels_only where there are students
-# (methods whose pool is not given are left out).
+# compare.py says the pools; methods of one that is None are left out.
 _base_ = '../../../configs/_base_/evaluation.py'
 
 runner_type = 'ComparisonRunner'
