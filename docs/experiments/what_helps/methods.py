@@ -48,7 +48,6 @@ methods = dict(
     ensemble_selection=dict(
         title='ensemble selection', pool='fgg', runner_type='EnsembleSelectionRunner'
     ),
-    learned=dict(title='learned', pool='fgg', runner_type='LearnedSoupRunner'),
     best_prior=dict(_best, title='best single + prior', soup=dict(decision='prior')),
     runs_bn_prior=dict(
         _runs,
