@@ -26,6 +26,7 @@ from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
+    check_balance,
     check_data,
     check_metrics,
     check_parts,
@@ -33,7 +34,7 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
-from ff_mm.fission.trial import choose_trials, parents_of
+from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
@@ -91,6 +92,7 @@ class GenerationRunner:
             self.trials = TASK_UTILS.build(plan).trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
+        self.trials = marked(self.trials, resolve(cfg).get('class_balance'))
         self.chosen = choose_trials(self.trials, cfg.get('trials'))
         self.parallel = cfg.get('parallel', 'trial')
         if self.parallel not in ('trial', 'data'):
@@ -144,6 +146,7 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        check_balance(self.cfg, datasets['train'])
         ids = [trial.id for trial in self.trials]
         first_alone(
             self.team,

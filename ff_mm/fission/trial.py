@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from ff_mm.config import (
     without_pretrained,
 )
 from ff_mm.errors import ConfigError
+from ff_mm.fission.class_balance import KEY as BALANCE
+from ff_mm.fission.class_balance import read_class_balance
 
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
@@ -115,6 +117,38 @@ def choose_trials(trials: list[Trial], chosen: Any) -> list[Trial]:
     return [trial for trial in trials if trial.id in ids]
 
 
+def marked(trials: Sequence[Trial], class_balance: Any) -> list[Trial]:
+    """Returns trials whose ingredients say how classes were balanced, if they were.
+
+    Args:
+        trials: Those of a plan.
+        class_balance: What the config says.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    balance = read_class_balance(class_balance)
+    if balance is None:
+        return list(trials)
+    more = {BALANCE: balance.name}
+    return [
+        replace(
+            trial,
+            hyper={**trial.hyper, **more},
+            hooks=tuple(_marked(hook, more) for hook in trial.hooks),
+        )
+        for trial in trials
+    ]
+
+
+def _marked(hook: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A hook that writes ingredients has a description of its trial."""
+    meta = hook.get('meta')
+    if not isinstance(meta, Mapping) or 'hyper' not in meta:
+        return dict(hook)
+    return dict(hook, meta=dict(meta, hyper={**meta['hyper'], **more}))
+
+
 def trial_config(
     base: Config,
     trial: Trial,
@@ -143,6 +177,9 @@ def trial_config(
     cfg = resolve(cfg)
     for key in _TEST_KEYS:
         cfg.pop(key, None)
+    balance = read_class_balance(cfg.pop('class_balance', None))
+    if balance is not None and cfg.get('train_dataloader'):
+        balance.put_into(cfg)
     cfg.work_dir = str(work_dir)
     # Loggers and message hubs are global by name: a name used twice would leak the
     # best score of one trial into the next.

@@ -120,6 +120,8 @@ class SoupRunner(FusionRunner):
         start = time.perf_counter()
         pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
         self._check_merges(session, pool)
+        if self.decision is not None:
+            self.decision.check_balance(pool, self.line)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
