@@ -7,6 +7,7 @@ from ff_mm.datasets.case import Case
 from ff_mm.datasets.checks.check import check_datasets, describe, fingerprint
 from ff_mm.datasets.chexpert import CheXpert
 from ff_mm.datasets.cifar import CIFAR10_1, SplitCIFAR10, SplitCIFAR100
+from ff_mm.datasets.class_balanced_sampler import ClassBalancedSampler
 from ff_mm.datasets.digits import Digits
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.eyepacs import EyePACS
@@ -31,6 +32,7 @@ __all__ = [
     'MIMICCXR',
     'Case',
     'CheXpert',
+    'ClassBalancedSampler',
     'DatasetError',
     'Digits',
     'EyePACS',

@@ -26,6 +26,7 @@ from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
+    check_balance,
     check_data,
     check_folds,
     check_metrics,
@@ -34,7 +35,7 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
-from ff_mm.fission.trial import choose_trials, parents_of
+from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
@@ -93,6 +94,7 @@ class GenerationRunner:
             self.trials = self.plan.trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
+        self.trials = marked(self.trials, resolve(cfg).get('class_balance'))
         self.chosen = choose_trials(self.trials, cfg.get('trials'))
         self.parallel = cfg.get('parallel', 'trial')
         if self.parallel not in ('trial', 'data'):
@@ -146,6 +148,7 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        check_balance(self.cfg, datasets['train'])
         self.folds = check_folds(self.cfg, self.trials, self._say)
         ids = [trial.id for trial in self.trials]
         first_alone(

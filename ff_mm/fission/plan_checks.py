@@ -16,6 +16,7 @@ from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folds import FoldFacts, fold_facts
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
+from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
 
@@ -80,6 +81,20 @@ def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseData
         notify(describe(name, dataset))
     check_head(cfg.model.get('head') or {}, datasets['val'])
     return datasets
+
+
+def check_balance(cfg: Config, dataset: BaseDataset) -> None:
+    """Checks that the labels of training go with the config's ``class_balance``.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    cfg = resolve(cfg)
+    balance = read_class_balance(cfg.get('class_balance'))
+    if balance is not None:
+        head = cfg.model.get('head') or {}
+        number = head.get('num_classes') or len(dataset.metainfo.get('classes') or ())
+        balance.check(dataset, number)
 
 
 def check_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from ff_mm.config import (
 )
 from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
+from ff_mm.fission.class_balance import KEY as BALANCE
+from ff_mm.fission.class_balance import read_class_balance
 
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates.
@@ -132,6 +134,38 @@ def choose_trials(trials: list[Trial], chosen: Any) -> list[Trial]:
     return [trial for trial in trials if trial.id in ids]
 
 
+def marked(trials: Sequence[Trial], class_balance: Any) -> list[Trial]:
+    """Returns trials whose ingredients say how classes were balanced, if they were.
+
+    Args:
+        trials: Those of a plan.
+        class_balance: What the config says.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    balance = read_class_balance(class_balance)
+    if balance is None:
+        return list(trials)
+    more = {BALANCE: balance.name}
+    return [
+        replace(
+            trial,
+            hyper={**trial.hyper, **more},
+            hooks=tuple(_marked(hook, more) for hook in trial.hooks),
+        )
+        for trial in trials
+    ]
+
+
+def _marked(hook: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A hook that writes ingredients has a description of its trial."""
+    meta = hook.get('meta')
+    if not isinstance(meta, Mapping) or 'hyper' not in meta:
+        return dict(hook)
+    return dict(hook, meta=dict(meta, hyper={**meta['hyper'], **more}))
+
+
 def trial_config(
     base: Config,
     trial: Trial,
@@ -163,6 +197,9 @@ def trial_config(
         set_folds(cfg, cut, folds['index'])
     for key in _TEST_KEYS:
         cfg.pop(key, None)
+    balance = read_class_balance(cfg.pop('class_balance', None))
+    if balance is not None and cfg.get('train_dataloader'):
+        balance.put_into(cfg)
     cfg.work_dir = str(work_dir)
     # Loggers and message hubs are global by name: a name used twice would leak the
     # best score of one trial into the next.

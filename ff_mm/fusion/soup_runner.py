@@ -132,6 +132,8 @@ class SoupRunner(FusionRunner):
             self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
         )
         self._check_merges(session, pool)
+        if self.decision is not None:
+            self.decision.check_balance(pool, self.line)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:

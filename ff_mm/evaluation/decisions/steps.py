@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ff_mm.config import read_options
+from ff_mm.datasets.class_frequencies import log_priors
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
 from ff_mm.evaluation.decisions.folds import folds
@@ -154,9 +155,7 @@ class Prior(Step):
 
     def _decision(self, tau: float, multilabel: bool) -> Decision:
         assert self.frequencies is not None  # filled in by who fits
-        frequencies = np.array(self.frequencies, float)
-        against = 1 - frequencies if multilabel else frequencies.sum()
-        bias = -tau * np.log(frequencies / against)
+        bias = -tau * log_priors(list(self.frequencies), multilabel)
         return Decision(1.0, tuple(float(b) for b in bias))
 
 
