@@ -30,10 +30,10 @@ from ff_mm.plain import not_utf8
 
 # Key that tells a config's kind -> kind, and the tool that carries it out.
 _KINDS = {
+    'fusions': ('a fuse', 'fuse.py'),  # whatever else there is: it can have a plan
     'plan': ('a generation', 'train.py'),
     'ingredients': ('a fusion', 'soup.py'),
     'pools': ('a comparison', 'compare.py'),
-    'fusions': ('a choice of fusions', 'fuse.py'),
 }
 
 # Each file of it is a soup that --soup takes.
@@ -132,7 +132,7 @@ def check_kind(cfg: Config, key: str) -> None:
         ConfigError: With the command that takes it.
     """
     for other, (kind, tool) in _KINDS.items():
-        if other != key and other in cfg and key not in cfg:
+        if other != key and other in cfg and (key not in cfg or other == 'fusions'):
             raise ConfigError(
                 f'{cfg.filename} is {kind} config: python tools/{tool} {cfg.filename}'
             )

@@ -27,6 +27,7 @@ PATHS = {path.stem: path for path in FILES}
 RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
 #: Of a kind of which there is one, to be copied.
 EXAMPLES = {'distill_digits_resnet18'}
+FRONT = 'ham10000_resnet50', 'digits_resnet18', 'table_resnet50', 'folders_resnet50'
 #: Another name for a config of ResNet-50.
 ALIASES = {'gog_chexpert': 'gog_chexpert_resnet50'}
 
@@ -192,6 +193,22 @@ def test_comparisons_are_of_the_pools_that_the_plans_leave(run):
         assert len(found) >= 6
 
 
+@pytest.mark.parametrize('run', FRONT)
+def test_the_one_model_is_fused_of_the_pool_that_fission_leaves(run):
+    cfg, fgg = load(f'fuse_{run}'), load(f'fgg_{run}')
+    assert cfg.pool == f'{fgg.work_dir}/ingredients.json'
+    for key in ('model', 'data_preprocessor', 'val_dataloader', 'selection'):
+        assert cfg[key] == fgg[key]
+    # It can be distilled as it was trained.
+    for key in ('train_dataloader', 'optim_wrapper', 'augmentation'):
+        assert cfg[key] == fgg[key]
+    cfg = copy.deepcopy(cfg)
+    cfg.budget = 10
+    runner = RUNNERS.build(cfg)
+    names = [method.name for method in runner.methods]
+    assert names[:2] == ['best', 'soft'] and runner.budget == 10
+
+
 @pytest.mark.parametrize(
     ('base', 'published'),
     # Parameters in millions, with 1000 classes, as in MMPretrain's and timm's tables.
@@ -225,6 +242,7 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 
 def test_every_config_belongs_to_a_run():
     expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
+    expected |= {f'fuse_{run}' for run in FRONT}
     assert set(PATHS) == expected | set(ALIASES) | EXAMPLES
 
 
@@ -248,8 +266,7 @@ def test_every_config_stands_in_one_place_that_its_name_tells():
 
 
 def test_the_front_door():
-    runs = 'ham10000_resnet50', 'digits_resnet18', 'table_resnet50', 'folders_resnet50'
-    expected = {f'{kind}_{run}.py' for kind in KINDS for run in runs}
+    expected = {f'{kind}_{run}.py' for kind in (*KINDS, 'fuse') for run in FRONT}
     expected |= {'fgg_chexpert_resnet50.py', 'gog_chexpert.py'}
     assert expected <= {path.name for path in CONFIGS.glob('*.py')}
 

@@ -34,9 +34,35 @@ def compare(tmp_path, generation_config):
     return tmp_path / 'compare.py'
 
 
+@pytest.fixture
+def fuse(tmp_path, generation_config):
+    """A file that makes one model of that generation; it could train, too."""
+    base = load_config(ROOT / 'configs' / '_base_' / 'fuse.py')
+    cfg = generation_config(tmp_path / 'fuse')
+    cfg.merge_from_dict(
+        dict(
+            runner_type='FuseRunner',
+            pool=str(tmp_path / 'fgg' / 'ingredients.json'),
+            fusions=base.fusions,
+            baseline=base.baseline,
+            bootstrap=dict(resamples=100),
+        )
+    )
+    cfg.plan = base.plan
+    cfg.dump(tmp_path / 'fuse.py')
+    return tmp_path / 'fuse.py'
+
+
 @pytest.mark.parametrize(
     'name',
-    ['train.py', 'soup.py', 'compare.py', 'test.py', 'analysis_tools/soup_tree.py'],
+    [
+        'train.py',
+        'soup.py',
+        'compare.py',
+        'fuse.py',
+        'test.py',
+        'analysis_tools/soup_tree.py',
+    ],
 )
 def test_help_names_the_common_options_and_an_example(tool, capsys, name):
     assert tool(name, '--help') == 0
@@ -60,15 +86,22 @@ def test_help_names_the_common_options_and_an_example(tool, capsys, name):
         ('train.py {compare}', 'comparison config: python tools/compare.py {compare}'),
         ('soup.py {compare}', 'comparison config: python tools/compare.py {compare}'),
         ('compare.py {plain}', 'it names no pools and methods'),
+        ('fuse.py {gog}', 'is a fusion config: python tools/soup.py {gog}'),
+        ('fuse.py {plain}', 'names no pool and fusions'),
+        ('fuse.py {compare}', 'comparison config: python tools/compare.py {compare}'),
+        ('fuse.py {fuse} --budget -3', 'budget=-3'),
+        ('fuse.py {fuse}', 'run the generation first'),
+        ('soup.py {fuse}', 'a fuse config: python tools/fuse.py {fuse}'),
+        ('train.py {fuse}', 'a fuse config: python tools/fuse.py {fuse}'),
         ('soup.py {gog}', 'run the generation first'),
         ('compare.py {compare}', 'run the generation first'),
         ('test.py {gog} absent.pth', 'absent.pth: cannot be opened'),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    tool, fgg, gog, compare, plain, capsys, command, message
+    tool, fgg, gog, compare, fuse, plain, capsys, command, message
 ):
-    files = dict(fgg=fgg, gog=gog, compare=compare, plain=plain)
+    files = dict(fgg=fgg, gog=gog, compare=compare, fuse=fuse, plain=plain)
     assert tool(*command.format(**files).split()) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message.format(**files) in error
@@ -139,6 +172,16 @@ def test_a_comparison_from_the_command_line(tool, fgg, compare, tmp_path, capsys
     assert file in out
     # The file is one that the other tools take.
     assert tool('test.py', compare, file) == 0
+
+
+def test_from_a_pool_to_one_file_from_the_command_line(
+    tool, fgg, fuse, tmp_path, capsys
+):
+    assert tool('train.py', fgg) == 0
+    assert tool('fuse.py', fuse, '--budget', '1') == 0
+    out = ' '.join(capsys.readouterr().out.split())
+    assert 'distilled' in out and f'Deploy {tmp_path}/fuse/fused.pth' in out
+    assert tool('test.py', fuse, tmp_path / 'fuse' / 'fused.pth') == 0
 
 
 def test_a_plan_without_its_runner_is_one_clear_error(tool, fgg, capsys):
