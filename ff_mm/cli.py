@@ -33,6 +33,7 @@ _KINDS = {
     'plan': ('a generation', 'train.py'),
     'ingredients': ('a fusion', 'soup.py'),
     'pools': ('a comparison', 'compare.py'),
+    'fusions': ('a choice of fusions', 'fuse.py'),
 }
 
 # Each file of it is a soup that --soup takes.
@@ -125,7 +126,7 @@ def check_kind(cfg: Config, key: str) -> None:
     Args:
         cfg: The config.
         key: The key that it should have, or else none of the others: ``'plan'``,
-            ``'ingredients'`` or ``'pools'``.
+            ``'ingredients'``, ``'pools'`` or ``'fusions'``.
 
     Raises:
         ConfigError: With the command that takes it.

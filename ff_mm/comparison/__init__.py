@@ -5,6 +5,7 @@ from __future__ import annotations
 from ff_mm.comparison.assessment import assess
 from ff_mm.comparison.comparison_runner import ComparisonRunner
 from ff_mm.comparison.delong import CorrelatedAreas, delong, delong_table
+from ff_mm.comparison.fuse import FuseRunner
 from ff_mm.comparison.resampling import Resampling
 from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.predictions import (
@@ -16,6 +17,7 @@ from ff_mm.evaluation.predictions import (
 __all__ = [
     'ComparisonRunner',
     'CorrelatedAreas',
+    'FuseRunner',
     'Predictions',
     'PredictionsError',
     'Resampling',

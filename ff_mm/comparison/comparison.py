@@ -13,13 +13,13 @@ from typing import Any
 from ff_mm.comparison.assessment import assess, assess_and_keep
 from ff_mm.comparison.delong import delong_table
 from ff_mm.comparison.method import Cost, Method, mean_cost
+from ff_mm.comparison.model_predictions import VALIDATION
 from ff_mm.comparison.recommendation import Choice, choose, in_words
 from ff_mm.comparison.resamples import Resamples
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.predictions import Predictions
 
 FORMAT = 1
-VALIDATION = 'val'
 
 # What an assessment says of the set itself.
 _OF_A_SET = ('cases', 'groups', 'redrawn', 'may_lack', 'classes')
@@ -34,7 +34,8 @@ class Run:
         soup: ``'best'``, ``'uniform'``, ...; or ``'ensemble'``.
         recipe: Weight by the name of the ingredient; they sum to 1.
         pool_size: How many ingredients there were.
-        file: The model's weights; None for an ensemble.
+        file: The model's weights; None for an ensemble that has none.
+        models: How many models there are at inference.
         generation: What the pool cost to train; None: not known.
         selection: What it cost to choose.
         predictions: By the name of the set.
@@ -45,14 +46,10 @@ class Run:
     recipe: Mapping[str, float | None]
     pool_size: int
     file: str | None
+    models: int
     generation: Cost | None
     selection: Cost
     predictions: Mapping[str, Predictions]
-
-    @property
-    def models(self) -> int:
-        """How many models there are at inference."""
-        return len(self.recipe) if self.file is None else 1
 
 
 @dataclass(frozen=True)

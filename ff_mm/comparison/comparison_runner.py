@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,23 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from ff_mm.comparison.comparison import VALIDATION, Comparison, Run
+from ff_mm.comparison.comparison import Comparison, Run
 from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
 from ff_mm.comparison.method_models import MethodModel, check_method, make_model
+from ff_mm.comparison.model_predictions import ModelPredictions
 from ff_mm.comparison.report import published, write_comparison_report
 from ff_mm.comparison.resamples import RESAMPLES_FILE
 from ff_mm.config import resolve
 from ff_mm.display.console import make_console, say
 from ff_mm.display.numbers import overall
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.metrics.dry_run import DryRun
 from ff_mm.evaluation.metrics.offline import build_metrics
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
-from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import sha256
 from ff_mm.fission.ledger import describe_environment
-from ff_mm.fusion.decision import scores_by_others
 from ff_mm.fusion.session import EvaluationSetup, FusionSession, check_data
-from ff_mm.merging.state_dict import read_state_dict
 from ff_mm.parallel.claim import only_one
 
 _BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
@@ -80,7 +76,7 @@ class ComparisonRunner:
                 f'baseline={self.cfg.baseline!r} is not among the methods that have a '
                 f'pool: {names}'
             )
-        self.bootstrap = _read_bootstrap(tree.get('bootstrap'))
+        self.bootstrap = read_bootstrap(tree.get('bootstrap'))
         self.left_out = [name for name in tree['methods'] if name not in names]
         for method in self.methods:
             check_method(self.cfg, method, self.pools[method.pool][0])
@@ -121,15 +117,15 @@ class ComparisonRunner:
                 session.pool(source, self.cfg.get('origin'))
             models = {m.name: self._models(session, m) for m in self.methods}
             setup = session.setup(self.cfg, self._line)
-            store = PredictionStore(
+            said = ModelPredictions(
                 self.work_dir / 'predictions', setup.evaluator, self._line
             )
             runs: dict[str, list[Run]] = {}
             for method in self.methods:
                 self._line(f'{method.title}: predictions')
                 runs[method.name] = [
-                    self._run(method, model, session.digests(model.pool), store)
-                    for model in models[method.name]
+                    self._run(method, m, said.of(m, session.digests(m.pool)))
+                    for m in models[method.name]
                 ]
             self._line(f'{self.bootstrap["resamples"]} resamples of each set')
             comparison = self._comparison(setup, runs)
@@ -169,11 +165,9 @@ class ComparisonRunner:
         self,
         method: Method,
         model: MethodModel,
-        digests: Mapping[str, str],
-        store: PredictionStore,
+        predictions: Mapping[str, Predictions],
     ) -> Run:
         """What a model predicts and what it took, once its predictions are there."""
-        predictions = _predictions(model, digests, store)
         for name, of_set in predictions.items():
             if np.isnan(of_set.scores).any():
                 self._line(f'note: {method.title} predicts NaN on {name}')
@@ -183,6 +177,7 @@ class ComparisonRunner:
             recipe=model.recipe,
             pool_size=len(model.pool.entries),
             file=None if model.file is None else str(model.file),
+            models=model.models,
             generation=model.pool.cost,
             selection=selection_cost(model.report),
             predictions=predictions,
@@ -224,28 +219,6 @@ def _rules(setup: EvaluationSetup, selection: Mapping[str, str]) -> dict[str, st
     return rules
 
 
-def _predictions(
-    model: MethodModel,
-    digests: Mapping[str, str],
-    store: PredictionStore,
-) -> dict[str, Predictions]:
-    """What a model, or all of an ensemble together, say on each set."""
-    file = model.file
-    if file is None:
-        each = [
-            store.get({digests[entry.name]: 1.0}, entry.checkpoint.weights)
-            for entry in model.pool.entries
-        ]
-        return {name: logit_ensemble([e[name] for e in each]) for name in each[0]}
-    found = store.get(model.content(digests), lambda: read_state_dict(file))
-    if decision := (model.report or {}).get('decision'):
-        # What it was fitted on must not speak for it when a model is chosen.
-        own = found[VALIDATION]
-        scores = scores_by_others(decision, own.scores, own.is_multilabel)
-        found[VALIDATION] = replace(own, scores=scores)
-    return found
-
-
 def _read_published(given: Any) -> dict[str, str] | None:
     if not given:
         return None
@@ -258,7 +231,15 @@ def _read_published(given: Any) -> dict[str, str] | None:
     return dict(given)
 
 
-def _read_bootstrap(given: Any) -> dict[str, Any]:
+def read_bootstrap(given: Any) -> dict[str, Any]:
+    """Reads a config's ``bootstrap``; what it does not say has its default.
+
+    Args:
+        given: The option.
+
+    Raises:
+        ConfigError: An unknown key, or a value out of range.
+    """
     if given and not isinstance(given, Mapping):
         raise ConfigError(f'bootstrap={given!r}: expected dict(resamples=2000)')
     values = {**_BOOTSTRAP, **(given or {})}

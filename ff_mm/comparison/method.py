@@ -72,7 +72,9 @@ def read_pools(pools: Any) -> dict[str, list[Any]]:
     return runs
 
 
-def read_methods(methods: Any, pools: Mapping[str, Sequence[Any]]) -> list[Method]:
+def read_methods(
+    methods: Any, pools: Mapping[str, Sequence[Any]], key: str = 'methods'
+) -> list[Method]:
     """Reads the config's ``methods``.
 
     Args:
@@ -80,24 +82,24 @@ def read_methods(methods: Any, pools: Mapping[str, Sequence[Any]]) -> list[Metho
             and ``selection`` as in the config of a soup, or with ``ensemble=True``.
             None: left out.
         pools: Those that there are; methods of others are left out.
+        key: Where they stand in the config.
 
     Raises:
         ConfigError: None is left, or one is not as expected.
     """
     if not isinstance(methods, Mapping):
-        raise ConfigError(f'methods={methods!r}: expected names and their methods')
+        raise ConfigError(f'{key}={methods!r}: expected names and their methods')
     given = {name: values for name, values in methods.items() if values is not None}
-    read = [_read_method(name, values) for name, values in given.items()]
+    read = [_read_method(f'{key}.{name}', name, v) for name, v in given.items()]
     kept = [method for method in read if method.pool in pools]
     if not kept:
         raise ConfigError(
-            f'methods: none takes its ingredients from pools {sorted(pools)}'
+            f'{key}: none takes its ingredients from pools {sorted(pools)}'
         )
     return kept
 
 
-def _read_method(name: str, values: Any) -> Method:
-    where = f'methods.{name}'
+def _read_method(where: str, name: str, values: Any) -> Method:
     if not isinstance(values, Mapping) or not isinstance(values.get('pool'), str):
         raise ConfigError(
             f"{where}: expected such as dict(title='GoG', pool='fgg', "

@@ -17,8 +17,8 @@ from ff_mm.config import ANALYSES
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.cases import cases_of
 from ff_mm.files import sha256, write_json
+from ff_mm.fusion.ensemble_file import ENSEMBLE
 from ff_mm.fusion.session import FusionSession
-from ff_mm.fusion.soup_file import SOUP_FILE
 from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging.pool import Pool
 from ff_mm.merging.recipe import Part, by_content
@@ -34,18 +34,25 @@ from ff_mm.records import (
     read_record,
 )
 
-# Keys that only a comparison has.
-_OF_COMPARISON = (
+#: Keys that only a comparison, or a fusion of fusions, has.
+OF_COMPARISON = (
     'pools',
     'methods',
     'baseline',
     'bootstrap',
     'published',
+    'fusions',
+    'pool',
+    'decision',
+    'budget',
+    'ensemble',
     *ANALYSES,
 )
-# What selection must not see.
-_HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
+#: What selection must not see.
+HIDDEN = ('test_dataloader', 'test_evaluator', 'test_cfg', 'ood_dataloaders')
 _MADE = 'made.json'
+# What a report says of a file that is more than a mean of ingredients.
+_BEYOND_A_MEAN = ('bn_reestimation', 'decision', 'ensemble')
 _AFFINE: dict[str, Any] = dict(scale=NUMBER, bias=Rows(NUMBER))
 _DECISION = Table(
     **_AFFINE,
@@ -61,6 +68,7 @@ _MADE_TABLE = Table(
         ingredients=Rows(Table(name=TEXT, weight=Optional(NUMBER))),
         seconds=NUMBER,
         decision=Optional(_DECISION),
+        ensemble=Optional(ENSEMBLE),
         evaluations=Table(
             selection=COUNT,
             remembered=COUNT,
@@ -89,6 +97,14 @@ class MethodModel:
     file: Path | None = None
 
     @property
+    def models(self) -> int:
+        """How many models there are at inference."""
+        if self.report is None:
+            return len(self.recipe)
+        ensemble = self.report.get('ensemble')
+        return len(ensemble['members']) if ensemble else 1
+
+    @property
     def recipe(self) -> dict[str, float | None]:
         """Weight by ingredient; None of what was merged and not added.
 
@@ -108,25 +124,28 @@ class MethodModel:
         Returns:
             Weight by digest of ingredients, of a mean as it is; else of its own file,
             as other things than ingredients are in it: a merging method, its options,
-            training data for batch norm, a decision.
+            training data for batch norm, a decision, several models.
         """
         weights: dict[Part, float] = {
             n: weight for n, weight in self.recipe.items() if weight is not None
         }
         assert self.report is not None and self.file is not None
-        own = any(self.report.get(key) for key in ('bn_reestimation', 'decision'))
+        own = any(self.report.get(key) for key in _BEYOND_A_MEAN)
         if own or len(weights) < len(self.recipe):
             return {sha256(self.file): 1.0}
         return by_content(weights, digests)
 
 
-def check_method(cfg: Config, method: Method, source: Any) -> None:
+def check_method(
+    cfg: Config, method: Method, source: Any, key: str = 'methods'
+) -> None:
     """Checks the options of a method, before anything is computed.
 
     Args:
         cfg: The resolved config of the comparison.
         method: The method.
         source: A pool that it is for.
+        key: Where methods stand in the config.
 
     Raises:
         ConfigError: What the method's soup runner says, or that it is none.
@@ -136,13 +155,13 @@ def check_method(cfg: Config, method: Method, source: Any) -> None:
     kind = RUNNERS.get(method.runner_type)
     if kind is None or not issubclass(kind, SoupRunner):
         raise ConfigError(
-            f'methods.{method.name}: runner_type={method.runner_type!r} is not one of a'
+            f'{key}.{method.name}: runner_type={method.runner_type!r} is not one of a'
             " soup, such as 'GoGSoupRunner'"
         )
     try:
         kind(selection_config(cfg, method, source, Path(cfg.work_dir)))
     except ConfigError as error:
-        raise ConfigError(f'methods.{method.name}: {error}') from None
+        raise ConfigError(f'{key}.{method.name}: {error}') from None
 
 
 def make_model(
@@ -185,7 +204,7 @@ def make_model(
     images = evaluator.images['val']
     if runner.bn_samples is not None:
         images += f' {evaluator.training_images}'
-    made = _made_before(folder, key, {entry.name for entry in pool.entries})
+    made = _made_before(runner.file, key, {entry.name for entry in pool.entries})
     report = made['report'] if made else None
     if made and made.get('images') not in (None, images):
         notify(f'{folder}: made with other images under the same names; made anew')
@@ -194,9 +213,9 @@ def make_model(
         (folder / _MADE).unlink(missing_ok=True)
         report = runner.run(session)
     if made is None or made.get('images') != images:
-        made = dict(key=key, sha256=sha256(folder / SOUP_FILE), report=report)
+        made = dict(key=key, sha256=sha256(runner.file), report=report)
         write_json(dict(made, images=images), folder / _MADE)
-    return MethodModel(source, pool, report, folder / SOUP_FILE)
+    return MethodModel(source, pool, report, runner.file)
 
 
 def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> Config:
@@ -209,7 +228,7 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
         folder: The soup's work directory.
     """
     tree = cfg.to_dict()
-    for key in (*_OF_COMPARISON, *_HIDDEN):
+    for key in (*OF_COMPARISON, *HIDDEN):
         tree.pop(key, None)
     tree.update(
         runner_type=method.runner_type,
@@ -229,13 +248,13 @@ def _digest(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _made_before(folder: Path, key: str, pool: Collection[str]) -> dict | None:
+def _made_before(file: Path, key: str, pool: Collection[str]) -> dict | None:
     """The record of a soup that was made in just this way; None if there is none."""
-    if not (folder / SOUP_FILE).is_file():
+    if not file.is_file():
         return None
     try:
-        made = read_record(folder / _MADE, _MADE_TABLE, 'what a method has made')
-        whole = made['sha256'] == sha256(folder / SOUP_FILE)
+        made = read_record(file.parent / _MADE, _MADE_TABLE, 'what a method has made')
+        whole = made['sha256'] == sha256(file)
         names = [each['name'] for each in made['report']['ingredients']]
         fits = bool(names) and set(names) <= set(pool) and len({*names}) == len(names)
         return made if fits and whole and made['key'] == key else None

@@ -12,6 +12,7 @@ from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.eyepacs import EyePACS
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.folders import FolderDataset
+from ff_mm.datasets.folds import FoldDataset
 from ff_mm.datasets.ham10000 import HAM10000
 from ff_mm.datasets.image_cache.transforms import LoadCachedImage, ShrinkImage
 from ff_mm.datasets.isic2019 import ISIC2019
@@ -33,6 +34,7 @@ __all__ = [
     'DatasetError',
     'Digits',
     'EyePACS',
+    'FoldDataset',
     'FolderDataset',
     'LoadCachedImage',
     'LoadDICOM',

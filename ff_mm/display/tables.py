@@ -83,6 +83,10 @@ def generation_table(
         f'{cost["epochs"]} epochs, {duration(cost["seconds"])}',
         console,
     )
+    if made_of := manifest.get('made_of'):
+        before = made_of['cost']
+        took = before and f'{before["epochs"]} epochs, {duration(before["seconds"])}'
+        say(f'made of {made_of["pool"]}: {took or "its cost is not known"}', console)
 
 
 def soup_table(

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.datasets.folds import FoldFacts, fold_facts
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.record import trial_folder
@@ -109,6 +110,46 @@ def check_parts(
         of_test = dict(test=test.dataset) if test else {}
         datasets = check_datasets({**data, **of_test})
         notify(f'{name}: {describe("train", datasets["train"])}')
+
+
+def check_folds(
+    cfg: Config, trials: Sequence[Trial], notify: Callable[[str], None]
+) -> FoldFacts | None:
+    """Cuts the folds of a plan, and says what they cost.
+
+    Args:
+        cfg: The generation config.
+        trials: Those of the plan.
+        notify: Takes lines for the user.
+
+    Returns:
+        What is to be known of them; None: there are none.
+
+    Raises:
+        DatasetError: They cannot be cut.
+        ConfigError: A data set that cannot be cut.
+    """
+    folds = next((trial.folds for trial in trials if trial.folds), None)
+    if folds is None:
+        return None
+    number, epochs = folds['number'], sum(trial.epochs for trial in trials)
+    notify(
+        f'folds: {epochs} epochs in {len(trials)} trials, {number} times the '
+        f'{epochs // number} of one split'
+    )
+    cfg = resolve(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    facts = fold_facts(cfg, folds)
+    sizes = facts.sizes
+    trained = sum(t.epochs * (facts.images - sizes[t.hyper['fold']]) for t in trials)
+    notify(
+        f'folds: {facts.images} images, train and val together, in {number} folds of '
+        f'{min(sizes)} to {max(sizes)}, each of which validates once; {trained} images '
+        'to train on in all epochs, if none stops early'
+    )
+    for note in facts.notes:
+        notify(f'note: {note}')
+    return facts
 
 
 def _data(cfg: Config) -> dict[str, Any]:

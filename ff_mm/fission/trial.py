@@ -19,8 +19,12 @@ from ff_mm.config import (
     set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
 
+#: The override that cuts training and validation images into folds: ``number``,
+#: ``seed``, and ``index``, the fold that validates.
+FOLDS = 'folds'
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
     'plan',
@@ -77,6 +81,14 @@ class Trial:
     validates: str = 'every_epoch'
 
     @property
+    def folds(self) -> dict[str, int] | None:
+        """How training and validation images are cut, if they are."""
+        folds = self.overrides.get(FOLDS)
+        if folds is None:
+            return None
+        return {key: value for key, value in folds.items() if key != 'index'}
+
+    @property
     def parents(self) -> tuple[str, ...]:
         """Ids of all trials that must have been done before."""
         return () if self.parent is None else (self.parent, *self.others)
@@ -84,6 +96,11 @@ class Trial:
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""
         return dict(stage=self.stage, hyper=dict(self.hyper), parent=self.parent)
+
+
+def has_own_validation(overrides: Mapping[str, Any]) -> bool:
+    """Says whether a trial with these overrides validates on another set."""
+    return any(key == FOLDS or key.startswith('val_dataloader') for key in overrides)
 
 
 def parents_of(trials: Sequence[Trial]) -> set[str]:
@@ -141,6 +158,9 @@ def trial_config(
         cfg.pop(key, None)
     _override(cfg, trial.overrides)
     cfg = resolve(cfg)
+    if folds := cfg.pop(FOLDS, None):
+        cut = {key: value for key, value in folds.items() if key != 'index'}
+        set_folds(cfg, cut, folds['index'])
     for key in _TEST_KEYS:
         cfg.pop(key, None)
     cfg.work_dir = str(work_dir)

@@ -55,7 +55,7 @@ def model_note(cfg: Config) -> str | None:
     number = len(cfg.model.weights)
     return (
         'stock MMPretrain has no ensembles: ff_mm must be installed where this is used '
-        f'(this config imports it); {number} models, {number} passes an image'
+        f'(this config imports it); models, and passes an image: {number}'
     )
 
 

@@ -11,9 +11,11 @@ from mmengine.config import Config
 from ff_mm.models.ensemble_classifier import AVERAGES, ensemble_model
 from ff_mm.records import NUMBER, WORDS, Is, Rows, Table
 
-_ENSEMBLE = Table(
+_WEIGHT = Is('a number above 0', lambda value: NUMBER.fits(value) and value > 0)
+#: What a file and a report say of it.
+ENSEMBLE = Table(
     average=Is(f'one of {", ".join(AVERAGES)}', lambda value: value in AVERAGES),
-    members=Rows(Table(name=WORDS, weight=NUMBER)),
+    members=Rows(Table(name=WORDS, weight=_WEIGHT)),
 )
 
 
@@ -47,6 +49,6 @@ def config_of_file(cfg: Config, meta: Mapping[str, Any]) -> Config:
     told = soup.get('ensemble') if isinstance(soup, Mapping) else None
     if told is None or cfg.model.get('type') == 'EnsembleClassifier':
         return cfg
-    found = _ENSEMBLE.read(told, 'ensemble: ')
+    found = ENSEMBLE.read(told, 'ensemble: ')
     weights = [member['weight'] for member in found['members']]
     return ensemble_config(cfg, weights, found['average'])

@@ -92,7 +92,7 @@ class EnsembleRunner(SoupRunner):
         else:
             made = Ensemble.of_all(members, self.method, self.average)
         number = len(made.members)
-        self.line(f'{number} members: {number} passes and models at inference')
+        self.line(f'members, and passes and models at inference: {number}')
         return made
 
     def _finish(self, soup: Ensemble) -> dict[str, Any]:

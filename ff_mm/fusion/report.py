@@ -47,6 +47,8 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     yield from _metrics_table(report)
     yield from _class_tables(report)
+    if report.get('folds'):
+        yield from _folds(report)
     if report.get('decision'):
         yield from _decision(report)
     if report['bn_reestimation']:
@@ -149,6 +151,27 @@ def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             + f'{one["seconds"]:.1f} s; {len(sums)} needed, '
             f'with sums from {min(sums):.3g} to {max(sums):.3g}.'
         )
+
+
+def _folds(report: Mapping[str, Any]) -> Iterator[str]:
+    folds, metric = report['folds'], report['metric']
+    low, high = folds['intervals'].get(metric, (None, None))
+    yield ''
+    yield (
+        f'Validation is out of fold: each image of the {folds["number"]} folds was '
+        'predicted by models that have not seen it. '
+        f'The {folds["confidence"]:.0%} interval of {markdown(metric)} is {shown(low)} '
+        f'to {shown(high)}. The soup is the mean of the models of all folds and has '
+        f'seen all of these images; on them it has {shown(folds["seen"].get(metric))}, '
+        'which says nothing but that the mean holds. Recipes: '
+        f'{markdown(", ".join(folds["recipes"]))}.'
+    )
+    yield ''
+    rows = {
+        name: {'value': report['val'].get(name), 'low': low, 'high': high}
+        for name, (low, high) in folds['intervals'].items()
+    }
+    yield from _table(rows, ['value', 'low', 'high'], corner='out of fold')
 
 
 def _decision(report: Mapping[str, Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ff_mm.evaluation.batch_norm_reestimation import (
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.out_of_fold import Judge
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.files import remove_unfinished
@@ -31,7 +32,7 @@ from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
-from ff_mm.fusion.pool_notes import pool_notes
+from ff_mm.fusion.pool_notes import notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -89,6 +90,8 @@ class SoupRunner(FusionRunner):
     soup_keys: tuple[str, ...] = ()
     #: What the model is written to, in the work directory.
     file_name = SOUP_FILE
+    #: Whether it knows which images each ingredient has seen.
+    is_of_folds = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -124,7 +127,9 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        pool = session.pool(
+            self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
+        )
         self._check_merges(session, pool)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
@@ -216,7 +221,7 @@ class SoupRunner(FusionRunner):
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        notes = list(pool_notes(pool, self.evaluator))
+        notes = list(notes_on_set(pool, self.evaluator))
         for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
@@ -228,14 +233,19 @@ class SoupRunner(FusionRunner):
             self.line(note)
         return ingredients
 
+    def judge(self) -> Judge:
+        """Returns what scores models, and remembers."""
+        return self.candidates
+
     def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Any:
         """Makes the soup; its weights are computed again when they are loaded."""
 
         def score(
             candidates: Sequence[Candidate], to_beat: float | None
-        ) -> list[float | NoBetterThan]:
-            return self.candidates.score(candidates, _cannot_win(self.scorer, to_beat))
+        ) -> Sequence[float | NoBetterThan]:
+            return judge.score(candidates, _cannot_win(self.scorer, to_beat))
 
+        judge = self.judge()
         at_once = self.candidates.at_once
         self.scorer = Scorer(
             lambda candidate, to_beat: score([candidate], to_beat)[0],
@@ -244,7 +254,7 @@ class SoupRunner(FusionRunner):
             on_step=self._show,
             score_many=score if at_once > 1 else None,
             at_once=at_once,
-            memory=self.candidates,
+            memory=judge,
             ensembles=ValidationEnsembles(
                 self.candidates, self.work_dir / PREDICTIONS, self.line
             ),
@@ -353,11 +363,16 @@ class SoupRunner(FusionRunner):
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
+    @property
+    def deployed(self) -> Config:
+        """The config of which the one for deployment is made."""
+        return self.evaluator.cfg
+
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
-        cfg, meta = self.evaluator.cfg, self.evaluator.dataset_meta
-        folder, name = self.work_dir, self.file_name
+        meta, folder = self.evaluator.dataset_meta, self.work_dir
+        cfg, name = self.deployed, self.file_name
         if note := write_soup(cfg, meta, state_dict, contents, folder, name):
             self.line(note)
 

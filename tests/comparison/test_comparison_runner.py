@@ -28,6 +28,12 @@ METHODS = dict(
         title='GoG', pool='fgg', runner_type='GoGSoupRunner', soup=dict(group_by='lr')
     ),
     fgg_ensemble=dict(title='ensemble', pool='fgg', ensemble=True),
+    fgg_file=dict(
+        title='ensemble file',
+        pool='fgg',
+        runner_type='EnsembleRunner',
+        soup=dict(average='logits'),
+    ),
 )
 SETS = ['val', 'test', 'ood/corrupted']
 BN = dict(bn_reestimation=dict(num_samples=40))
@@ -107,12 +113,26 @@ def test_the_numbers_are_those_of_an_evaluation(comparison):
         for one in method['runs']:
             if one['file'] is None:
                 continue
+            if method['soup'] == 'ensemble':
+                continue
             evaluator.load(read_state_dict(one['file']))
             for split in SETS:
                 expected = evaluator.evaluate(split)
                 for key, value in one['metrics'][split].items():
                     assert value == pytest.approx(expected[key], abs=1e-5), key
     evaluator.close()
+
+
+def test_an_ensemble_in_a_file_is_judged_as_the_same_without_one(comparison):
+    """The logit mean of all; it is asked itself, and leaves no one model."""
+    methods = comparison[1]['methods']
+    with_file, without = methods['fgg_file'], methods['fgg_ensemble']
+    for one, other in zip(with_file['runs'], without['runs'], strict=True):
+        assert one['file'].endswith('ensemble.pth')
+        for split in SETS:
+            assert one['metrics'][split] == pytest.approx(other['metrics'][split])
+    assert with_file['soup'] == 'ensemble' and with_file['models'] == 6
+    assert with_file['cost']['inference'] == without['cost']['inference']
 
 
 def test_the_report_is_what_is_on_disk(comparison):
@@ -141,7 +161,7 @@ def test_the_costs_are_those_of_the_ledgers_and_reports(comparison, pools):
 def test_the_recommendation_is_chosen_on_validation_and_its_file_is_there(comparison):
     _, found = comparison
     chosen = found['recommendation']
-    assert chosen['method'] != 'fgg_ensemble'
+    assert chosen['method'] not in ('fgg_ensemble', 'fgg_file')
     means = {
         name: method['results']['val'][found['metric']]['value']
         for name, method in found['methods'].items()
@@ -212,13 +232,13 @@ def test_until_all_models_are_chosen_there_is_no_test_set(pools, tmp_path, monke
     build = EvaluationSet.__init__
 
     def watch(self, name, *args, **kwargs):
-        chosen = len(list(tmp_path.glob('*/run*/soup.pth')))
+        chosen = len(list(tmp_path.glob('*/run*/*.pth')))
         seen.append((name, chosen))
         build(self, name, *args, **kwargs)
 
     monkeypatch.setattr(EvaluationSet, '__init__', watch)
     run(comparison_config(pools, tmp_path))
-    models = 5  # one of gs_best, two of each soup over fgg
+    models = 7  # one of gs_best, two of each over fgg that has a file
     assert {chosen for name, chosen in seen if name != 'val'} == {models}
     assert ('val', 0) in seen
 

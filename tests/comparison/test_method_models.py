@@ -29,12 +29,12 @@ def without(key):
 
 
 def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
-    assert _made_before(tmp_path, 'k', POOL) is None
+    assert _made_before(tmp_path / 'soup.pth', 'k', POOL) is None
     made(tmp_path)
-    assert _made_before(tmp_path, 'k', POOL)['report'] == REPORT
-    assert _made_before(tmp_path, 'other', POOL) is None
+    assert _made_before(tmp_path / 'soup.pth', 'k', POOL)['report'] == REPORT
+    assert _made_before(tmp_path / 'soup.pth', 'other', POOL) is None
     (tmp_path / 'soup.pth').write_bytes(b'another')
-    assert _made_before(tmp_path, 'k', POOL) is None
+    assert _made_before(tmp_path / 'soup.pth', 'k', POOL) is None
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
         dict(REPORT, evaluations=dict(selection=2, remembered=0, images={})),
         dict(REPORT, ingredients=[dict(weight=0.5)]),
         dict(REPORT, seconds=10**400),
+        dict(REPORT, ensemble=dict(average='logits', members=[dict(name='a')])),
+        dict(REPORT, ensemble=dict(average='votes', members=[])),
         dict(REPORT, ingredients=[]),
         dict(REPORT, ingredients=[dict(name='nosuch', weight=1.0)]),
         dict(REPORT, ingredients=[dict(name='a', weight=0.5)] * 2),
@@ -57,4 +59,4 @@ def test_a_soup_that_was_made_in_just_this_way_is_taken(tmp_path):
 def test_a_record_that_lacks_what_is_asked_of_it_does_not_count(tmp_path, report):
     """The soup is then made again."""
     made(tmp_path, report)
-    assert _made_before(tmp_path, 'k', POOL) is None
+    assert _made_before(tmp_path / 'soup.pth', 'k', POOL) is None

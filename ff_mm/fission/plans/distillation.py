@@ -144,8 +144,9 @@ class DistillationPlan(FineTuningPlan):
             epochs=0,
             overrides={
                 **common_overrides(0, self.seeds[0], self.augmentations[0]),
-                'param_scheduler': [],
                 **stage.overrides,
+                'train_cfg.max_epochs': 0,
+                'param_scheduler': [],
             },
             hooks=(self._views, hook),
             yields='start',

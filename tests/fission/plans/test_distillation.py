@@ -21,6 +21,7 @@ from ff_mm.files import read_json
 from ff_mm.fission import DistillationPlan
 from ff_mm.fission.distillation import passes
 from ff_mm.fission.distillation.targets import TARGETS, Targets
+from ff_mm.merging.pool import read_pool
 from ff_mm.merging.state_dict import read_state_dict
 
 PLAN = dict(type='DistillationPlan', lrs=[1e-3], student=dict(epochs=3))
@@ -85,6 +86,9 @@ def test_what_comes_out_is_a_pool_with_all_of_its_cost(unbroken, small_pool):
         start=f'{small_pool.work_dir}/{best["file"]}',
         teacher={'base_lr0.01': 0.75, 'base_lr0.001': 0.25},
     )
+    whole = read_pool(f'{work_dir}/ingredients.json').cost
+    assert whole['epochs'] == 3 + pool['cost']['epochs']
+    assert whole['images'] == manifest['cost']['images'] + pool['cost']['images']
     start = read_state_dict(work_dir / manifest['origin']['file'])
     expected = read_state_dict(f'{small_pool.work_dir}/{best["file"]}')
     assert all(torch.equal(start[key], expected[key]) for key in expected)

@@ -1,0 +1,93 @@
+"""The last step of a fusion, if time is given: the ensemble in one network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+
+from ff_mm.errors import ConfigError
+
+#: What a student is called among the fusions, and the folder of its training.
+STUDENT = 'distilled'
+_MANIFEST = 'ingredients.json'
+
+
+def check_budget(budget: Any, cfg: Config, pool: Any) -> int:
+    """Reads how many epochs may be trained.
+
+    Args:
+        budget: The option.
+        cfg: The config, resolved.
+        pool: Where the ingredients come from.
+
+    Raises:
+        ConfigError: No number, or nothing to train on, or no plan.
+    """
+    if budget is None or budget == 0:
+        return 0
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 0:
+        raise ConfigError(f'budget={budget!r}: expected a number of epochs, 0 or more')
+    if not cfg.get('train_dataloader'):
+        raise ConfigError(
+            f'budget={budget}: there is no train_dataloader to distil on; give one, or '
+            'budget=0'
+        )
+    kind = (cfg.get('plan') or {}).get('type')
+    if kind != 'DistillationPlan':
+        raise ConfigError(
+            f"budget={budget}: plan.type={kind!r}: expected 'DistillationPlan', as in "
+            'configs/_base_/fuse.py'
+        )
+    if not (isinstance(pool, str) and pool.endswith('.json')):
+        raise ConfigError(
+            f'budget={budget}: pool={pool!r}: a pool is distilled by its '
+            'ingredients.json; give that, or budget=0'
+        )
+    students = _students(cfg.plan)
+    if budget < students:
+        raise ConfigError(
+            f'budget={budget}: plan.lrs and plan.seeds make {students} students of one '
+            'epoch or more each: give more, or fewer of these'
+        )
+    return budget
+
+
+def distil(
+    cfg: Config, hidden: tuple[str, ...], pool: str, start: Path | None, budget: int
+) -> str:
+    """Trains students of the pool, or goes on with it; what is trained stays.
+
+    Args:
+        cfg: The config of the fusion, resolved.
+        hidden: Its keys that training must not see.
+        pool: The pool's ``ingredients.json``.
+        start: Where they start; None: as the plan says.
+        budget: How many epochs there are for all of them.
+
+    Returns:
+        The ``ingredients.json`` of the start and the students.
+
+    Raises:
+        FFMMError: What training says.
+    """
+    tree: dict[str, Any] = copy.deepcopy(cfg.to_dict())
+    for key in hidden:
+        tree.pop(key, None)
+    folder = Path(cfg.work_dir) / STUDENT
+    plan = dict(tree['plan'], pool=pool)
+    if start is not None:
+        plan['start'] = str(start)
+    epochs = budget // _students(plan)
+    plan['student'] = dict(plan.get('student') or {}, epochs=epochs)
+    tree.update(runner_type='GenerationRunner', plan=plan, work_dir=str(folder))
+    RUNNERS.build(Config(tree, filename=cfg.filename)).train()
+    return str(folder / _MANIFEST)
+
+
+def _students(plan: Mapping[str, Any]) -> int:
+    return len(plan.get('lrs') or [0]) * len(plan.get('seeds') or [0])
