@@ -44,6 +44,9 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         + _in_vain(report['evaluations'])
         + _for_basins(report['evaluations'])
     )
+    if margin := report.get('margin'):
+        yield ''
+        yield _margin(margin)
     yield ''
     yield from _metrics_table(report)
     yield from _class_tables(report)
@@ -219,6 +222,16 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
 def _gradients(evaluations: Mapping[str, Any]) -> str:
     count = evaluations.get('gradients')
     return f', {count} gradients of the loss among them' if count else ''
+
+
+def _margin(margin: Mapping[str, Any]) -> str:
+    asked, refused = margin['asked'], margin['refused']
+    if not asked:
+        return 'A margin was asked for; no step scored better, so it had none to judge.'
+    return (
+        f'Of {asked} steps that scored better the margin refused {refused}: they were '
+        'not better in enough resamples of validation.'
+    )
 
 
 def _training(evaluations: Mapping[str, Any]) -> str:

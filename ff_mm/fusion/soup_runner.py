@@ -27,6 +27,7 @@ from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.out_of_fold import Judge
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
+from ff_mm.evaluation.validation_margins import ValidationMargins
 from ff_mm.files import remove_unfinished
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
@@ -136,6 +137,8 @@ class SoupRunner(FusionRunner):
         if setup.dry_run is not None:
             rule = self.cfg.selection['rule']
             setup.dry_run.check(self.metric, rule, 'selection.metric')
+            if any(level.has_margin for level in self.levels):
+                setup.dry_run.check_overall(self.metric, 'soup.accept')
         first = pool.entries[0]
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
@@ -247,6 +250,9 @@ class SoupRunner(FusionRunner):
 
         judge = self.judge()
         at_once = self.candidates.at_once
+        ensembles = ValidationEnsembles(
+            self.candidates, self.work_dir / PREDICTIONS, self.line
+        )
         self.scorer = Scorer(
             lambda candidate, to_beat: score([candidate], to_beat)[0],
             rule=self.cfg.selection['rule'],
@@ -255,9 +261,8 @@ class SoupRunner(FusionRunner):
             score_many=score if at_once > 1 else None,
             at_once=at_once,
             memory=judge,
-            ensembles=ValidationEnsembles(
-                self.candidates, self.work_dir / PREDICTIONS, self.line
-            ),
+            ensembles=ensembles,
+            margins=ValidationMargins(self.candidates, ensembles),
             losses=ValidationLosses(self.candidates),
         )
         return self._combine(ingredients, store)
@@ -311,6 +316,7 @@ class SoupRunner(FusionRunner):
             statistics=self.statistics.describe(),
             evaluations=self._cost(),
             decision=decision,
+            **self._margin(),
         )
 
     def _cost(self) -> dict[str, Any]:
@@ -331,6 +337,13 @@ class SoupRunner(FusionRunner):
             rule=self.cfg.selection['rule'],
             ingredients=[dict(name=n, weight=weight) for n, weight in weights.items()],
         )
+
+    def _margin(self) -> dict[str, Any]:
+        """What a margin has done, where a level has one."""
+        if not any(level.has_margin for level in self.levels):
+            return {}
+        asked, refused = self.scorer.margin_asked, self.scorer.margin_refused
+        return dict(margin=dict(asked=asked, refused=refused))
 
     def _reestimate(
         self, recipe: Recipe, results: dict[str, Any], state_dict: StateDict

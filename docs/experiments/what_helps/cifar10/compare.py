@@ -1,13 +1,8 @@
 _base_ = ['./data.py', '../methods.py']
 
-pools = dict(
-    fgg=[f'work_dirs/cifar10/fgg_seed{k}/ingredients.json' for k in range(3)],
-    distilled=[
-        f'work_dirs/cifar10/distilled_seed{k}/ingredients.json' for k in range(3)
-    ],
-    labels_only=[
-        f'work_dirs/cifar10/labels_only_seed{k}/ingredients.json' for k in range(3)
-    ],
-)
-
+# Without students: --cfg-options pools.distilled=None pools.labels_only=None
+pools = {
+    pool: [f'work_dirs/cifar10/{pool}_seed{seed}/ingredients.json' for seed in range(3)]
+    for pool in ('fgg', 'distilled', 'labels_only')
+}
 soft_score = 'soft_accuracy'
