@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import METRICS, MODELS, RUNNERS
+from mmengine.registry import HOOKS, METRICS, MODELS, RUNNERS
 from mmpretrain.structures import DataSample
 from torch import nn
 
 from ff_mm.analysis.connectivity.result import Connectivity
 from ff_mm.analysis.loss_surface.result import LossSurface
+from ff_mm.datasets import Digits
 from ff_mm.merging import write_checkpoint
 
 
@@ -28,6 +33,64 @@ def small_pool(tmp_path_factory, generation_config) -> Config:
     cfg = generation_config(tmp_path_factory.mktemp('small_pool'))
     RUNNERS.build(cfg).train()
     return cfg
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Notes for each trial the weights it begins with, and what it is shown when."""
+
+    seen: ClassVar[dict[tuple[str, str], set[bytes]]] = {}
+    begun: ClassVar[dict[str, float]] = {}
+    phase = ('', '')
+
+    def before_train(self, runner: Any) -> None:
+        weights = runner.model.state_dict().values()
+        Witness.begun[Path(runner.work_dir).name] = sum(
+            float(w.double().abs().sum()) for w in weights
+        )
+
+    def before_train_epoch(self, runner: Any) -> None:
+        Witness.phase = (Path(runner.work_dir).name, 'train')
+
+    def before_val_epoch(self, runner: Any) -> None:
+        Witness.phase = (Path(runner.work_dir).name, 'val')
+
+    @classmethod
+    def see(cls, info: dict[str, Any]) -> None:
+        cls.seen.setdefault(cls.phase, set()).add(info['img'].tobytes())
+
+
+@dataclass
+class FoldPool:
+    """A finished generation with folds, what its trials saw, and what was said."""
+
+    cfg: Config
+    seen: dict[tuple[str, str], set[bytes]]
+    begun: dict[str, float]
+    said: str
+
+
+@pytest.fixture(scope='session')
+def fold_pool(tmp_path_factory, generation_config) -> FoldPool:
+    """Of two folds: a probe, two bases and a snapshot of each."""
+    cfg = generation_config(
+        tmp_path_factory.mktemp('fold_pool'),
+        plan__folds=2,
+        plan__probe__epochs=1,
+        plan__base__epochs=2,
+        plan__fission__epochs=1,
+        custom_hooks=[dict(type='Witness')],
+    )
+    real, said = Digits.prepare_data, io.StringIO()
+
+    def prepare(self: Digits, idx: int) -> Any:
+        Witness.see(self.get_data_info(idx))
+        return real(self, idx)
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.setattr(Digits, 'prepare_data', prepare)
+        RUNNERS.build(cfg).train()
+    return FoldPool(cfg, dict(Witness.seen), dict(Witness.begun), said.getvalue())
 
 
 @pytest.fixture

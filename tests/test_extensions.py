@@ -15,11 +15,11 @@ from mmengine.registry import RUNNERS, TASK_UTILS
 from mmpretrain.registry import DATASETS
 from sklearn.metrics import matthews_corrcoef
 
-from ff_mm.comparison.resampling import Resampling
 from ff_mm.datasets import Case, SplitDataset
 from ff_mm.evaluation.metrics import multiclass
 from ff_mm.evaluation.metrics.base import Claim, quotient
 from ff_mm.evaluation.predictions import Predictions
+from ff_mm.evaluation.resampling import Resampling
 from ff_mm.files import read_json
 from ff_mm.fission import Plan, Trial
 from ff_mm.fission.plans.plan import common_overrides

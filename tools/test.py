@@ -26,6 +26,7 @@ from ff_mm.fusion.ensemble_file import config_of_file
 from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.folds import has_seen_validation
 from ff_mm.merging.state_dict import check_whole
 from ff_mm.one_line import one_line
 
@@ -58,6 +59,9 @@ def main() -> None:
     state_dict = checkpoint.weights()
     if is_main_process():
         for note in checkpoint.notes:
+            print(one_line(f'note: {args.checkpoint}: {note}'))
+        if has_seen_validation(checkpoint.meta):
+            note = 'it comes of folds and was trained on val: scores there are too good'
             print(one_line(f'note: {args.checkpoint}: {note}'))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     # The weights of an ensemble are of several models of the config.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -20,14 +21,16 @@ from mmengine.runner import Runner
 import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from ff_mm.engine.distributed import (
     describe_data_parallel,
     init_distributed,
     model_wrapper,
 )
-from ff_mm.errors import ConfigError
-from ff_mm.fission.trial import check_mixed_precision
+from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.fission.plan_checks import check_folds
+from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
 from ff_mm.parallel.termination import Terminated
 
@@ -156,6 +159,18 @@ def become_data_parallel(cfg: Config) -> None:
         print(describe_data_parallel(cfg, get_world_size()))
 
 
+def say_folds(cfg: Config, trials: Sequence[Trial]) -> None:
+    """Says what the folds of a plan cost, if it has any and its data are there."""
+
+    def show(line: str) -> None:
+        print(one_line(line))
+
+    try:
+        check_folds(cfg, trials, show)
+    except (FFMMError, OSError) as error:
+        show(f'folds: how many images is not known: {first_line(error)}')
+
+
 def main() -> None:
     """Trains."""
     args = parse_args()
@@ -172,6 +187,7 @@ def main() -> None:
             for number, trial in enumerate(runner.trials):
                 after = f'after {", ".join(trial.parents)}' if trial.parents else ''
                 print(one_line(f'{number} {trial.id} {after}'))
+            say_folds(cfg, runner.trials)
         else:
             runner.train()
         return

@@ -146,8 +146,18 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             self.rule(metric)
         return list(dict.fromkeys(asked))
 
+    @property
+    def _looked_at(self) -> Sequence[str]:
+        """The sets of which results are shown."""
+        split = getattr(self.options, 'split', None)
+        return self.splits() if split is None else (split,)
+
     def _prepare(self, session: FusionSession) -> None:
-        self.pool: Pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        self.pool: Pool = session.pool(
+            self.cfg.ingredients,
+            self.cfg.get('origin'),
+            folds='val' not in self._looked_at,
+        )
         self.setup: EvaluationSetup = session.setup(self.cfg, self.line)
         evaluator = self.setup.evaluator
         validation = evaluator.validation

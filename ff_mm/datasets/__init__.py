@@ -7,11 +7,13 @@ from ff_mm.datasets.case import Case
 from ff_mm.datasets.checks.check import check_datasets, describe, fingerprint
 from ff_mm.datasets.chexpert import CheXpert
 from ff_mm.datasets.cifar import CIFAR10_1, SplitCIFAR10, SplitCIFAR100
+from ff_mm.datasets.class_balanced_sampler import ClassBalancedSampler
 from ff_mm.datasets.digits import Digits
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.eyepacs import EyePACS
 from ff_mm.datasets.files.dicom import LoadDICOM
 from ff_mm.datasets.folders import FolderDataset
+from ff_mm.datasets.folds import FoldDataset
 from ff_mm.datasets.ham10000 import HAM10000
 from ff_mm.datasets.image_cache.transforms import LoadCachedImage, ShrinkImage
 from ff_mm.datasets.isic2019 import ISIC2019
@@ -30,9 +32,11 @@ __all__ = [
     'MIMICCXR',
     'Case',
     'CheXpert',
+    'ClassBalancedSampler',
     'DatasetError',
     'Digits',
     'EyePACS',
+    'FoldDataset',
     'FolderDataset',
     'LoadCachedImage',
     'LoadDICOM',

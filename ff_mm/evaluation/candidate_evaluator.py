@@ -215,7 +215,8 @@ class CandidateEvaluator:
         Returns:
             As :meth:`ModelEvaluator.evaluate_all`.
         """
-        keys = {name: self._key(name, candidate.recipe) for name in self.evaluator.sets}
+        names = self.evaluator.set_names
+        keys = {name: self._key(name, candidate.recipe) for name in names}
         unknown = [name for name, key in keys.items() if not self._known(name, key)]
         loaded = False
 

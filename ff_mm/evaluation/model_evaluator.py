@@ -51,8 +51,8 @@ class ModelEvaluator:
             ``test_dataloader`` and ``ood_dataloaders`` (see
             :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator``, if
             there are such sets; ``evaluation``, see
-            :class:`ff_mm.evaluation.options.EvaluationOptions`. References are
-            resolved.
+            :class:`ff_mm.evaluation.options.EvaluationOptions`; ``fold_dataloaders``,
+            by name, evaluated as validation is. References are resolved.
         notify: Takes lines for the user.
 
     Attributes:
@@ -96,6 +96,12 @@ class ModelEvaluator:
     def ood_names(self) -> list[str]:
         """Names of the out-of-distribution sets."""
         return [name[4:] for name in self.sets if name.startswith('ood/')]
+
+    @property
+    def set_names(self) -> list[str]:
+        """Names of the sets that :meth:`evaluate_all` is of."""
+        folds = self.cfg.get('fold_dataloaders') or {}
+        return [name for name in self.sets if name not in folds]
 
     @property
     def dataset_meta(self) -> dict[str, Any]:
@@ -325,6 +331,8 @@ class ModelEvaluator:
 def _sets(cfg: Config) -> dict[str, tuple[Mapping[str, Any], Any]]:
     """Data loader and metrics of each set of a resolved config."""
     sets = {'val': (cfg.val_dataloader, cfg.val_evaluator)}
+    for name, loader in (cfg.get('fold_dataloaders') or {}).items():
+        sets[name] = (loader, cfg.val_evaluator)
     if cfg.get('test_dataloader'):
         sets['test'] = (cfg.test_dataloader, cfg.test_evaluator)
     for name, loader in ood_dataloaders(cfg).items():

@@ -38,6 +38,7 @@ class ValidationEnsembles:
         candidates: Where models are evaluated; counts the passes.
         folder: Where predictions are kept.
         notify: Takes lines for the user.
+        split: The set.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class ValidationEnsembles:
         candidates: CandidateEvaluator,
         folder: Path,
         notify: Callable[[str], None] = lambda line: None,
+        split: str = 'val',
     ) -> None:
         self._candidates = candidates
+        self._split = split
         self._notify = notify
         self._folder = folder
         self._known: dict[str, Predictions] = {}
@@ -62,6 +65,12 @@ class ValidationEnsembles:
         Returns:
             Float64 of shape (cases, classes or labels).
         """
+        found = self.said_by(models)
+        self._last = found[0]
+        return [torch.from_numpy(_averaged(f, average)) for f in found]
+
+    def said_by(self, models: Sequence[Candidate]) -> list[Predictions]:
+        """Returns the predictions of each model."""
         content = {id(m): self._candidates.content(m.recipe) for m in models}
         keys = [key_of('predictions', content[id(model)]) for model in models]
         by_key = dict(zip(keys, models, strict=True))
@@ -70,19 +79,17 @@ class ValidationEnsembles:
 
         def predict(key: str) -> dict[str, Any]:
             self._candidates.load(by_key[key])
-            return _told(self._store.predict('val'))
+            return _told(self._store.predict(self._split))
 
         def note(key: str, told: dict[str, Any]) -> None:
             found = self._heard(told)
             self._known[key] = found
             self._candidates.others['made'] += 1
             if is_main_process() and self._candidates.team.is_first:
-                self._store.keep(content[id(by_key[key])], 'val', found)
+                self._store.keep(content[id(by_key[key])], self._split, found)
 
         in_turn(self._candidates.team, 'predictions', unknown, predict, note)
-        found = [self._known[key] for key in keys]
-        self._last = found[0]
-        return [torch.from_numpy(_averaged(f, average)) for f in found]
+        return [self._known[key] for key in keys]
 
     def score(self, mean: Tensor, average: str) -> float:
         """Returns the metric that selects, of predictions that were averaged.
@@ -104,7 +111,9 @@ class ValidationEnsembles:
 
         def read() -> dict[str, Any]:
             found = {
-                key: self._store.find(self._candidates.content(model.recipe), 'val')
+                key: self._store.find(
+                    self._candidates.content(model.recipe), self._split
+                )
                 for key, model in by_key.items()
                 if key not in self._known
             }
@@ -117,7 +126,7 @@ class ValidationEnsembles:
     @cached_property
     def _store(self) -> PredictionStore:
         return PredictionStore(
-            self._folder, self._candidates.evaluator, self._notify, ['val']
+            self._folder, self._candidates.evaluator, self._notify, [self._split]
         )
 
     @cached_property
@@ -126,9 +135,9 @@ class ValidationEnsembles:
         return PredictionMetrics(evaluator.metrics('val'), evaluator.dataset_meta)
 
     def _heard(self, told: dict[str, Any]) -> Predictions:
-        cases, groups = self._store.cases['val']
+        cases, groups = self._store.cases[self._split]
         arrays = {name: _array(value) for name, value in told.items()}
-        images = self._candidates.evaluator.images['val']
+        images = self._candidates.evaluator.images[self._split]
         return Predictions(cases=tuple(cases), groups=groups, images=images, **arrays)
 
 

@@ -26,14 +26,16 @@ from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
+    check_balance,
     check_data,
+    check_folds,
     check_metrics,
     check_parts,
     trial_configs,
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
-from ff_mm.fission.trial import choose_trials, parents_of
+from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
@@ -92,6 +94,7 @@ class GenerationRunner:
             self.trials = self.plan.trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
+        self.trials = marked(self.trials, resolve(cfg).get('class_balance'))
         self.chosen = choose_trials(self.trials, cfg.get('trials'))
         self.parallel = cfg.get('parallel', 'trial')
         if self.parallel not in ('trial', 'data'):
@@ -145,6 +148,8 @@ class GenerationRunner:
         """
         configs = trial_configs(self.cfg, self.trials, self.work_dir)
         datasets = self._check_data()
+        check_balance(self.cfg, datasets['train'])
+        self.folds = check_folds(self.cfg, self.trials, self._say)
         ids = [trial.id for trial in self.trials]
         first_alone(
             self.team,
@@ -170,6 +175,7 @@ class GenerationRunner:
             fingerprint=validation_fingerprint(cfg, val),
             images=first_alone(self.team, 'val', lambda: images_identity(val)),
             size=len(val),
+            **({} if self.folds is None else dict(folds=self.folds.described())),
         )
         if self.team.is_first and (self.work_dir / MANIFEST).exists():
             write_manifest(self.ledger, validation)  # it may be complete no longer
@@ -234,7 +240,8 @@ class GenerationRunner:
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
         """Refuses to go on with other cases or images than the plan was begun with."""
         begun = (self.work_dir / SPLITS).exists()
-        keep_split_file(self.work_dir / SPLITS, datasets)
+        fold_of = None if self.folds is None else self.folds.fold_of
+        keep_split_file(self.work_dir / SPLITS, datasets, fold_of)
         if not keep_images_file(self.work_dir / IMAGES, datasets) and begun:
             self._say(
                 f'note: begun by a version that had no {IMAGES}: from now on images '

@@ -10,6 +10,7 @@ from typing import Any
 from ff_mm.files import NotRegularError, sha256, write_json
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.trial import has_own_validation
 from ff_mm.parallel.dispatch import write_until_current
 
 MANIFEST = 'ingredients.json'
@@ -29,7 +30,7 @@ def write_manifest(
     Args:
         ledger: Trials that are not finished contribute nothing, nor do failed ones.
         validation: ``fingerprint`` and ``size`` of the validation set on which the
-            metrics were taken.
+            metrics were taken; of a plan with folds what these are, too.
         last: Whether this process has nothing more to note, see
             :meth:`ff_mm.fission.ledger.Ledger.publish`.
 
@@ -79,7 +80,7 @@ def _ingredient(record: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str
     set of its own, stand apart, as nobody could compare them.
     """
     described = dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
-    if any(key.startswith('val_dataloader') for key in entry['overrides']):
+    if has_own_validation(entry['overrides']):
         described.update(metrics={}, own_metrics=record['metrics'])
     return described
 

@@ -13,8 +13,10 @@ from mmengine.registry import init_default_scope
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.datasets.folds import FoldFacts, fold_facts
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
+from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
 
@@ -81,6 +83,20 @@ def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseData
     return datasets
 
 
+def check_balance(cfg: Config, dataset: BaseDataset) -> None:
+    """Checks that the labels of training go with the config's ``class_balance``.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    cfg = resolve(cfg)
+    balance = read_class_balance(cfg.get('class_balance'))
+    if balance is not None:
+        head = cfg.model.get('head') or {}
+        number = head.get('num_classes') or len(dataset.metainfo.get('classes') or ())
+        balance.check(dataset, number)
+
+
 def check_parts(
     cfg: Config,
     configs: Sequence[Config],
@@ -109,6 +125,46 @@ def check_parts(
         of_test = dict(test=test.dataset) if test else {}
         datasets = check_datasets({**data, **of_test})
         notify(f'{name}: {describe("train", datasets["train"])}')
+
+
+def check_folds(
+    cfg: Config, trials: Sequence[Trial], notify: Callable[[str], None]
+) -> FoldFacts | None:
+    """Cuts the folds of a plan, and says what they cost.
+
+    Args:
+        cfg: The generation config.
+        trials: Those of the plan.
+        notify: Takes lines for the user.
+
+    Returns:
+        What is to be known of them; None: there are none.
+
+    Raises:
+        DatasetError: They cannot be cut.
+        ConfigError: A data set that cannot be cut.
+    """
+    folds = next((trial.folds for trial in trials if trial.folds), None)
+    if folds is None:
+        return None
+    number, epochs = folds['number'], sum(trial.epochs for trial in trials)
+    notify(
+        f'folds: {epochs} epochs in {len(trials)} trials, {number} times the '
+        f'{epochs // number} of one split'
+    )
+    cfg = resolve(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    facts = fold_facts(cfg, folds)
+    sizes = facts.sizes
+    trained = sum(t.epochs * (facts.images - sizes[t.hyper['fold']]) for t in trials)
+    notify(
+        f'folds: {facts.images} images, train and val together, in {number} folds of '
+        f'{min(sizes)} to {max(sizes)}, each of which validates once; {trained} images '
+        'to train on in all epochs, if none stops early'
+    )
+    for note in facts.notes:
+        notify(f'note: {note}')
+    return facts
 
 
 def _data(cfg: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,14 @@ from ff_mm.config import (
     set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
+from ff_mm.fission.class_balance import KEY as BALANCE
+from ff_mm.fission.class_balance import read_class_balance
 
+#: The override that cuts training and validation images into folds: ``number``,
+#: ``seed``, and ``index``, the fold that validates.
+FOLDS = 'folds'
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
     'plan',
@@ -77,6 +83,14 @@ class Trial:
     validates: str = 'every_epoch'
 
     @property
+    def folds(self) -> dict[str, int] | None:
+        """How training and validation images are cut, if they are."""
+        folds = self.overrides.get(FOLDS)
+        if folds is None:
+            return None
+        return {key: value for key, value in folds.items() if key != 'index'}
+
+    @property
     def parents(self) -> tuple[str, ...]:
         """Ids of all trials that must have been done before."""
         return () if self.parent is None else (self.parent, *self.others)
@@ -84,6 +98,11 @@ class Trial:
     def describe(self) -> dict[str, Any]:
         """What the ingredients of this trial say about where they come from."""
         return dict(stage=self.stage, hyper=dict(self.hyper), parent=self.parent)
+
+
+def has_own_validation(overrides: Mapping[str, Any]) -> bool:
+    """Says whether a trial with these overrides validates on another set."""
+    return any(key == FOLDS or key.startswith('val_dataloader') for key in overrides)
 
 
 def parents_of(trials: Sequence[Trial]) -> set[str]:
@@ -115,6 +134,38 @@ def choose_trials(trials: list[Trial], chosen: Any) -> list[Trial]:
     return [trial for trial in trials if trial.id in ids]
 
 
+def marked(trials: Sequence[Trial], class_balance: Any) -> list[Trial]:
+    """Returns trials whose ingredients say how classes were balanced, if they were.
+
+    Args:
+        trials: Those of a plan.
+        class_balance: What the config says.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    balance = read_class_balance(class_balance)
+    if balance is None:
+        return list(trials)
+    more = {BALANCE: balance.name}
+    return [
+        replace(
+            trial,
+            hyper={**trial.hyper, **more},
+            hooks=tuple(_marked(hook, more) for hook in trial.hooks),
+        )
+        for trial in trials
+    ]
+
+
+def _marked(hook: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A hook that writes ingredients has a description of its trial."""
+    meta = hook.get('meta')
+    if not isinstance(meta, Mapping) or 'hyper' not in meta:
+        return dict(hook)
+    return dict(hook, meta=dict(meta, hyper={**meta['hyper'], **more}))
+
+
 def trial_config(
     base: Config,
     trial: Trial,
@@ -141,8 +192,14 @@ def trial_config(
         cfg.pop(key, None)
     _override(cfg, trial.overrides)
     cfg = resolve(cfg)
+    if folds := cfg.pop(FOLDS, None):
+        cut = {key: value for key, value in folds.items() if key != 'index'}
+        set_folds(cfg, cut, folds['index'])
     for key in _TEST_KEYS:
         cfg.pop(key, None)
+    balance = read_class_balance(cfg.pop('class_balance', None))
+    if balance is not None and cfg.get('train_dataloader'):
+        balance.put_into(cfg)
     cfg.work_dir = str(work_dir)
     # Loggers and message hubs are global by name: a name used twice would leak the
     # best score of one trial into the next.

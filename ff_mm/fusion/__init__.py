@@ -1,6 +1,7 @@
 """From a pool to one model: sessions, soup runners, basins, deployment, report."""
 
 from ff_mm.fusion.ensemble_runner import EnsembleRunner
+from ff_mm.fusion.folds import FoldSoupRunner
 from ff_mm.fusion.soups import (
     BestIngredientRunner,
     BoUSoupRunner,
@@ -19,6 +20,7 @@ __all__ = [
     'BoUSoupRunner',
     'EnsembleRunner',
     'EnsembleSelectionRunner',
+    'FoldSoupRunner',
     'GoGSoupRunner',
     'GoUSoupRunner',
     'GreedySoupRunner',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,11 +15,13 @@ from ff_mm.evaluation.decisions.decision import Decision, Outputs
 from ff_mm.evaluation.decisions.fitting import cross_fitted, decided_by_others, fit
 from ff_mm.evaluation.decisions.folding import fold, is_multilabel, last_layers
 from ff_mm.evaluation.decisions.outputs import read_outputs, training_frequencies
-from ff_mm.evaluation.decisions.steps import Prior, Step, read_steps
+from ff_mm.evaluation.decisions.steps import FITTED, Prior, Step, read_steps
 from ff_mm.evaluation.metrics.offline import silence
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.merging import StateDict
+from ff_mm.merging.pool import Pool
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
 from ff_mm.plain import plain_metrics
@@ -70,6 +72,35 @@ class SoupDecision:
         """Whether training labels have to be counted."""
         steps = (step for _, step in self.steps)
         return any(isinstance(s, Prior) and s.frequencies is None for s in steps)
+
+    def check_balance(self, pool: Pool, notify: Callable[[str], None]) -> None:
+        """Sees to it that class frequencies are not made up for twice.
+
+        Ingredients of a plan with ``class_balance`` no longer have those of the labels.
+
+        Args:
+            pool: The ingredients.
+            notify: Takes a line where tau is fitted, and so may be 0.
+
+        Raises:
+            ConfigError: A tau that is given, of frequencies that are counted.
+        """
+        how = {e.hyper[BALANCE]: e.name for e in pool.entries if BALANCE in e.hyper}
+        if not how or not self.needs_labels:
+            return
+        (kind, name), *_ = how.items()
+        trained = f'{name} was trained with {BALANCE}={kind!r}'
+        counted = [s for _, s in self.steps if isinstance(s, Prior)]
+        if any(s.tau != FITTED for s in counted if s.frequencies is None):
+            raise ConfigError(
+                f"{KEY}='prior': {trained}, so the class frequencies of the labels are "
+                'made up for already, and would be twice: leave it out, take '
+                "tau='fitted', or give frequencies"
+            )
+        notify(
+            f'note: {trained}, so a prior correction by the frequencies of the labels '
+            'comes on top; a fitted tau of 0 would be no surprise'
+        )
 
     def prepared(self, evaluator: ModelEvaluator, team: Team) -> SoupDecision:
         """Returns it with class frequencies, before any pass; all processes call it.

@@ -9,8 +9,8 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.merging.pool import Pool
 
 
-def pool_notes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
-    """Says what is unusual about a pool, a line each.
+def notes_on_set(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
+    """Says what is unusual about a pool, and about it on a validation set, a line each.
 
     Args:
         pool: The ingredients, of which copies may have been left out.
@@ -19,13 +19,22 @@ def pool_notes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
     Raises:
         CheckpointError: A model numbers the classes in another way than the data.
     """
-    yield from _other_classes(pool, evaluator)
+    yield from other_classes(pool, evaluator)
     known = [e.validation for e in pool.entries if e.validation is not None]
     if not all(each.is_of(evaluator.validation) for each in known):
         yield (
             'note: the pool was validated on other images or with another pipeline '
             '(image_size?) than this config has; it is evaluated anew'
         )
+    yield from pool_notes(pool)
+
+
+def pool_notes(pool: Pool) -> Iterator[str]:
+    """Says what is unusual about a pool, a line each.
+
+    Args:
+        pool: The ingredients, of which copies may have been left out.
+    """
     for note in pool.notes():
         yield f'note: {note}'
     for copied, original in pool.copies:
@@ -39,7 +48,12 @@ def pool_notes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
         yield 'note: the generation is not finished, the pool not complete'
 
 
-def _other_classes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
+def other_classes(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
+    """Says whether models were trained with classes of other names.
+
+    Raises:
+        CheckpointError: A model numbers the classes in another way than the data.
+    """
     classes = evaluator.dataset_meta.get('classes')
     other = [
         entry.name

@@ -44,9 +44,14 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         + _in_vain(report['evaluations'])
         + _for_basins(report['evaluations'])
     )
+    if margin := report.get('margin'):
+        yield ''
+        yield _margin(margin)
     yield ''
     yield from _metrics_table(report)
     yield from _class_tables(report)
+    if report.get('folds'):
+        yield from _folds(report)
     if report.get('decision'):
         yield from _decision(report)
     if report['bn_reestimation']:
@@ -151,6 +156,27 @@ def _statistics(statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
+def _folds(report: Mapping[str, Any]) -> Iterator[str]:
+    folds, metric = report['folds'], report['metric']
+    low, high = folds['intervals'].get(metric, (None, None))
+    yield ''
+    yield (
+        f'Validation is out of fold: each image of the {folds["number"]} folds was '
+        'predicted by models that have not seen it. '
+        f'The {folds["confidence"]:.0%} interval of {markdown(metric)} is {shown(low)} '
+        f'to {shown(high)}. The soup is the mean of the models of all folds and has '
+        f'seen all of these images; on them it has {shown(folds["seen"].get(metric))}, '
+        'which says nothing but that the mean holds. Recipes: '
+        f'{markdown(", ".join(folds["recipes"]))}.'
+    )
+    yield ''
+    rows = {
+        name: {'value': report['val'].get(name), 'low': low, 'high': high}
+        for name, (low, high) in folds['intervals'].items()
+    }
+    yield from _table(rows, ['value', 'low', 'high'], corner='out of fold')
+
+
 def _decision(report: Mapping[str, Any]) -> Iterator[str]:
     decision, metric = report['decision'], report['metric']
     steps = '; '.join(describe_step(step) for step in decision['steps'])
@@ -196,6 +222,16 @@ def _basins(basins: Mapping[str, Any]) -> Iterator[str]:
 def _gradients(evaluations: Mapping[str, Any]) -> str:
     count = evaluations.get('gradients')
     return f', {count} gradients of the loss among them' if count else ''
+
+
+def _margin(margin: Mapping[str, Any]) -> str:
+    asked, refused = margin['asked'], margin['refused']
+    if not asked:
+        return 'A margin was asked for; no step scored better, so it had none to judge.'
+    return (
+        f'Of {asked} steps that scored better the margin refused {refused}: they were '
+        'not better in enough resamples of validation.'
+    )
 
 
 def _training(evaluations: Mapping[str, Any]) -> str:

@@ -30,12 +30,15 @@ from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
+from ff_mm.merging.folds import refuse_folds
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.pool import Origin, Pool, PoolEntry, read_pool
 from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 
+# Key of a fusion config's validation sets of single folds.
+FOLD_LOADERS = 'fold_dataloaders'
 # Keys of a fusion config that evaluations do not depend on.
 _OF_ONE_SOUP = (
     'runner_type',
@@ -141,30 +144,33 @@ class FusionSession:
         """Whether this process writes and prints."""
         return self.team.is_first and is_main_process()
 
-    def pool(self, source: Any, origin: Origin = None) -> Pool:
+    def pool(self, source: Any, origin: Origin = None, folds: bool = False) -> Pool:
         """Reads a pool and checks that its files are whole and fit each other.
 
         Args:
             source: Its ingredients, as the config has them.
             origin: What their training began with, if the config says it.
+            folds: Whether nothing is going to be validated on images that some of the
+                ingredients were trained on.
 
         Raises:
-            ConfigError: A source that is none.
+            ConfigError: A source that is none, or one of a plan with folds.
             CheckpointError: All that is wrong with the files.
         """
         key = json.dumps([source, origin], default=str)
-        if key in self._pools:
-            return self._pools[key]
 
         def check() -> None:
             pool = read_pool(source, origin)
             pool.check()
             self._pools[key] = pool
 
-        first_alone(self.team, 'pool', check)
+        if key not in self._pools:
+            first_alone(self.team, 'pool', check)
         if key not in self._pools:
             self._pools[key] = read_pool(source, origin)
-        return self._pools[key]
+        pool = self._pools[key]
+        refuse_folds([] if folds else [e.name for e in pool.entries if e.seen])
+        return pool
 
     def without_copies(self, pool: Pool) -> Pool:
         """Returns a pool in which no model is twice; all processes leave out the same.
@@ -335,7 +341,8 @@ def check_data(cfg: Config) -> DryRun | None:
     loaders.update(ood)
     try:
         configs = {name: v['dataset'] for name, v in loaders.items() if v}
-        datasets = check_datasets(configs)
+        # Of folds, each model has seen some; what scores it is the one that it has not.
+        datasets = check_datasets(configs, ['val'] if cfg.get(FOLD_LOADERS) else [])
     except DatasetError as error:
         raise _with_hint(error, ood) from None
     for name, dataset in datasets.items():

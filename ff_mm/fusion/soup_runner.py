@@ -24,14 +24,16 @@ from ff_mm.evaluation.batch_norm_reestimation import (
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import CannotWin, Selection
 from ff_mm.evaluation.memo import MEMO
+from ff_mm.evaluation.out_of_fold import Judge
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.evaluation.validation_losses import ValidationLosses
+from ff_mm.evaluation.validation_margins import ValidationMargins
 from ff_mm.files import remove_unfinished
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
-from ff_mm.fusion.pool_notes import pool_notes
+from ff_mm.fusion.pool_notes import notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -89,6 +91,8 @@ class SoupRunner(FusionRunner):
     soup_keys: tuple[str, ...] = ()
     #: What the model is written to, in the work directory.
     file_name = SOUP_FILE
+    #: Whether it knows which images each ingredient has seen.
+    is_of_folds = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -124,13 +128,19 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'))
+        pool = session.pool(
+            self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
+        )
         self._check_merges(session, pool)
+        if self.decision is not None:
+            self.decision.check_balance(pool, self.line)
         setup = session.setup(self.cfg, self.line)
         self.setup, self.evaluator = setup, setup.evaluator
         if setup.dry_run is not None:
             rule = self.cfg.selection['rule']
             setup.dry_run.check(self.metric, rule, 'selection.metric')
+            if any(level.has_margin for level in self.levels):
+                setup.dry_run.check_overall(self.metric, 'soup.accept')
         first = pool.entries[0]
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
@@ -216,7 +226,7 @@ class SoupRunner(FusionRunner):
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
         ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
-        notes = list(pool_notes(pool, self.evaluator))
+        notes = list(notes_on_set(pool, self.evaluator))
         for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)
         recorded = sum(ingredient.score is not None for ingredient in ingredients)
@@ -228,15 +238,23 @@ class SoupRunner(FusionRunner):
             self.line(note)
         return ingredients
 
+    def judge(self) -> Judge:
+        """Returns what scores models, and remembers."""
+        return self.candidates
+
     def _make(self, ingredients: Sequence[Ingredient], store: Path) -> Any:
         """Makes the soup; its weights are computed again when they are loaded."""
 
         def score(
             candidates: Sequence[Candidate], to_beat: float | None
-        ) -> list[float | NoBetterThan]:
-            return self.candidates.score(candidates, _cannot_win(self.scorer, to_beat))
+        ) -> Sequence[float | NoBetterThan]:
+            return judge.score(candidates, _cannot_win(self.scorer, to_beat))
 
+        judge = self.judge()
         at_once = self.candidates.at_once
+        ensembles = ValidationEnsembles(
+            self.candidates, self.work_dir / PREDICTIONS, self.line
+        )
         self.scorer = Scorer(
             lambda candidate, to_beat: score([candidate], to_beat)[0],
             rule=self.cfg.selection['rule'],
@@ -244,10 +262,9 @@ class SoupRunner(FusionRunner):
             on_step=self._show,
             score_many=score if at_once > 1 else None,
             at_once=at_once,
-            memory=self.candidates,
-            ensembles=ValidationEnsembles(
-                self.candidates, self.work_dir / PREDICTIONS, self.line
-            ),
+            memory=judge,
+            ensembles=ensembles,
+            margins=ValidationMargins(self.candidates, ensembles),
             losses=ValidationLosses(self.candidates),
         )
         return self._combine(ingredients, store)
@@ -301,6 +318,7 @@ class SoupRunner(FusionRunner):
             statistics=self.statistics.describe(),
             evaluations=self._cost(),
             decision=decision,
+            **self._margin(),
         )
 
     def _cost(self) -> dict[str, Any]:
@@ -321,6 +339,13 @@ class SoupRunner(FusionRunner):
             rule=self.cfg.selection['rule'],
             ingredients=[dict(name=n, weight=weight) for n, weight in weights.items()],
         )
+
+    def _margin(self) -> dict[str, Any]:
+        """What a margin has done, where a level has one."""
+        if not any(level.has_margin for level in self.levels):
+            return {}
+        asked, refused = self.scorer.margin_asked, self.scorer.margin_refused
+        return dict(margin=dict(asked=asked, refused=refused))
 
     def _reestimate(
         self, recipe: Recipe, results: dict[str, Any], state_dict: StateDict
@@ -353,11 +378,16 @@ class SoupRunner(FusionRunner):
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
 
+    @property
+    def deployed(self) -> Config:
+        """The config of which the one for deployment is made."""
+        return self.evaluator.cfg
+
     def _write_soup(self, state_dict: StateDict, contents: Mapping[str, Any]) -> None:
         if not self.session.is_first:
             return
-        cfg, meta = self.evaluator.cfg, self.evaluator.dataset_meta
-        folder, name = self.work_dir, self.file_name
+        meta, folder = self.evaluator.dataset_meta, self.work_dir
+        cfg, name = self.deployed, self.file_name
         if note := write_soup(cfg, meta, state_dict, contents, folder, name):
             self.line(note)
 

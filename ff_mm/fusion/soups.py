@@ -70,7 +70,7 @@ def read_levels(levels: Any, merge: Any) -> list[Level]:
 
 
 class _TwoLevelRunner(SoupRunner):
-    soup_keys = ('group_by', 'basins', 'merge')
+    soup_keys: tuple[str, ...] = ('group_by', 'basins', 'merge', 'accept')
     default_group = 'lr'
 
     @property
@@ -80,26 +80,34 @@ class _TwoLevelRunner(SoupRunner):
 
 @RUNNERS.register_module()
 class GoGSoupRunner(_TwoLevelRunner):
-    """GoG, greedy of greedy: ``soup=dict(group_by='lr', merge='mean')`` (3.2)."""
+    """GoG, greedy of greedy: ``soup=dict(group_by='lr', merge='mean')`` (3.2).
+
+    ``accept=0.9`` is a margin for the greedy soup at the top.
+    """
 
     method = 'gog'
     title = 'GoG'
 
     def build_levels(self) -> list[Level]:
         """Returns greedy soups of the groups, and a greedy soup of those."""
-        return gog(self.group_by, self.options.get('merge'))
+        merge, accept = self.options.get('merge'), self.options.get('accept')
+        return gog(self.group_by, merge, accept)
 
 
 @RUNNERS.register_module()
 class GoUSoupRunner(_TwoLevelRunner):
-    """GoU, greedy of uniform: ``soup=dict(group_by='lr', merge='mean')`` (3.2)."""
+    """GoU, greedy of uniform: ``soup=dict(group_by='lr', merge='mean')`` (3.2).
+
+    ``accept=0.9`` is a margin for the greedy soup at the top.
+    """
 
     method = 'gou'
     title = 'GoU'
 
     def build_levels(self) -> list[Level]:
         """Returns uniform soups of the groups, and a greedy soup of those."""
-        return gou(self.group_by, self.options.get('merge'))
+        merge, accept = self.options.get('merge'), self.options.get('accept')
+        return gou(self.group_by, merge, accept)
 
 
 @RUNNERS.register_module()
@@ -114,6 +122,7 @@ class BoUSoupRunner(_TwoLevelRunner):
     method = 'bou'
     title = 'BoU'
     default_group = 'run'
+    soup_keys = ('group_by', 'basins', 'merge')
 
     def build_levels(self) -> list[Level]:
         """Returns uniform soups of the groups, and the best of those."""
@@ -135,10 +144,15 @@ class _OneLevelRunner(SoupRunner):
 
 @RUNNERS.register_module()
 class GreedySoupRunner(_OneLevelRunner):
-    """The greedy soup of all ingredients (Wortsman et al. 2022)."""
+    """The greedy soup of all ingredients (Wortsman et al. 2022).
+
+    With a margin, ``accept=0.9``, see
+    :class:`ff_mm.merging.soups.margin.MarginOptions`.
+    """
 
     method = 'greedy'
     title = 'greedy'
+    soup_keys = ('merge', *option_names(method))
 
 
 @RUNNERS.register_module()
@@ -167,10 +181,14 @@ class BestIngredientRunner(_OneLevelRunner):
 
 @RUNNERS.register_module()
 class PrunedSoupRunner(_OneLevelRunner):
-    """The pruned soup: starts with all ingredients, and drops what hurts."""
+    """The pruned soup: starts with all ingredients, and drops what hurts.
+
+    With a margin, ``accept=0.9``, as of the greedy soup.
+    """
 
     method = 'pruned'
     title = 'pruned'
+    soup_keys = ('merge', *option_names(method))
 
 
 @RUNNERS.register_module()

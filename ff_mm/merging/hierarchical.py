@@ -17,7 +17,7 @@ from ff_mm.files import PathLike
 from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
-from ff_mm.merging.scorer import Scorer
+from ff_mm.merging.scorer import Scorer, Step
 from ff_mm.merging.search import best_variant
 from ff_mm.merging.soup import MEAN, Soup, require_distinct_names
 from ff_mm.merging.soups.choice import Choice
@@ -56,6 +56,11 @@ class Level:
         return Choice.read(self.soup)
 
     @property
+    def has_margin(self) -> bool:
+        """Whether steps are taken only if they are better for sure."""
+        return self.which.options.get('accept') is not None
+
+    @property
     def how(self) -> Merge:
         """How the members of a soup are combined."""
         return Merge.read(self.merge)
@@ -84,14 +89,23 @@ class Level:
         )
 
 
-def gou(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
+def gou(
+    group_by: str | Sequence[str] = 'lr', merge: Any = None, accept: float | None = None
+) -> list[Level]:
     """Greedy of uniform: uniform soups in the groups, a greedy soup of those."""
-    return [Level('uniform', group_by, merge), Level('greedy', None, merge)]
+    return [Level('uniform', group_by, merge), _greedy_top(merge, accept)]
 
 
-def gog(group_by: str | Sequence[str] = 'lr', merge: Any = None) -> list[Level]:
+def gog(
+    group_by: str | Sequence[str] = 'lr', merge: Any = None, accept: float | None = None
+) -> list[Level]:
     """Greedy of greedy: greedy soups in the groups, a greedy soup of those."""
-    return [Level('greedy', group_by, merge), Level('greedy', None, merge)]
+    return [Level('greedy', group_by, merge), _greedy_top(merge, accept)]
+
+
+def _greedy_top(merge: Any, accept: float | None) -> Level:
+    margin = {} if accept is None else dict(accept=accept)
+    return Level(dict(type='greedy', **margin), None, merge)
 
 
 def bou(group_by: str | Sequence[str] = 'run', merge: Any = None) -> list[Level]:
@@ -333,7 +347,7 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
             for member, share in zip(soup.members, _shares(soup, weight), strict=True)
         ],
         'rejected': [tree(other, 0.0) for other in soup.rejected],
-        'steps': [asdict(step) for step in soup.steps],
+        'steps': [_described(step) for step in soup.steps],
     }
     if soup.merge != MEAN:
         described['merge'] = soup.merge.describe()
@@ -341,6 +355,13 @@ def tree(soup: AnyIngredient, weight: float | None = 1.0) -> dict[str, Any]:
         described['weights'] = list(soup.weights)
     if soup.details is not None:
         described['details'] = dict(soup.details)
+    return described
+
+
+def _described(step: Step) -> dict[str, Any]:
+    described = asdict(step)
+    if step.agreement is None:  # only a margin asks for it
+        del described['agreement']
     return described
 
 

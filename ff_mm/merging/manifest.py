@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
+from ff_mm.merging.folds import Folds
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.records import (
     COST,
+    COUNT,
     FLAG,
     METRICS,
     NAMED,
@@ -45,7 +47,11 @@ _MANIFEST = Table(
     FORMAT,
     ingredients=Rows(_ENTRY),
     origin=Optional(_ENTRY),
-    validation=Table(fingerprint=TEXT, images=Optional(TEXT)),
+    validation=Table(
+        fingerprint=TEXT,
+        images=Optional(TEXT),
+        folds=Optional(Table(number=COUNT, seed=COUNT, cases=Rows(TEXT))),
+    ),
     cost=Optional(COST),
     made_of=Optional(Table(cost=Optional(COST))),
     complete=Optional(FLAG),
@@ -103,6 +109,7 @@ class Manifest:
         complete: Whether the generation was finished.
         failed: Trials of which there is nothing, and why.
         origin: Where the training of all ingredients has begun; None: not known.
+        folds: How training and validation images were cut; None: they were not.
     """
 
     entries: tuple[ManifestEntry, ...]
@@ -111,6 +118,7 @@ class Manifest:
     complete: bool
     failed: tuple[tuple[str, str], ...] = ()
     origin: ManifestEntry | None = None
+    folds: Folds | None = None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -141,6 +149,7 @@ def read_manifest(path: Path) -> Manifest:
         content.get('complete') is not False,
         tuple((each['trial'], each['reason']) for each in failed),
         None if origin is None else _entry(origin, path),
+        _folds(content['validation'].get('folds')),
     )
     _check_names(manifest, path)
     return manifest
@@ -156,6 +165,12 @@ def _whole_cost(content: Mapping[str, Any]) -> Mapping[str, float] | None:
         return None
     keys = ('trials', 'epochs', 'seconds', 'images')
     return {key: (own.get(key) or 0) + (before.get(key) or 0) for key in keys}
+
+
+def _folds(content: Mapping[str, Any] | None) -> Folds | None:
+    if content is None:
+        return None
+    return Folds(content['number'], content['seed'], tuple(content['cases']))
 
 
 def grouping(entry: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.files import matching, sha256
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
+from ff_mm.merging.folds import FOLD, Folds, has_seen_validation
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, Validation, grouping, read_manifest
 from ff_mm.merging.origin import too_far
@@ -45,6 +46,7 @@ class PoolEntry:
         metrics: Validation metrics recorded at training, as fractions.
         digest: SHA-256 that the file must have; None: not known.
         validation: The validation set of these metrics; None: not known.
+        seen: Whether it was trained on images of the plan's validation set.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PoolEntry:
     metrics: Mapping[str, float] = field(default_factory=dict)
     digest: str | None = None
     validation: Validation | None = None
+    seen: bool = False
 
     @property
     def file(self) -> Path:
@@ -96,6 +99,7 @@ class Pool:
         failed: Trials of theirs of which there is nothing, and why.
         copies: Names of entries that were left out, and of those they are copies of.
         doubts_origin: Whether the origin was given by hand, and may be another file.
+        folds: How the images of all were cut, if they were.
     """
 
     entries: tuple[PoolEntry, ...]
@@ -105,6 +109,7 @@ class Pool:
     failed: tuple[tuple[str, str], ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
     doubts_origin: bool = False
+    folds: Folds | None = None
 
     def check(self) -> None:
         """Checks each file by itself, and that they fit each other.
@@ -276,6 +281,7 @@ def read_pool(source: Source, origin: Origin = None) -> Pool:
         complete=all(pool.complete for pool in pools),
         failed=tuple(failure for pool in pools for failure in pool.failed),
         doubts_origin=given is not None and given[1],
+        folds=pools[0].folds if len({pool.folds for pool in pools}) == 1 else None,
     )
 
 
@@ -326,6 +332,7 @@ def _read_manifest(path: Path) -> Pool:
             metrics=entry.metrics,
             digest=entry.sha256,
             validation=manifest.validation,
+            seen=entry.hyper.get(FOLD) is not None,
         )
 
     return Pool(
@@ -334,6 +341,7 @@ def _read_manifest(path: Path) -> Pool:
         manifest.cost,
         manifest.complete,
         manifest.failed,
+        folds=manifest.folds,
     )
 
 
@@ -363,7 +371,9 @@ def _file_entry(file: Path, given: dict[str, Any]) -> PoolEntry:
     known = (
         grouping(own, f'{file}: meta.ingredient: ') if isinstance(own, Mapping) else {}
     )
-    return PoolEntry(name=name, checkpoint=checkpoint, hyper={**known, **given})
+    # Who says which fold a file is of, or that it is of none, knows what he does.
+    seen = FOLD not in given and has_seen_validation(checkpoint.meta)
+    return PoolEntry(name, checkpoint, {**known, **given}, seen=seen)
 
 
 def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:

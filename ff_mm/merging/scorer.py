@@ -11,7 +11,7 @@ from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.merging.candidate import Candidate
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.recipe import Identity, Recipe, identity
-from ff_mm.merging.validation import Ensembles, Losses
+from ff_mm.merging.validation import Ensembles, Losses, Margins
 
 T = TypeVar('T')
 
@@ -29,6 +29,7 @@ class Step:
         reason: Why, in a few words.
         bound: Where the evaluation was stopped early: the score would have been no
             better than this. None wherever there is a score.
+        agreement: In which part of resamples the step was better, where a margin asked.
     """
 
     candidate: str
@@ -37,6 +38,7 @@ class Step:
     accepted: bool
     reason: str
     bound: float | None = None
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,15 @@ class Scorer:
         memory: Where what was found is looked up; None: a new one, in memory.
         ensembles: What models say of each case, for soups that need it.
         losses: The loss and its gradient, likewise.
+        margins: How sure it is that one model is better than another, likewise.
 
     Attributes:
         ensembles: As given.
         losses: As given.
+        margins: As given.
         evaluations: How many candidates were evaluated.
+        margin_asked: How many steps scored better and were put to a margin.
+        margin_refused: How many of them it refused.
 
     Raises:
         ConfigError: If the rule is neither of the two.
@@ -128,6 +134,7 @@ class Scorer:
         memory: Memory | None = None,
         ensembles: Ensembles | None = None,
         losses: Losses | None = None,
+        margins: Margins | None = None,
     ) -> None:
         if rule not in ('greater', 'less'):
             raise ConfigError(f"rule must be 'greater' or 'less', got {rule!r}")
@@ -135,6 +142,9 @@ class Scorer:
         self.accept_ties = accept_ties
         self.ensembles = ensembles
         self.losses = losses
+        self.margins = margins
+        self.margin_asked = 0
+        self.margin_refused = 0
         self.evaluations = 0
         self._score = score
         self._on_step = on_step

@@ -32,6 +32,13 @@ class Ensembles(Protocol):
         """Return the validation metric of a mean of such predictions."""
 
 
+class Margins(Protocol):
+    """How sure it is on validation that one model is better than another."""
+
+    def agreement(self, new: Candidate, old: Candidate) -> float:
+        """Return in which part of paired resamples the new one is better."""
+
+
 class Fold(NamedTuple):
     """One of the parts into which the cases of validation are cut, by groups.
 

@@ -35,6 +35,11 @@ channels_last = False
 # interrupted run then ends like an unbroken one only up to rounding.
 compile = False
 
+# Classes of unequal size: 'sampling' draws images by how rare their class is, 'loss' is
+# the logit-adjusted loss (balanced softmax), of several labels too. With options:
+# class_balance=dict(type='loss', tau=0.5). Let plan.base.monitor be a macro metric.
+class_balance = dict()
+
 # The plan sets the learning rate and the schedule of each trial.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', weight_decay=1e-2)

@@ -1,6 +1,5 @@
 # The rules of the study, each a method; the same ones for all settings. A setting's
-# compare.py says the pools: fgg, and distilled and labels_only where there are students
-# (methods whose pool is not given are left out).
+# compare.py says the pools; methods of one that is None are left out.
 _base_ = '../../../configs/_base_/evaluation.py'
 
 runner_type = 'ComparisonRunner'
@@ -25,6 +24,7 @@ methods = dict(
     best_soft=dict(_best, title='best single by soft score', selection=_soft),
     greedy=dict(_greedy, title='greedy'),
     greedy_soft=dict(_greedy, title='greedy by soft score', selection=_soft),
+    greedy_margin=dict(_greedy, title='greedy with a margin', soup=dict(accept=0.9)),
     gou=dict(
         title='GoU', pool='fgg', runner_type='GoUSoupRunner', soup=dict(group_by='lr')
     ),
@@ -48,7 +48,6 @@ methods = dict(
     ensemble_selection=dict(
         title='ensemble selection', pool='fgg', runner_type='EnsembleSelectionRunner'
     ),
-    learned=dict(title='learned', pool='fgg', runner_type='LearnedSoupRunner'),
     best_prior=dict(_best, title='best single + prior', soup=dict(decision='prior')),
     runs_bn_prior=dict(
         _runs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -28,7 +28,9 @@ RENAME = (
 )
 
 
-def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
+def check_datasets(
+    configs: Mapping[str, dict], seen: Collection[str] = ()
+) -> dict[str, BaseDataset]:
     """Builds all data sets of a run and checks that they go together.
 
     The classes must agree in number and order, where a data set names them. No image
@@ -44,6 +46,7 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     Args:
         configs: Name -> config of a data set as MMPretrain's registry takes it. The
             name ``train`` is special, all others are for evaluation.
+        seen: Names of those that may have images in common with ``train``.
 
     Returns:
         Name -> data set, fully initialised.
@@ -54,7 +57,8 @@ def check_datasets(configs: Mapping[str, dict]) -> dict[str, BaseDataset]:
     problems = Problems('data sets ' + ', '.join(configs))
     datasets = build_datasets(configs, problems)
     check_classes(datasets, problems)
-    check_leaks(datasets, problems)
+    unseen = {name: each for name, each in datasets.items() if name not in seen}
+    check_leaks(unseen, problems)
     problems.raise_if_any()
     notes = Problems('notes')
     add_notes(datasets, notes)
@@ -76,7 +80,7 @@ def describe(name: str, dataset: BaseDataset) -> str:
         For example ``'val: 333 images, 3 classes (akiec 3, bcc 20, nv 310)'``; of
         more than 20 classes only the range of counts.
     """
-    present = [_present_classes(info) for info in data_infos(dataset)]
+    present = [present_classes(info) for info in data_infos(dataset)]
     classes = dataset.metainfo.get('classes') or ()
     counts = np.bincount(
         np.concatenate([np.empty(0, dtype=np.int64), *present]), minlength=len(classes)
@@ -322,7 +326,7 @@ def _label(info: dict) -> list[float]:
     return [] if label is None else np.atleast_1d(np.asarray(label)).tolist()
 
 
-def _present_classes(info: dict) -> np.ndarray:
+def present_classes(info: dict) -> np.ndarray:
     """Gives the class numbers of a case: one, or those with score 1, or listed ones."""
     if 'gt_label' in info:
         return np.atleast_1d(np.asarray(info['gt_label'], dtype=np.int64))

@@ -30,6 +30,7 @@ from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, needs_load_dicom
 from ff_mm.datasets.files.image_paths import file_cut_short, first_line
 from ff_mm.datasets.files.workers import track
+from ff_mm.datasets.folds import is_cut
 from ff_mm.datasets.image_cache.folder import make_own_folder, remove_own_files
 from ff_mm.datasets.image_cache.store import Record, RecordFile, write_records
 from ff_mm.datasets.image_cache.transforms import (
@@ -273,12 +274,16 @@ class ImageCache:
             name: [_paths(each) for each in inner_datasets(datasets[name])]
             for name in _LOADERS
         }
+        # Folds are of the data sets of both loaders, one after the other.
+        of_all = [paths for name in _LOADERS for paths in images[name]]
         parts: dict[str, Part] = {}
         for cfg in configs:
             for name in _LOADERS:
-                inner = inner_datasets(cfg[f'{name}_dataloader'].dataset)
+                of_loader = cfg[f'{name}_dataloader'].dataset
+                inner = inner_datasets(of_loader)
+                known = of_all if is_cut(of_loader) else images[name]
                 # A stage may have other data; what is not cached is loaded as ever.
-                for dataset, paths in zip(inner, images[name], strict=False):
+                for dataset, paths in zip(inner, known, strict=False):
                     steps, _ = self._cut(name, dataset.get('pipeline', []))
                     if steps and paths:
                         part = parts.setdefault(name_of(steps), Part(steps))

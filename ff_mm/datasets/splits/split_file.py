@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 
@@ -99,22 +100,32 @@ IMAGE_COLUMNS = (
 )
 
 
-def write_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> None:
+#: Of each case, by split and name, the fold that it is in.
+Folds = Mapping[tuple[str, str], int]
+
+
+def write_split_file(
+    path: str | Path, datasets: Mapping[str, BaseDataset], folds: Folds | None = None
+) -> None:
     """Writes down the cases of some data sets, one row each.
 
     Columns are ``image`` (the id, or else the path below ``data_root``), ``split``,
     ``label`` (a class number, or the scores of a multi-label case with spaces between)
-    and ``group`` (empty where none is known). :func:`read_split_file` reads it.
+    and ``group`` (empty where none is known), and of a plan with folds ``fold``.
+    :func:`read_split_file` reads it.
 
     Args:
         path: The csv file.
         datasets: Name of the split -> data set, fully initialised.
+        folds: Of a plan that has them, the fold of each case.
     """
     with atomic_write(path, 'w') as file:
-        file.write(_to_csv(datasets))
+        file.write(_to_csv(datasets, folds))
 
 
-def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> None:
+def keep_split_file(
+    path: str | Path, datasets: Mapping[str, BaseDataset], folds: Folds | None = None
+) -> None:
     """Writes down the cases of a run, or checks that they are those of its beginning.
 
     A plan that goes on after its table or split file was changed would otherwise mix
@@ -123,6 +134,7 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
     Args:
         path: The csv file beside the run.
         datasets: As for :func:`write_split_file`.
+        folds: Likewise.
 
     Raises:
         DatasetError: The file is there and names other cases, labels or groups, or it
@@ -130,7 +142,7 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
     """
     path = Path(path)
     if not path.exists():
-        write_split_file(path, datasets)
+        write_split_file(path, datasets, folds)
         return
     try:
         with open_regular(path, 'r') as file:
@@ -140,7 +152,7 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
             f'{path}: cannot be read ({error}), so nobody knows whether this run began '
             'with these data; restore it, or use a new --work-dir'
         ) from error
-    rows_now = _to_csv(datasets).splitlines()
+    rows_now = _to_csv(datasets, folds).splitlines()
     before, now = set(rows_before), set(rows_now)
     if before == now and rows_before != rows_now:
         # Which images make a batch goes by their numbers.
@@ -160,15 +172,17 @@ def keep_split_file(path: str | Path, datasets: Mapping[str, BaseDataset]) -> No
         )
 
 
-def _to_csv(datasets: Mapping[str, BaseDataset]) -> str:
+def _to_csv(datasets: Mapping[str, BaseDataset], folds: Folds | None) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(['image', 'split', 'label', 'group'])
+    head = ['image', 'split', 'label', 'group']
+    writer.writerow(head if folds is None else [*head, 'fold'])
     for split, dataset in datasets.items():
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
-            name = _name(info, index, dataset)
-            writer.writerow([name, split, _label(info), info.get('group')])
+            name = case_name(info, index, dataset)
+            row = [name, split, _label(info), info.get('group')]
+            writer.writerow(row if folds is None else [*row, folds.get((split, name))])
     return text.getvalue()
 
 
@@ -195,7 +209,14 @@ def read_split_file(path: str | Path, problems: Problems) -> list[tuple[str, str
     )
 
 
-def _name(info: dict, index: int, dataset: BaseDataset) -> str:
+def case_name(info: Mapping[str, Any], index: int, dataset: BaseDataset) -> str:
+    """Gives the name of a case: its id, else its path below data_root, or its number.
+
+    Args:
+        info: What the data set knows of it.
+        index: Its number there.
+        dataset: The data set.
+    """
     if info.get('image_id') is not None:
         return str(info['image_id'])
     if not info.get('img_path'):

@@ -6,9 +6,14 @@ import math
 import warnings
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 
 SPLITS = ('train', 'val', 'test')
 
@@ -108,6 +113,13 @@ def _cut_folds(
     strata: np.ndarray, names: Sequence[Hashable], number: int, seed: int
 ) -> np.ndarray:
     splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
+    return _folds_of(splitter, strata, names)
+
+
+def _folds_of(
+    splitter: Any, strata: np.ndarray, names: Sequence[Hashable] | None = None
+) -> np.ndarray:
+    """Numbers the parts of a cross-validation, for each case the one that tests it."""
     folds = np.empty(len(strata), dtype=np.int64)
     with warnings.catch_warnings():
         # Of a class with fewer cases than folds; the counts are printed anyway.
@@ -137,9 +149,51 @@ def assign_folds(
     """
     if len(set(groups)) < number:
         raise ValueError(f'there are {len(set(groups))} groups')
+    return _cut_folds(_common_strata(labels, number), groups, number, seed)
+
+
+def _common_strata(labels: Sequence[Hashable], number: int) -> np.ndarray:
+    """Numbers labels; those that are rarer than folds are one stratum."""
     strata = np.unique([repr(label) for label in labels], return_inverse=True)[1]
     strata[np.bincount(strata)[strata] < number] = strata.max() + 1
-    return _cut_folds(strata, groups, number, seed)
+    return strata
+
+
+# Each trial of a plan with folds builds its data sets anew.
+@lru_cache(maxsize=8)
+def cut_into_folds(
+    labels: tuple[Hashable, ...],
+    groups: tuple[Hashable, ...] | None,
+    number: int,
+    seed: int,
+) -> np.ndarray:
+    """Gives every case of a cross-validation a fold.
+
+    As :func:`assign_folds`; cases without groups are cut by scikit-learn's
+    ``StratifiedKFold``, which takes no time for many.
+
+    Args:
+        labels: What to stratify by; those that are rarer than folds count as one.
+        groups: What must not be cut apart; None: each case is alone.
+        number: How many folds there are.
+        seed: Of the shuffling.
+
+    Returns:
+        Numbers from 0, of shape (number of cases,), read-only.
+
+    Raises:
+        ValueError: There are fewer groups, or cases, than folds.
+    """
+    if groups is not None:
+        folds = assign_folds(labels, groups, number, seed)
+    elif len(labels) < number:
+        raise ValueError(f'there are {len(labels)} cases')
+    else:
+        strata = _common_strata(labels, number)
+        splitter = StratifiedKFold(number, shuffle=True, random_state=seed)
+        folds = _folds_of(splitter, strata)
+    folds.setflags(write=False)
+    return folds
 
 
 def check_shares(shares: Sequence[int]) -> tuple[int, ...]:

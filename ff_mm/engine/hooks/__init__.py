@@ -6,6 +6,7 @@ from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.frozen_batch_norm_hook import FrozenBatchNormHook
 from ff_mm.engine.hooks.label_weights_hook import LabelWeightsHook
+from ff_mm.engine.hooks.logit_adjustment_hook import LogitAdjustmentHook
 from ff_mm.engine.hooks.pruning_mask_hook import PruningMaskHook
 from ff_mm.engine.hooks.resumable_early_stopping_hook import (
     ResumableEarlyStoppingHook,
@@ -25,6 +26,7 @@ __all__ = [
     'EpochSeedHook',
     'FrozenBatchNormHook',
     'LabelWeightsHook',
+    'LogitAdjustmentHook',
     'PruningMaskHook',
     'ResumableEarlyStoppingHook',
     'ResumeStateHook',

@@ -1,4 +1,4 @@
-"""Parts of the cases by group, and how often one model is better than another."""
+"""Parts of the cases by group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions.decision import Outputs
 
 FOLDS = 5
-_RESAMPLES = 1000
 
 
 def folds(outputs: Outputs) -> Iterator[np.ndarray]:
@@ -43,19 +42,3 @@ def folds(outputs: Outputs) -> Iterator[np.ndarray]:
     fold_of_group[in_turn] = np.arange(len(first)) % number
     for fold in range(number):
         yield fold_of_group[group_of] == fold
-
-
-def agreement(before: Outputs, after: Outputs) -> float:
-    """Returns in which part of resamples by group the loss falls.
-
-    Args:
-        before: What a model says.
-        after: What another one says of the same cases.
-    """
-    gain = np.bincount(before.group_of, weights=before.costs - after.costs)
-    random = np.random.default_rng(0)
-    sums = [
-        gain[random.integers(len(gain), size=len(gain))].sum()
-        for _ in range(_RESAMPLES)
-    ]
-    return float((np.array(sums) > 0).mean())

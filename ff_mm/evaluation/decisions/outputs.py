@@ -9,16 +9,12 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object
 
-from ff_mm.datasets.checks.label_counts import LabelCounts
+from ff_mm.datasets.class_frequencies import class_frequencies, count_classes
 from ff_mm.datasets.sharing import build_dataset
-from ff_mm.errors import ConfigError
 from ff_mm.evaluation.cases import cases_of
 from ff_mm.evaluation.decisions.decision import Outputs
 from ff_mm.evaluation.metrics.base import keep_case
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-
-# How many images a class counts as of which there is none: the log needs some.
-_LEAST = 0.5
 
 
 def read_outputs(evaluator: ModelEvaluator, split: str) -> Outputs:
@@ -69,18 +65,6 @@ def training_frequencies(
     Raises:
         ConfigError: Labels that do not fit the head.
     """
-    built = build_dataset(dataset)
-    counts = LabelCounts([''] * number)
-    for index in range(len(built)):
-        counts.add(built.get_data_info(index), str(index))
-    bad = counts.unlabelled + len(counts.invalid)
-    if bad or not counts.images or counts.multi_label != multilabel:
-        raise ConfigError(
-            f'soup.decision: {bad} of {counts.images} training images have no label '
-            'that fits the head, so class frequencies are not known: give '
-            "dict(type='prior', frequencies=[...])"
-        )
-    positive = np.maximum(counts.positive, _LEAST)
-    other = np.maximum(counts.negative, _LEAST) if multilabel else 0
-    against = positive + other if multilabel else positive.sum()
-    return [float(frequency) for frequency in positive / against]
+    counts = count_classes(build_dataset(dataset), number)
+    remedy = "give dict(type='prior', frequencies=[...])"
+    return class_frequencies(counts, multilabel, 'soup.decision', remedy)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ff_mm.config import read_options
+from ff_mm.datasets.class_frequencies import log_priors
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
-from ff_mm.evaluation.decisions.folds import agreement, folds
+from ff_mm.evaluation.decisions.folds import folds
 from ff_mm.evaluation.decisions.optima import OBJECTIVES, best_cuts, best_scale
+from ff_mm.evaluation.resampling import agreement
 
 #: What is selected by: the better the larger.
 Score = Callable[[Outputs], float]
@@ -53,6 +55,12 @@ class Step(ABC):
         return
 
 
+def loss_falls(before: Outputs, after: Outputs) -> float:
+    """Returns in which part of resamples by group the loss of a model falls."""
+    gain = before.costs - after.costs
+    return agreement(before, lambda counts: counts @ gain)
+
+
 @dataclass(frozen=True)
 class Temperature(Step):
     """One scale for all logits, with the least loss.
@@ -77,7 +85,7 @@ class Temperature(Step):
         for fold in folds(outputs):
             logits[fold] *= best_scale(outputs.take(~fold))
         after = Outputs(logits, outputs.truth, outputs.groups)
-        share = agreement(outputs, after)
+        share = loss_falls(outputs, after)
         kept = share >= self.accept
         facts = dict(temperature=1 / scale, agreement=share, kept=kept)
         return Decision(scale if kept else 1.0), facts
@@ -147,9 +155,7 @@ class Prior(Step):
 
     def _decision(self, tau: float, multilabel: bool) -> Decision:
         assert self.frequencies is not None  # filled in by who fits
-        frequencies = np.array(self.frequencies, float)
-        against = 1 - frequencies if multilabel else frequencies.sum()
-        bias = -tau * np.log(frequencies / against)
+        bias = -tau * log_priors(list(self.frequencies), multilabel)
         return Decision(1.0, tuple(float(b) for b in bias))
 
 

@@ -26,6 +26,7 @@ from ff_mm.evaluation.metrics.offline import (
     process,
     silence,
 )
+from ff_mm.evaluation.metrics.prediction_metrics import overall_floats
 from ff_mm.merging.scorer import Rule
 from ff_mm.plain import MISSING
 
@@ -77,6 +78,19 @@ class DryRun:
                 'metric, or a validation set that has both'
             )
         _check_rule(chosen, rule, float(chance), float(perfect))
+
+    def check_overall(self, metric: str, where: str) -> None:
+        """Checks that resamples have a metric, which those of single classes lack.
+
+        Raises:
+            ConfigError: They have not.
+        """
+        known = list(overall_floats(self.perfect))
+        if metric not in known:
+            raise ConfigError(
+                f'{where}: selection.metric={metric!r} cannot be resampled; choose one '
+                f'of {sorted(known)}, or leave the margin out'
+            )
 
     def has_such(self, metrics: Mapping[str, Any]) -> bool:
         """Says whether recorded metrics are all here, numbers and tables as such.

@@ -127,7 +127,7 @@ class ResampledMetrics:
         for metric in metrics:
             results = process(metric, samples)
             with silence():
-                names = list(_overall_floats(metric.compute_metrics(list(results))))
+                names = list(overall_floats(metric.compute_metrics(list(results))))
                 if names:
                     self._parts.append((metric, names, _scores(metric, results)))
 
@@ -136,13 +136,16 @@ class ResampledMetrics:
         """The names of the metrics, in the order of the config."""
         return [prefixed(m, name) for m, names, _ in self._parts for name in names]
 
-    def values(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+    def values(
+        self, counts: np.ndarray, only: str | None = None
+    ) -> dict[str, np.ndarray]:
         """Computes the metrics of resamples.
 
         Args:
             counts: How often each case is in each resample, float64 of shape
                 (resamples, cases). An array of indices becomes a row of counts by
                 ``np.bincount(indices, minlength=cases)``. No resample is empty.
+            only: A metric that is wanted; None: all.
 
         Returns:
             Name -> float64 of shape (resamples,); NaN where a resample leaves a metric
@@ -154,6 +157,8 @@ class ResampledMetrics:
         """
         found: dict[str, np.ndarray] = {}
         for metric, names, scores in self._parts:
+            if only is not None and only not in [prefixed(metric, n) for n in names]:
+                continue
             values = scores(counts)
             found.update((prefixed(metric, name), values[name]) for name in names)
         return found
@@ -178,7 +183,7 @@ def repeated(metric: BaseMetric, results: Sequence[Any]) -> Scores:
 
     def of_resample(times: np.ndarray) -> dict[str, float]:
         chosen = np.repeat(np.arange(len(times)), times).tolist()
-        return _overall_floats(metric.compute_metrics([results[i] for i in chosen]))
+        return overall_floats(metric.compute_metrics([results[i] for i in chosen]))
 
     def values(counts: np.ndarray) -> dict[str, np.ndarray]:
         if counts.shape[1] != len(results):
@@ -197,7 +202,7 @@ def repeated(metric: BaseMetric, results: Sequence[Any]) -> Scores:
     return values
 
 
-def _overall_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+def overall_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The metrics that resamples are asked for: numbers, but no counts."""
     plain = to_plain(dict(metrics))
     chosen = {name: plain[name] for name in overall(plain)}

@@ -32,6 +32,7 @@ class FGGPlan(FineTuningPlan):
             only.
 
         domains: As the others, see :class:`FineTuningPlan`.
+        folds: Likewise.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -46,8 +47,9 @@ class FGGPlan(FineTuningPlan):
         base: Mapping[str, Any] = {},
         fission: Mapping[str, Any] | None = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
+        folds: int | Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
         self.fission = (
             None
             if fission is None

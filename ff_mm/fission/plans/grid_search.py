@@ -26,6 +26,7 @@ class GridSearchPlan(FineTuningPlan):
         probe: As :class:`FineTuningPlan` takes it.
         base: Likewise; the values of each model.
         domains: Likewise.
+        folds: Likewise.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -39,5 +40,6 @@ class GridSearchPlan(FineTuningPlan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
+        folds: int | Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from ff_mm.datasets.folds import read_folds
 from ff_mm.errors import ConfigError
 from ff_mm.fission.plans.stages import (
     BaseStage,
@@ -15,7 +16,7 @@ from ff_mm.fission.plans.stages import (
     build_stage,
     check_learning_rate,
 )
-from ff_mm.fission.trial import Trial
+from ff_mm.fission.trial import FOLDS, Trial
 
 T = TypeVar('T')
 
@@ -42,6 +43,7 @@ class Point(NamedTuple):
     seed: int
     augmentation: str | None
     domain: str | None = None
+    fold: int | None = None
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -64,6 +66,10 @@ class FineTuningPlan(Plan):
             of its own: config overrides by name, such as
             ``dict(north={'train_dataloader.dataset.sources': ['north']})``. The probe,
             and validation unless an override says otherwise, are those of the config.
+        folds: How many there are, or ``dict(number=5, seed=0)``: training and
+            validation images together are cut by group, and each fold has a chain of
+            its own, probe included, that trains on the others and validates on it. As
+            all chains begin with the same weights, heads too, they can be averaged.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -77,6 +83,7 @@ class FineTuningPlan(Plan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
+        folds: int | Mapping[str, int] | None = None,
     ) -> None:
         self.lrs = axis('lrs', lrs)
         self.seeds = axis('seeds', seeds)
@@ -92,24 +99,48 @@ class FineTuningPlan(Plan):
         self.domains: dict[str | None, dict[str, Any]] = {None: {}}
         if domains is not None:
             self.domains = read_domains(domains, 'plan.domains')
+        self.folds = None if folds is None else read_folds(folds, 'plan.folds')
+        if folds is not None and domains is not None:
+            raise ConfigError(
+                'plan.folds and plan.domains: each part would have a validation set of '
+                'its own; train each part as a plan of its own, or without folds'
+            )
 
     @property
     def points(self) -> list[Point]:
         """All combinations, the learning rate varying slowest."""
-        axes = (self.lrs, self.seeds, self.augmentations, self.domains)
+        axes = (
+            self.lrs,
+            self.seeds,
+            self.augmentations,
+            self.domains,
+            self.fold_numbers,
+        )
         return list(itertools.starmap(Point, itertools.product(*axes)))
+
+    @property
+    def fold_numbers(self) -> tuple[int | None, ...]:
+        """The folds; one that is None, where there are none."""
+        return (None,) if self.folds is None else tuple(range(self.folds['number']))
 
     def overrides(self, epochs: int, point: Point) -> dict[str, Any]:
         """Returns what every trial of a point sets."""
         return {
             **common_overrides(epochs, point.seed, point.augmentation),
             **self.domains[point.domain],
+            **self._cut(point.fold),
         }
 
+    def _cut(self, fold: int | None) -> dict[str, Any]:
+        return {} if fold is None else {FOLDS: dict(self.folds or {}, index=fold)}
+
     def trials(self) -> list[Trial]:
-        """Returns the probe, then the bases."""
-        probe = [] if self.probe is None else [self._probe(self.probe)]
-        return probe + [self._base(point) for point in self.points]
+        """Returns the probe, or one a fold, then the bases."""
+        probes = [] if self.probe is None else self.fold_numbers
+        return [
+            *(self._probe(self.probe, fold) for fold in probes if self.probe),
+            *(self._base(point) for point in self.points),
+        ]
 
     def suffix(self, point: Point) -> str:
         """Tells a point from the plan's others: the axes along which they differ."""
@@ -117,20 +148,22 @@ class FineTuningPlan(Plan):
         parts += [f'seed{point.seed}'] if len(self.seeds) > 1 else []
         parts += [str(point.augmentation)] if len(self.augmentations) > 1 else []
         parts += [] if point.domain is None else [point.domain]
-        return '_'.join(parts)
+        return '_'.join(parts) + _of_fold(point.fold)
 
-    def _probe(self, stage: ProbeStage) -> Trial:
+    def _probe(self, stage: ProbeStage, fold: int | None = None) -> Trial:
         frozen = {
             'model.type': 'LinearProbingClassifier',
             'model.norm_eval': stage.norm_eval,
         }
+        hyper = dict(lr=stage.lr, seed=self.seeds[0])
         return Trial(
-            id='probe',
+            id=f'probe{_of_fold(fold)}',
             stage='probe',
             epochs=stage.epochs,
-            hyper=dict(lr=stage.lr, seed=self.seeds[0]),
+            hyper=hyper if fold is None else dict(hyper, fold=fold),
             overrides={
                 **common_overrides(stage.epochs, self.seeds[0], self.augmentations[0]),
+                **self._cut(fold),
                 **_cosine(stage.lr),
                 **(frozen if stage.freeze else {}),
                 **stage.overrides,
@@ -147,7 +180,9 @@ class FineTuningPlan(Plan):
         parent: str | None = 'probe',
     ) -> Trial:
         stage, trial_id = self.base, f'{name}_{self.suffix(point)}'
-        parent = None if parent == 'probe' and self.probe is None else parent
+        if parent == 'probe':
+            of_fold = f'probe{_of_fold(point.fold)}'
+            parent = None if self.probe is None else of_fold
         # Of other seeds their heads begin with other weights.
         begin_alike = parent is None and len(self.seeds) == 1
         start = dict(type='StartHook', out_dir='../../origin', name=trial_id)
@@ -172,6 +207,11 @@ class FineTuningPlan(Plan):
                 *averaging(stage.averages, trial_id, description),
             ),
         )
+
+
+def _of_fold(fold: int | None) -> str:
+    """What tells a trial from those of other folds."""
+    return '' if fold is None else f'_fold{fold}'
 
 
 def common_overrides(

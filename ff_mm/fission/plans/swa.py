@@ -35,6 +35,7 @@ class SWAPlan(FineTuningPlan):
         swa: Values of :class:`ff_mm.fission.plans.stages.SWAStage`.
 
         domains: As the others, see :class:`FineTuningPlan`.
+        folds: Likewise.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -53,8 +54,9 @@ class SWAPlan(FineTuningPlan):
         base: Mapping[str, Any] = {},
         swa: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
+        folds: int | Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains)
+        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
         self.swa = build_stage(SWAStage, swa, 'plan.swa')
 
     def trials(self) -> list[Trial]:

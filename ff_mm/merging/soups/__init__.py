@@ -34,6 +34,8 @@ SOUPS: dict[str, SoupMethod] = dict(
 
 #: A dataclass that checks its values.
 OPTIONS: dict[str, type[Any]] = dict(
+    greedy=greedy.GreedyOptions,
+    pruned=pruned.PrunedOptions,
     ensemble_selection=ensemble_selection.EnsembleSelectionOptions,
     learned=learned.LearnedOptions,
 )

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ff_mm.files import PathLike
 from ff_mm.merging.ingredient import AnyIngredient, ahead
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.scorer import Candidate, NoBetterThan, Scorer, Step
 from ff_mm.merging.soup import MEAN, Soup
+from ff_mm.merging.soups.margin import MarginOptions
 from ff_mm.merging.soups.ranking import ranked, reason
+
+
+@dataclass(frozen=True)
+class GreedyOptions(MarginOptions):
+    """Options of a greedy soup."""
+
+    soup: ClassVar[str] = 'greedy'
 
 
 def greedy(
@@ -19,6 +29,7 @@ def greedy(
     name: str,
     file: PathLike | None = None,
     merge: Merge = MEAN,
+    options: GreedyOptions = GreedyOptions(),
 ) -> Soup:
     """Make the greedy soup (Wortsman et al. 2022, recipe 1).
 
@@ -32,6 +43,7 @@ def greedy(
         name: The name of the soup.
         file: Where to keep its weights, see :meth:`Soup.written`.
         merge: How they are combined.
+        options: A margin.
 
     Returns:
         The soup; its weights are bit for bit those that were scored.
@@ -46,12 +58,14 @@ def greedy(
     steps = [scorer.report(Step(first.name, best, None, True, 'the best one alone'))]
     kept = _Kept(merge)
     kept.add(first, read=bool(candidates))
+    present = Candidate(first.name, first.recipe, first.load)
     for number, candidate in enumerate(ahead(candidates)):
         scorer.look_ahead(kept.mixtures(candidates[number:], scorer), best)
-        step = _try(candidate, kept, best, scorer)
+        mixture = kept.mixture(candidate)
+        step = _try(candidate, mixture, present, best, scorer, options)
         steps.append(scorer.report(step))
         if step.accepted and step.score is not None:
-            best = step.score
+            best, present = step.score, mixture
             kept.add(candidate)
         else:
             rejected.append(candidate)
@@ -99,13 +113,25 @@ class _Kept:
                 yield self.mixture(candidate)
 
 
-def _try(candidate: AnyIngredient, kept: _Kept, best: float, scorer: Scorer) -> Step:
+def _try(
+    candidate: AnyIngredient,
+    mixture: Candidate,
+    present: Candidate,
+    best: float,
+    scorer: Scorer,
+    options: GreedyOptions,
+) -> Step:
     """Score what is kept together with a candidate, and decide."""
     if math.isnan(scorer.score(candidate)):
         return Step(candidate.name, None, best, False, 'its own score is NaN')
-    score = scorer.evaluate(kept.mixture(candidate), to_beat=best)
+    score = scorer.evaluate(mixture, to_beat=best)
     if isinstance(score, NoBetterThan):
         why = 'cannot be better'
         return Step(candidate.name, None, best, False, why, bound=score.value)
     accepted = scorer.improves(score, best)
-    return Step(candidate.name, score, best, accepted, reason(score, best, accepted))
+    why = reason(score, best, accepted)
+    if not accepted:
+        return Step(candidate.name, score, best, False, why)
+    # While it can be made: once it is kept, it is what there is.
+    taken, share, said = options.judge(mixture, present, scorer)
+    return Step(candidate.name, score, best, taken, said or why, agreement=share)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ff_mm.files import PathLike
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.scorer import Candidate, NoBetterThan, Outcome, Scorer, Step
 from ff_mm.merging.soup import MEAN, Soup
+from ff_mm.merging.soups.margin import MarginOptions
 from ff_mm.merging.soups.ranking import ranked
+
+
+@dataclass(frozen=True)
+class PrunedOptions(MarginOptions):
+    """Options of a pruned soup: what is left out must be better surely."""
+
+    soup: ClassVar[str] = 'pruned'
 
 
 def pruned(
@@ -20,6 +30,7 @@ def pruned(
     name: str,
     file: PathLike | None = None,
     merge: Merge = MEAN,
+    options: PrunedOptions = PrunedOptions(),
 ) -> Soup:
     """Make the pruned soup: start with all, and drop what hurts.
 
@@ -41,6 +52,7 @@ def pruned(
         name: The name of the soup.
         file: Where to keep its weights, see :meth:`Soup.written`.
         merge: How they are combined.
+        options: A margin.
 
     Returns:
         The soup, its members in the order given. A step that is accepted is one in
@@ -66,8 +78,11 @@ def pruned(
         untried = list(waiting)[: len(waiting) - stayed]
         scorer.look_ahead(left.without_each(untried), best)
         candidate = waiting.popleft()
-        outcome = scorer.evaluate(left.without(candidate), to_beat=best)
+        without = left.without(candidate)
+        outcome = scorer.evaluate(without, to_beat=best)
         step = _decide(candidate, outcome, best, scorer)
+        if not step.accepted:
+            step = _surely(step, without, left.present(), scorer, options)
         steps.append(scorer.report(step))
         if step.accepted:
             waiting.append(candidate)
@@ -109,6 +124,11 @@ class _Left:
             merge=self._how(members),
         )
 
+    def present(self) -> Candidate:
+        """What is left, with none left out."""
+        soup = self.soup()
+        return Candidate(soup.name, soup.recipe, soup.load)
+
     def without(self, candidate: AnyIngredient) -> Candidate:
         """What is left but for one."""
         others = tuple(member for member in self.members if member is not candidate)
@@ -133,6 +153,19 @@ def _decide(
         return Step(candidate.name, None, best, True, why, bound=outcome.value)
     stays = not scorer.improves(outcome, best)
     return Step(candidate.name, outcome, best, stays, _reason(outcome, best, stays))
+
+
+def _surely(
+    step: Step,
+    without: Candidate,
+    present: Candidate,
+    scorer: Scorer,
+    options: PrunedOptions,
+) -> Step:
+    """Let an ingredient stay, without which it is better, if that is not sure."""
+    taken, share, said = options.judge(without, present, scorer)
+    reason = f'{said}, without' if said else step.reason
+    return replace(step, accepted=not taken, reason=reason, agreement=share)
 
 
 def _reason(score: float, best: float, stays: bool) -> str:

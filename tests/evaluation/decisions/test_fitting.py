@@ -12,9 +12,9 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions import fitting
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
 from ff_mm.evaluation.decisions.fitting import cross_fitted, decided_by_others, fit
-from ff_mm.evaluation.decisions.folds import agreement, folds
+from ff_mm.evaluation.decisions.folds import folds
 from ff_mm.evaluation.decisions.optima import best_cut, best_scale
-from ff_mm.evaluation.decisions.steps import TAUS, Step, read_steps
+from ff_mm.evaluation.decisions.steps import TAUS, Step, loss_falls, read_steps
 from ff_mm.plain import MISSING
 
 
@@ -320,11 +320,11 @@ def test_agreement_counts_groups_and_not_cases():
     logits[:10, 0], logits[10:, 0] = 1, -1
     after = Outputs(logits, truth, before.groups)
     # It falls unless the one patient is not drawn: (2/3)^3.
-    assert agreement(before, after) == pytest.approx(1 - (2 / 3) ** 3, abs=0.05)
+    assert loss_falls(before, after) == pytest.approx(1 - (2 / 3) ** 3, abs=0.05)
     alone = Outputs(before.logits, truth)
     # Of twelve cases drawn, fewer than five may be of the two.
     few = binom.cdf(4, 12, 2 / 12)
-    assert agreement(alone, Outputs(logits, truth)) == pytest.approx(few, abs=0.03)
+    assert loss_falls(alone, Outputs(logits, truth)) == pytest.approx(few, abs=0.03)
 
 
 def test_logits_that_are_not_finite_are_one_line():

@@ -170,8 +170,8 @@ def test_bad_options(given, says):
 
 
 def test_bad_choices():
-    with pytest.raises(ConfigError, match="'greedy': no option 'rounds'; it has none"):
-        Level(dict(type='greedy', rounds=3))
+    with pytest.raises(ConfigError, match="'uniform': no option 'rounds'; it has none"):
+        Level(dict(type='uniform', rounds=3))
     with pytest.raises(ConfigError, match='soup=3: expected a name'):
         Level(3)
     with pytest.raises(ConfigError, match="no soup 'gready'"):

@@ -1,25 +1,8 @@
 _base_ = ['./data.py', '../methods.py']
 
-pools = dict(
-    fgg=[f'work_dirs/digits/fgg_seed{seed}/ingredients.json' for seed in range(3)],
-    # Students of these, such as work_dirs/.../distilled_seed0/ingredients.json.
-    distilled=None,
-    labels_only=None,
-)
+# Without students: --cfg-options pools.distilled=None pools.labels_only=None
+pools = {
+    pool: [f'work_dirs/digits/{pool}_seed{seed}/ingredients.json' for seed in range(3)]
+    for pool in ('fgg', 'distilled', 'labels_only')
+}
 soft_score = 'soft_accuracy'
-
-# As at training, with the soft scores.
-val_evaluator = [
-    dict(
-        type='MulticlassMetric',
-        items=[
-            'accuracy',
-            'macro_recall',
-            'macro_f1',
-            'soft_accuracy',
-            'soft_macro_recall',
-        ],
-    ),
-    dict(type='AUROC'),
-    dict(type='ValidationLoss'),
-]
