@@ -183,9 +183,7 @@ def _label(info: Mapping[str, Any]) -> Hashable:
     return tuple(np.atleast_1d(np.asarray(label)).tolist())
 
 
-def set_folds(
-    cfg: Config, folds: Mapping[str, int], index: int | None, part: str | None = None
-) -> None:
+def set_folds(cfg: Config, folds: Mapping[str, int], index: int | None) -> None:
     """Lets a config train on all folds of train and val but one, and validate on that.
 
     Wrappers, such as one that balances classes, stay around the folds.
@@ -193,15 +191,18 @@ def set_folds(
     Args:
         cfg: Changed in place; references are resolved.
         folds: ``number`` and ``seed``.
-        index: The fold that validates.
-        part: One for both loaders; None: each its own.
+        index: The fold that validates; None: all train, and validation stays as it is,
+            of images that have been seen.
 
     Raises:
         ConfigError: A loader is missing.
     """
+    if index is None:
+        every = fold_config(cfg, 'train', folds, None, 'all')
+        cfg.train_dataloader.dataset = every
+        return
     cut = {
-        loader: fold_config(cfg, loader, folds, index, part or loader)
-        for loader in _LOADERS
+        loader: fold_config(cfg, loader, folds, index, loader) for loader in _LOADERS
     }
     for loader, dataset in cut.items():
         cfg[f'{loader}_dataloader'].dataset = dataset
@@ -266,11 +267,17 @@ def _wrapped(dataset: Mapping[str, Any], cut: dict[str, Any]) -> dict[str, Any]:
     return cut
 
 
-def is_cut(dataset: Mapping[str, Any]) -> bool:
-    """Says whether the config of a data set, or of a wrapper, is of folds."""
+def is_cut(dataset: Mapping[str, Any], part: str | None = None) -> bool:
+    """Says whether the config of a data set, or of a wrapper, is of folds.
+
+    Args:
+        dataset: The config.
+        part: Which of them; None: any.
+    """
     if 'dataset' in dataset:
-        return is_cut(dataset['dataset'])
-    return dataset.get('type') == FoldDataset.__name__
+        return is_cut(dataset['dataset'], part)
+    of_folds = dataset.get('type') == FoldDataset.__name__
+    return of_folds and part in (None, dataset.get('part'))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
-from ff_mm.datasets.folds import FoldFacts, fold_facts
+from ff_mm.datasets.folds import FoldFacts, fold_facts, is_cut
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.class_balance import read_class_balance
@@ -123,7 +123,8 @@ def check_parts(
         known.append(data)
         test = cfg.get('test_dataloader')
         of_test = dict(test=test.dataset) if test else {}
-        datasets = check_datasets({**data, **of_test})
+        seen = ['val'] if is_cut(data['train'], 'all') else []
+        datasets = check_datasets({**data, **of_test}, seen)
         notify(f'{name}: {describe("train", datasets["train"])}')
 
 

@@ -25,7 +25,7 @@ from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
 
 #: The override that cuts training and validation images into folds: ``number``,
-#: ``seed``, and ``index``, the fold that validates.
+#: ``seed``, and ``index``, the fold that validates; None: all images train.
 FOLDS = 'folds'
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
@@ -86,7 +86,7 @@ class Trial:
     def folds(self) -> dict[str, int] | None:
         """How training and validation images are cut, if they are."""
         folds = self.overrides.get(FOLDS)
-        if folds is None:
+        if folds is None or folds['index'] is None:
             return None
         return {key: value for key, value in folds.items() if key != 'index'}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from mmengine.config import Config
@@ -169,6 +170,11 @@ class FoldSoupRunner(SoupRunner):
         note = mean_that_fails(self.metric, greater, worst, seen[self.metric], averaged)
         if note:
             self.line(note)
+        refit = refit_options(self.pool, recipes)
+        self.line(
+            f'{self.title}: to train this on all images instead: python tools/train.py '
+            f'CONFIG_OF_THE_PLAN --work-dir NEW --cfg-options {" ".join(refit)}'
+        )
         return dict(
             report,
             val=out_of_fold,
@@ -184,6 +190,7 @@ class FoldSoupRunner(SoupRunner):
                 confidence=CONFIDENCE,
                 intervals=intervals,
                 seen=seen,
+                refit=refit,
             ),
         )
 
@@ -219,6 +226,30 @@ def mean_that_fails(
         f'trained on, where models that have not seen them have {shown(worst)} at the '
         f'worst end: they do not lie in one basin, the soup is of no use; {remedy}'
     )
+
+
+def refit_options(pool: Pool, recipes: Sequence[str]) -> list[str]:
+    """Returns what a plan's config is to be given to train recipes on all images.
+
+    The rates are those of the recipes, and bases are trained for as many epochs as
+    those of the folds took to be best, on average.
+
+    Args:
+        pool: All ingredients.
+        recipes: Names of some.
+    """
+    chosen = [entry for entry in pool.entries if _recipe_of(entry) in recipes]
+    lrs = {entry.hyper['lr'] for entry in chosen if 'lr' in entry.hyper}
+    bases = [
+        entry.checkpoint.meta.get('ingredient', {}).get('epoch')
+        for entry in pool.entries
+        if entry.hyper.get('stage') == 'base' and entry.hyper.get('lr') in lrs
+    ]
+    epochs = [epoch for epoch in bases if isinstance(epoch, int)]
+    options = ['plan.folds=all', 'plan.base.keep=last', 'plan.base.patience=None']
+    options += [f'plan.base.epochs={round(mean(epochs))}'] if epochs else []
+    listed = ','.join(repr(lr) for lr in sorted(lrs))
+    return [*options, *([f'plan.lrs=[{listed}]'] if lrs else [])]
 
 
 def _set_name(fold: int) -> str:

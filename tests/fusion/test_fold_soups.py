@@ -147,6 +147,12 @@ def test_the_greedy_soup_of_recipes_is_that_by_hand(config, fold_pool, alone, tm
     # Four recipes and what the greedy soup tries, each of a pass over all images.
     assert report['evaluations']['selection'] == len(tree['steps']) + 3
     assert read_pool(str(tmp_path / 'soup' / 'soup.pth')).entries[0].seen
+    lrs = sorted({float(name.split('_lr')[1].split('_')[0]) for name in kept})
+    refit = report['folds']['refit']
+    assert refit[0] == 'plan.folds=all' and refit[-1] == f'plan.lrs={lrs}'.replace(
+        ' ', ''
+    )
+    assert refit[3] in ('plan.base.epochs=1', 'plan.base.epochs=2')
     deployed = (tmp_path / 'soup' / 'deploy.py').read_text()
     assert 'FoldDataset' not in deployed
 

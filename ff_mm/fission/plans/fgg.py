@@ -47,7 +47,7 @@ class FGGPlan(FineTuningPlan):
         base: Mapping[str, Any] = {},
         fission: Mapping[str, Any] | None = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | Mapping[str, int] | None = None,
+        folds: int | str | Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
         self.fission = (

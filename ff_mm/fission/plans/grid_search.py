@@ -40,6 +40,6 @@ class GridSearchPlan(FineTuningPlan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | Mapping[str, int] | None = None,
+        folds: int | str | Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)

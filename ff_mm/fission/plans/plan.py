@@ -19,6 +19,8 @@ from ff_mm.fission.plans.stages import (
 from ff_mm.fission.trial import FOLDS, Trial
 
 T = TypeVar('T')
+#: In the place of a number of folds: one chain that trains on all of them.
+ALL = 'all'
 
 
 class Plan(ABC):
@@ -43,7 +45,7 @@ class Point(NamedTuple):
     seed: int
     augmentation: str | None
     domain: str | None = None
-    fold: int | None = None
+    fold: int | str | None = None
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -70,6 +72,9 @@ class FineTuningPlan(Plan):
             validation images together are cut by group, and each fold has a chain of
             its own, probe included, that trains on the others and validates on it. As
             all chains begin with the same weights, heads too, they can be averaged.
+            ``'all'``: one chain that trains on all of these images, to train once more
+            what folds have chosen; nothing is left by which to choose an epoch, so
+            bases have ``keep='last'`` and ``patience=None``.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -83,7 +88,7 @@ class FineTuningPlan(Plan):
         probe: Mapping[str, Any] | None = {},
         base: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | Mapping[str, int] | None = None,
+        folds: int | str | Mapping[str, int] | None = None,
     ) -> None:
         self.lrs = axis('lrs', lrs)
         self.seeds = axis('seeds', seeds)
@@ -99,7 +104,21 @@ class FineTuningPlan(Plan):
         self.domains: dict[str | None, dict[str, Any]] = {None: {}}
         if domains is not None:
             self.domains = read_domains(domains, 'plan.domains')
-        self.folds = None if folds is None else read_folds(folds, 'plan.folds')
+        self.on_all = folds == ALL
+        self.folds = (
+            None if folds is None or self.on_all else read_folds(folds, 'plan.folds')
+        )
+        by_validation = (
+            self.base.keep != 'last'
+            or self.base.patience is not None
+            or any(each.get('type') == 'swad' for each in self.base.averages)
+        )
+        if self.on_all and by_validation:
+            raise ConfigError(
+                f'plan.folds={ALL!r}: all images train and none is left to choose an '
+                "epoch by; give plan.base.keep='last', plan.base.patience=None, "
+                'plan.base.epochs, such as the best epochs of the folds, and no swad'
+            )
         if folds is not None and domains is not None:
             raise ConfigError(
                 'plan.folds and plan.domains: each part would have a validation set of '
@@ -119,8 +138,10 @@ class FineTuningPlan(Plan):
         return list(itertools.starmap(Point, itertools.product(*axes)))
 
     @property
-    def fold_numbers(self) -> tuple[int | None, ...]:
+    def fold_numbers(self) -> tuple[int | str | None, ...]:
         """The folds; one that is None, where there are none."""
+        if self.on_all:
+            return (ALL,)
         return (None,) if self.folds is None else tuple(range(self.folds['number']))
 
     def overrides(self, epochs: int, point: Point) -> dict[str, Any]:
@@ -131,7 +152,9 @@ class FineTuningPlan(Plan):
             **self._cut(point.fold),
         }
 
-    def _cut(self, fold: int | None) -> dict[str, Any]:
+    def _cut(self, fold: int | str | None) -> dict[str, Any]:
+        if self.on_all:
+            return {FOLDS: dict(number=2, seed=0, index=None)}
         return {} if fold is None else {FOLDS: dict(self.folds or {}, index=fold)}
 
     def trials(self) -> list[Trial]:
@@ -150,7 +173,7 @@ class FineTuningPlan(Plan):
         parts += [] if point.domain is None else [point.domain]
         return '_'.join(parts) + _of_fold(point.fold)
 
-    def _probe(self, stage: ProbeStage, fold: int | None = None) -> Trial:
+    def _probe(self, stage: ProbeStage, fold: int | str | None = None) -> Trial:
         frozen = {
             'model.type': 'LinearProbingClassifier',
             'model.norm_eval': stage.norm_eval,
@@ -168,7 +191,7 @@ class FineTuningPlan(Plan):
                 **(frozen if stage.freeze else {}),
                 **stage.overrides,
             },
-            hooks=(_best(stage),),
+            hooks=({**_best(stage), **(dict(keep='last') if self.on_all else {})},),
             yields='start',
         )
 
@@ -209,7 +232,7 @@ class FineTuningPlan(Plan):
         )
 
 
-def _of_fold(fold: int | None) -> str:
+def _of_fold(fold: int | str | None) -> str:
     """What tells a trial from those of other folds."""
     return '' if fold is None else f'_fold{fold}'
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from mmengine.registry import TASK_UTILS
 
+from ff_mm.errors import ConfigError
 from ff_mm.fission.plans.plan import (
+    ALL,
     FineTuningPlan,
     Point,
     averaging,
@@ -54,7 +56,7 @@ class SWAPlan(FineTuningPlan):
         base: Mapping[str, Any] = {},
         swa: Mapping[str, Any] = {},
         domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | Mapping[str, int] | None = None,
+        folds: int | str | Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
         self.swa = build_stage(SWAStage, swa, 'plan.swa')
@@ -68,6 +70,11 @@ class SWAPlan(FineTuningPlan):
         goes_by_validation = any(
             _average(values).needs is not None for values in stage.averaged
         )
+        if goes_by_validation and self.on_all:
+            raise ConfigError(
+                f'plan.swa.averages with plan.folds={ALL!r}: swad goes by validation, '
+                'of which none is left; give another average'
+            )
         trial = Trial(
             id=f'swa_{suffix}',
             stage='swa',

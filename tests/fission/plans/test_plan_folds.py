@@ -12,6 +12,7 @@ from ff_mm.datasets import DatasetError
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json
 from ff_mm.fission import FGGPlan, GridSearchPlan, SWAPlan
+from ff_mm.merging.pool import read_pool
 
 
 def test_each_fold_has_a_chain_of_its_own():
@@ -108,3 +109,30 @@ def test_folds_that_cannot_be_cut_are_said_before_training(tmp_path, generation_
     with pytest.raises(DatasetError, match='100 folds cannot be cut: there are 80 cas'):
         RUNNERS.build(cfg).train()
     assert not (tmp_path / 'trials').exists()
+
+
+ON_ALL = dict(folds='all', base=dict(epochs=1, keep='last', patience=None))
+
+
+def test_one_chain_on_all_images_chooses_nothing():
+    trials = FGGPlan([1e-3], **ON_ALL).trials()
+    assert [t.id for t in trials] == [
+        'probe_foldall',
+        'base_lr0.001_foldall',
+        'fission_lr0.001_foldall',
+    ]
+    kept = [hook.get('keep') for t in trials[:2] for hook in t.hooks]
+    assert kept == ['last', 'last']
+    with pytest.raises(ConfigError, match='none is left to choose an epoch by'):
+        FGGPlan([1e-3], folds='all')
+
+
+def test_what_is_trained_on_all_images_is_not_validated(tmp_path, generation_config):
+    cfg = generation_config(tmp_path, plan__lrs=[1e-2], plan__probe__epochs=1)
+    cfg.plan.update(ON_ALL, fission=None)
+    manifest = RUNNERS.build(cfg).train()
+    (base,) = manifest['ingredients']
+    assert base['metrics'] == {} and base['hyper']['fold'] == 'all'
+    done = read_json(tmp_path / 'ledger.json')['trials']
+    assert [trial['images'] for trial in done] == [80, 80]
+    assert read_pool(str(tmp_path / 'ingredients.json')).entries[0].seen
