@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, RUNNERS
 from mmpretrain.datasets import BaseDataset
 
+from ff_mm.comparison.study import Study, read_settings
 from ff_mm.datasets.digits import Digits
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
@@ -141,6 +142,23 @@ def test_the_report_is_what_is_on_disk(comparison):
     json.dumps(found, allow_nan=False)
     with open(f'{cfg.work_dir}/comparison.html', encoding='utf-8') as file:
         assert 'GoG' in file.read()
+
+
+def test_a_study_can_be_made_of_it(comparison):
+    """The values of each run in each resample are kept, and what is better."""
+    cfg, found = comparison
+    (setting,) = read_settings([cfg.work_dir])
+    assert found['rules']['accuracy'] == 'greater'
+    for name, method in found['methods'].items():
+        for split in SETS:
+            kept = setting.resamples.values[split, name, 'accuracy']
+            assert kept.shape == (len(method['runs']), 100)
+        own = method['results']['test']['accuracy']['difference']
+        if own is not None:
+            values = Study([setting]).describe()['methods'][name]
+            values = values['results']['test']['accuracy']
+            for key in ('value', 'low', 'high'):
+                assert values[key] == pytest.approx(own[key], abs=1e-12)
 
 
 def test_the_costs_are_those_of_the_ledgers_and_reports(comparison, pools):

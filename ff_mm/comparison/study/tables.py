@@ -168,7 +168,10 @@ def cost_table(study: Mapping[str, Any]) -> Table:
         ]
         for method in study['methods'].values()
     ]
-    notes = ['Means over settings and runs; methods of one pool share its epochs.']
+    notes = [
+        'Means over settings and runs. Methods of one pool share its epochs; those of '
+        'a pool before it, as of the teacher of a student, come on top.'
+    ]
     return Table('cost', 'Cost', ['method', *columns], rows, notes)
 
 
