@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ import torch
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fission.distillation.targets import Targets, TargetsError
 from ff_mm.fission.distillation.teacher import find_start, read_teacher
+from ff_mm.fission.distillation.teaching_hook import _check_fits
+from ff_mm.merging.checkpoint_file import CheckpointFile
 
 
 @pytest.fixture
@@ -66,3 +70,36 @@ def test_damaged_targets_are_told(tmp_path):
     file.write_bytes(b'PK\x03\x04 and so on')
     with pytest.raises(FFMMError, match='damaged, or no targets'):
         Targets.read(file)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'outputs', 'words'),
+    [
+        (['dog', 'cat'], 2, "'dog' is number 0 there and 1 here"),
+        (['cat', 'dog', 'cow'], 3, 'differs in shape'),
+        (['Katze', 'Hund'], 2, None),
+        (['cat', 'dog'], 2, None),
+    ],
+)
+def test_a_model_with_other_classes(classes, outputs, words, tmp_path, caplog):
+    weights = torch.nn.Linear(4, outputs).state_dict()
+    file = tmp_path / 'm.pth'
+    torch.save(
+        dict(meta=dict(dataset_meta=dict(classes=classes)), state_dict=weights), file
+    )
+    dataset = SimpleNamespace(metainfo=dict(classes=('cat', 'dog')))
+    runner = SimpleNamespace(
+        model=torch.nn.Linear(4, 2),
+        train_dataloader=SimpleNamespace(dataset=dataset),
+        hooks=[],
+        logger=logging.getLogger('teacher'),
+    )
+    caplog.set_level(logging.INFO)
+    if words is None:
+        _check_fits(runner, CheckpointFile(file, full=True), 'the teacher')
+        assert ('names its classes differently' in caplog.text) == (
+            classes[0] == 'Katze'
+        )
+        return
+    with pytest.raises(FFMMError, match=words):
+        _check_fits(runner, CheckpointFile(file, full=True), 'the teacher')
