@@ -279,11 +279,10 @@ class ImageCache:
         parts: dict[str, Part] = {}
         for cfg in configs:
             for name in _LOADERS:
-                of_loader = cfg[f'{name}_dataloader'].dataset
-                inner = inner_datasets(of_loader)
-                known = of_all if is_cut(of_loader) else images[name]
+                config = cfg[f'{name}_dataloader'].dataset
+                known = of_all if is_cut(config) else images[name]
                 # A stage may have other data; what is not cached is loaded as ever.
-                for dataset, paths in zip(inner, known, strict=False):
+                for dataset, paths in zip(inner_datasets(config), known, strict=False):
                     steps, _ = self._cut(name, dataset.get('pipeline', []))
                     if steps and paths:
                         part = parts.setdefault(name_of(steps), Part(steps))
