@@ -314,6 +314,17 @@ def test_batch_norm_is_reestimated_as_by_one(fusion, tmp_path, candidates):
     assert weights(tmp_path / 'none') == weights(tmp_path / 'pytorch')
 
 
+def test_a_margin_refuses_as_of_one(fusion, tmp_path):
+    reports = []
+    for size, launcher in ((1, 'none'), (2, 'pytorch')):
+        cfg = soup_config(fusion, tmp_path / launcher, 'pruned', parallel='candidates')
+        cfg.soup.accept = 0.6
+        reports.append(make(size, soup, cfg, launcher)[0])
+    one, two = reports
+    assert two['margin'] == one['margin'] and one['margin']['asked'] > 0
+    assert decisions(two['tree']) == decisions(one['tree'])
+
+
 @pytest.mark.parametrize('parallel', ['candidates', 'images'])
 def test_a_decision_is_fitted_on_the_cases_of_all(fusion, tmp_path, parallel):
     reports = []
