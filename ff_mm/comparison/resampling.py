@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ff_mm.evaluation.resampling import Resampling
+from ff_mm.evaluation.resampling import Resampling, percentile_interval
 
 __all__ = ['Resampling', 'percentile_interval', 'two_sided_p']
 
@@ -23,24 +23,6 @@ def over_drawn_runs(values: np.ndarray, seed: int) -> np.ndarray:
     random = np.random.default_rng([seed, 2, len(values)])
     drawn = random.integers(len(values), size=values.shape)
     return np.take_along_axis(values, drawn, axis=0).mean(axis=0)
-
-
-def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Returns the percentile interval (Efron and Tibshirani 1993, chapter 13).
-
-    Args:
-        values: Of the resamples; NaN are left out.
-        confidence: Such as 0.95, for the quantiles 0.025 and 0.975, between values
-            interpolated linearly.
-
-    Returns:
-        Lower and upper end; NaN if all values are.
-    """
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return float('nan'), float('nan')
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def two_sided_p(differences: np.ndarray) -> float:

@@ -17,14 +17,15 @@ from ff_mm.evaluation.early_exit import CannotWin
 from ff_mm.evaluation.metrics.offline import silence
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.predictions import Predictions
+from ff_mm.evaluation.resampling import Resampling, percentile_interval
 from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembles
 from ff_mm.merging import Candidate, Ingredient, NoBetterThan, Soup
 from ff_mm.merging.recipe import Recipe, key_of
 from ff_mm.merging.scorer import Memory
 from ff_mm.plain import plain_metrics
 
-# Resamples of an interval, how many at a time, and its confidence.
-_RESAMPLES, _AT_ONCE, CONFIDENCE = 1000, 50, 0.95
+# Resamples of an interval, their seed, and its confidence.
+_RESAMPLES, _SEED, CONFIDENCE = 1000, 0, 0.95
 
 
 class Judge(Memory, Protocol):
@@ -160,7 +161,7 @@ class OutOfFold:
             resampled = self._metrics.resampled(predictions)
             names = overall(self.metrics(recipe))
             values: dict[str, list[np.ndarray]] = {}
-            for counts in _resamples(predictions):
+            for counts in Resampling(predictions, _RESAMPLES, _SEED).batches():
                 for name, found in resampled.values(counts).items():
                     values.setdefault(name, []).append(found)
         return {
@@ -193,23 +194,7 @@ def _joined(parts: Sequence[Predictions], names: Sequence[str]) -> Predictions:
     )
 
 
-def _resamples(predictions: Predictions) -> Any:
-    """Draws groups with replacement; yields how often each case is in each resample."""
-    groups = predictions.groups
-    if groups is None:
-        groups = np.arange(len(predictions))
-    numbers = np.unique(groups, return_inverse=True)[1]
-    count = int(numbers.max()) + 1
-    random = np.random.default_rng(0)
-    for _ in range(_RESAMPLES // _AT_ONCE):
-        drawn = random.multinomial(count, np.full(count, 1 / count), _AT_ONCE)
-        yield drawn[:, numbers].astype(np.float64)
-
-
 def _interval(values: Sequence[np.ndarray]) -> list[float] | None:
     known = np.concatenate(values) if values else np.empty(0)
-    known = known[np.isfinite(known)]
-    if not len(known):
-        return None
-    ends = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return [float(end) for end in ends]
+    ends = percentile_interval(known[np.isfinite(known)], CONFIDENCE)
+    return None if np.isnan(ends[0]) else list(ends)

@@ -175,3 +175,21 @@ def agreement(cases: Cases, gain: Callable[[np.ndarray], np.ndarray]) -> float:
     batches = Resampling(cases, _RESAMPLES, _SEED).batches()
     gains = np.concatenate([gain(counts) for counts in batches])
     return float((gains > 0).mean())
+
+
+def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Returns the percentile interval (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        values: Of the resamples; NaN are left out.
+        confidence: Such as 0.95, for the quantiles 0.025 and 0.975, between values
+            interpolated linearly.
+
+    Returns:
+        Lower and upper end; NaN if all values are.
+    """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float('nan'), float('nan')
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
