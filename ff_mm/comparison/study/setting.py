@@ -209,7 +209,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
     parts = [path.resolve().parts[::-1] for path in paths]
     for each in _levels(parts):
         names = [name.removeprefix('compare_') for name in each]
-        if len(set(names)) == len(names):
+        # What all comparisons may be called says nothing of one.
+        if len(set(names)) == len(names) and 'compare' not in names:
             return names
     whole = [str(path.resolve()) for path in paths]
     twice = [name for name in whole if whole.count(name) > 1]

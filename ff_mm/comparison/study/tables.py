@@ -181,7 +181,7 @@ def sentences(study: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f'{number} setting{"s" * (number != 1)}: '
         + ', '.join(
-            f'{s["name"]} ({metric_title(s["metric"])}, {s["runs"]} runs)'
+            f'{s["name"]} ({metric_title(s["metric"])}, runs: {s["runs"]})'
             for s in study['settings']
         )
         + f'. Baseline: {_baseline(study)}.'
@@ -190,8 +190,8 @@ def sentences(study: Mapping[str, Any]) -> Iterator[str]:
         yield from _findings(study, domain)
     yield (
         'The interval over settings draws data sets, seeds and cases. It is coarse: it '
-        f'knows {number} data set{"s" * (number != 1)}, which were chosen and not '
-        'drawn, and is rather too narrow. The one over seeds and cases alone holds for '
+        f'knows {number} data set{"s" * (number != 1)}, chosen and not drawn, '
+        'and is rather too narrow. The one over seeds and cases alone holds for '
         'these data sets only.'
     )
 

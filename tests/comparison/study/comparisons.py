@@ -63,6 +63,7 @@ def _run(name, skill, seed, model, sets):
         recipe=dict(a=0.5, b=0.5),
         pool_size=2,
         file=None if name == 'ensemble' else 'soup.pth',
+        models=2 if name == 'ensemble' else 1,
         generation=dict(trials=2, epochs=10.0 + seed, seconds=60.0),
         selection=dict(seconds=1.0, passes=model, images=20),
         predictions={

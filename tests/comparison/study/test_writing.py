@@ -36,7 +36,7 @@ def test_the_command_writes_all_and_says_what_it_comes_to(
     options = ['--work-dir', tmp_path, '--metrics', 'loss']
     assert tool('study.py', *folders, *options) == 0
     out = capsys.readouterr().out
-    assert '2 settings: one (macro recall, 2 runs), two' in out.replace('\n', ' ')
+    assert '2 settings: one (macro recall, runs: 2), two' in out.replace('\n', ' ')
     stems = ['study_forest', 'study_forest_loss']
     plots = [f'{stem}.{suffix}' for stem in stems for suffix in ('png', 'svg')]
     files = [*plots, 'study.csv', 'study.json', 'study.md']
