@@ -151,9 +151,10 @@ def _find_below(root: Path, stem: str) -> str:
     options = {stem: ''}
     if own:  # it is made of the config of any other soup
         options |= {f'{s}_{run}': f' --soup {own}' for s in soups if s != own}
-    for name, option in options.items():
-        for file in (root / f'{name}.py', *sorted(root.glob(f'*/{name}.py'))):
-            if file.is_file():
+    # At the front door first: the folders have special ones, too.
+    for where in ('', '*/'):
+        for name, option in options.items():
+            for file in sorted(root.glob(f'{where}{name}.py')):
                 return f'moved to {file}{option}'
     return 'no such config file'
 

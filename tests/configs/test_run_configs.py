@@ -26,7 +26,11 @@ FILES = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
 PATHS = {path.stem: path for path in FILES}
 RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
 #: Of a kind of which there is one, to be copied.
-EXAMPLES = {'distill_digits_resnet18'}
+EXAMPLES = {
+    'distill_digits_resnet18',
+    'kfold_digits_resnet18',
+    'folds_digits_resnet18',
+}
 FRONT = 'ham10000_resnet50', 'digits_resnet18', 'table_resnet50', 'folders_resnet50'
 #: Another name for a config of ResNet-50.
 ALIASES = {'gog_chexpert': 'gog_chexpert_resnet50'}
