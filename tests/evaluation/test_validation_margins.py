@@ -34,7 +34,7 @@ def margins(metric, rule):
         ),
     )
     # What a model is called is what it says.
-    return ValidationMargins(candidates, SimpleNamespace(said=lambda models: models))
+    return ValidationMargins(candidates, SimpleNamespace(said_by=lambda models: models))
 
 
 def by_hand(new, old, metric):
