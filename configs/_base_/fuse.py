@@ -16,15 +16,20 @@ fusions = dict(
         runner_type='BestIngredientRunner',
         selection=dict(metric='soft'),
     ),
-    bou=dict(title='best of uniform runs', runner_type='BoUSoupRunner'),
+    bou=dict(
+        title='best of uniform runs',
+        runner_type='BoUSoupRunner',
+        soup=dict(bn_reestimation=dict(candidates=True)),
+    ),
     greedy=dict(title='greedy', runner_type='GreedySoupRunner'),
 )
 # The best single model, with which the chosen one is compared.
 baseline = 'best'
 
-# Fitted on validation after each fusion, and part of its file: 'prior', 'temperature';
-# see docs/decision.md.
-decision = None
+# Fitted on validation after each fusion, and part of its file; see docs/decision.md.
+# None: no decision. With a prior correction and students (budget) this is what was best
+# in docs/experiments/what_helps/.
+decision = 'prior'
 
 # Epochs in which the pool is distilled into one network, by plan; 0: not. --budget 10
 budget = 0

@@ -61,7 +61,7 @@ def distil(
     cfg: Config,
     hidden: tuple[str, ...],
     pool: str,
-    start: tuple[str, Path] | None,
+    start: tuple[str, Path],
     budget: int,
 ) -> str:
     """Trains students of the pool, or goes on with it; what is trained stays.
@@ -70,8 +70,7 @@ def distil(
         cfg: The config of the fusion, resolved.
         hidden: Its keys that training must not see.
         pool: The pool's ``ingredients.json``.
-        start: Where they start, the name of a fusion and its file; None: as the plan
-            says.
+        start: Where they start, the name of a fusion and its file.
         budget: How many epochs there are for all of them.
 
     Returns:
@@ -83,10 +82,8 @@ def distil(
     tree: dict[str, Any] = copy.deepcopy(cfg.to_dict())
     for key in hidden:
         tree.pop(key, None)
-    plan = dict(tree['plan'], pool=pool)
-    origin = 'plan'
-    if start is not None:
-        origin, plan['start'] = start[0], str(start[1])
+    origin, file = start
+    plan = dict(tree['plan'], pool=pool, start=str(file))
     epochs = budget // _students(plan)
     # Another start or other epochs are another training, beside this one.
     folder = Path(cfg.work_dir) / STUDENT / f'from_{origin}_{epochs}_epochs'

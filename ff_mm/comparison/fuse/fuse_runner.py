@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,11 +216,17 @@ class FuseRunner:
     ) -> _Made:
         """Distils the pool, from the chosen fusion on."""
         self._line(f'distillation: {self.budget} epochs')
-        model = next(m.model for m in made if m.method.name == nested.chosen)
-        assert model.file is not None
-        # A head with a decision in it is no place to train from.
-        decided = (model.report or {}).get('decision')
-        start = None if decided else (nested.chosen, model.file)
+        one = next(m for m in made if m.method.name == nested.chosen)
+        if (one.model.report or {}).get('decision'):
+            # A head with a decision in it is no place to train from.
+            plain = replace(
+                one.method,
+                name=f'{one.method.name}_undecided',
+                soup={**one.method.soup, 'decision': None},
+            )
+            one = self._make(session, plain, self.source)
+        assert one.model.file is not None
+        start = nested.chosen, one.model.file
         pool = distil(self.cfg, _NOT_OF_TRAINING, self.source, start, self.budget)
         single = next(m for m in self.methods if m.name == self.cfg.baseline)
         method = Method(
