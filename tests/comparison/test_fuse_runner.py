@@ -156,7 +156,8 @@ def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):
 def test_students_start_without_the_decision_that_they_get_afterwards(config, tmp_path):
     plan = dict(type='DistillationPlan', lrs=[1e-3], seeds=[0])
     fusions = {name: None for name in ('soft', 'both', 'bou')}
-    options = dict(budget=1, decision=PRIOR, fusions=fusions, plan=plan)
+    decision = [dict(PRIOR[0], tau=1.0)]
+    options = dict(budget=1, decision=decision, fusions=fusions, plan=plan)
     found = run(config(tmp_path, ensemble=False, **options))
     assert list(found['fusions']) == ['best', 'distilled']
     plain = read_state_dict(tmp_path / 'best_undecided' / 'run0' / 'soup.pth')
