@@ -114,7 +114,9 @@ def test_these_write_files_for_people():
                 found.add(str(file.relative_to(ROOT / 'ff_mm')))
     assert found == {
         'analysis/soup_tree/tree_text.py',  # text, by words
+        'comparison/fuse/writing.py',  # Markdown
         'comparison/report/writing.py',  # Markdown, csv, LaTeX, HTML by Jinja
+        'comparison/study/writing.py',  # Markdown
         'datasets/checks/on_disk.py',  # read again: names as they are
         'datasets/splits/split_file.py',  # likewise
         'display/csv_file.py',
