@@ -1,6 +1,6 @@
 # HAM10000 the other way round: the Australian practice in-domain, the Viennese source
 # out of it; 64 px.
-_base_ = '../../ham10000/data.py'
+_base_ = ['../../ham10000/data.py', '../scores.py']
 
 table = dict(filter=dict(source='rosendahl'))
 vienna = dict(
@@ -18,17 +18,4 @@ del vienna
 # Every other training image.
 train_dataloader = dict(batch_size=32, dataset=dict(indices=list(range(0, 1582, 2))))
 
-val_evaluator = [
-    dict(
-        type='MulticlassMetric',
-        items=[
-            'accuracy',
-            'macro_recall',
-            'macro_f1',
-            'soft_accuracy',
-            'soft_macro_recall',
-        ],
-    ),
-    dict(type='AUROC'),
-    dict(type='ValidationLoss'),
-]
+val_evaluator = '${scores}'
