@@ -6,13 +6,13 @@ from ff_mm.comparison.assessment import assess
 from ff_mm.comparison.comparison_runner import ComparisonRunner
 from ff_mm.comparison.delong import CorrelatedAreas, delong, delong_table
 from ff_mm.comparison.fuse import FuseRunner
-from ff_mm.comparison.resampling import Resampling
 from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.predictions import (
     Predictions,
     PredictionsError,
     require_same_cases,
 )
+from ff_mm.evaluation.resampling import Resampling
 
 __all__ = [
     'ComparisonRunner',

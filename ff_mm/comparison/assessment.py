@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.comparison.resampling import (
-    Resampling,
-    over_drawn_runs,
-    percentile_interval,
-    two_sided_p,
-)
+from ff_mm.comparison.resampling import over_drawn_runs, two_sided_p
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.labels import class_names
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.predictions import Predictions, require_same_cases
+from ff_mm.evaluation.resampling import Resampling, percentile_interval
 from ff_mm.plain import to_plain
 
 

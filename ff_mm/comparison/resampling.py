@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ff_mm.evaluation.resampling import Resampling, percentile_interval
-
-__all__ = ['Resampling', 'percentile_interval', 'two_sided_p']
-
 
 def over_drawn_runs(values: np.ndarray, seed: int) -> np.ndarray:
     """Returns the mean over as many runs as there are, drawn with replacement.

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from model_outputs import of_classes, of_labels
 
 from ff_mm.comparison import Predictions, PredictionsError, Resampling
-from ff_mm.comparison.resampling import percentile_interval, two_sided_p
+from ff_mm.comparison.resampling import two_sided_p
+from ff_mm.evaluation.resampling import percentile_interval
 
 
 def drawn(resampling):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ff_mm.comparison.method import mean_cost
-from ff_mm.comparison.resampling import percentile_interval
 from ff_mm.comparison.study.bootstrap import HierarchicalBootstrap
 from ff_mm.comparison.study.setting import SELECTED, Difference, Setting
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.resampling import percentile_interval
 
 FORMAT = 1
 DOMAINS = ('test', 'ood')
