@@ -135,8 +135,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise ConfigError(
-            f'{path}: no such file; run the generation first (tools/train.py), or set '
-            'ingredients to where it is'
+            f'{path}: no such file; run the generation first (tools/train.py), or say '
+            'where it is'
         )
     content = read_record(path, _MANIFEST, 'a manifest of ff_mm')
     origin, failed = content.get('origin'), content.get('failed') or []
