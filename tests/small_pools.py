@@ -36,7 +36,7 @@ def small_pool(tmp_path_factory, generation_config) -> Config:
 
 
 @HOOKS.register_module()
-class Witness(Hook):
+class FoldWitness(Hook):
     """Notes for each trial the weights it begins with, and what it is shown when."""
 
     seen: ClassVar[dict[tuple[str, str], set[bytes]]] = {}
@@ -45,15 +45,15 @@ class Witness(Hook):
 
     def before_train(self, runner: Any) -> None:
         weights = runner.model.state_dict().values()
-        Witness.begun[Path(runner.work_dir).name] = sum(
+        FoldWitness.begun[Path(runner.work_dir).name] = sum(
             float(w.double().abs().sum()) for w in weights
         )
 
     def before_train_epoch(self, runner: Any) -> None:
-        Witness.phase = (Path(runner.work_dir).name, 'train')
+        FoldWitness.phase = (Path(runner.work_dir).name, 'train')
 
     def before_val_epoch(self, runner: Any) -> None:
-        Witness.phase = (Path(runner.work_dir).name, 'val')
+        FoldWitness.phase = (Path(runner.work_dir).name, 'val')
 
     @classmethod
     def see(cls, info: dict[str, Any]) -> None:
@@ -79,18 +79,20 @@ def fold_pool(tmp_path_factory, generation_config) -> FoldPool:
         plan__probe__epochs=1,
         plan__base__epochs=2,
         plan__fission__epochs=1,
-        custom_hooks=[dict(type='Witness')],
+        custom_hooks=[dict(type='FoldWitness')],
     )
     real, said = Digits.prepare_data, io.StringIO()
 
     def prepare(self: Digits, idx: int) -> Any:
-        Witness.see(self.get_data_info(idx))
+        FoldWitness.see(self.get_data_info(idx))
         return real(self, idx)
 
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
         patch.setattr(Digits, 'prepare_data', prepare)
         RUNNERS.build(cfg).train()
-    return FoldPool(cfg, dict(Witness.seen), dict(Witness.begun), said.getvalue())
+    return FoldPool(
+        cfg, dict(FoldWitness.seen), dict(FoldWitness.begun), said.getvalue()
+    )
 
 
 @pytest.fixture
