@@ -33,7 +33,7 @@ from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
-from ff_mm.fusion.pool_notes import notes_on_set
+from ff_mm.fusion.pool_notes import check_view, notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -142,6 +142,7 @@ class SoupRunner(FusionRunner):
             if any(level.has_margin for level in self.levels):
                 setup.dry_run.check_overall(self.metric, 'soup.accept')
         first = pool.entries[0]
+        check_view(pool, self.evaluator)
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
         if self.decision is not None:

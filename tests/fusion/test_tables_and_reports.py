@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 
+import pytest
 from rich.console import Console
 
 from ff_mm.display.tables import evaluation_table, generation_table, soup_table
@@ -70,6 +71,25 @@ def test_the_generations_table_has_a_row_a_trial():
     assert row(text, 'base') == ['base', '3', '2', '0.5000', '1', '1 s']
     assert row(text, 'fission')[2] == ''
     assert '1 ingredients in work/ingredients.json, 6 epochs, 2 s' in text
+
+
+@pytest.mark.parametrize(('width', 'others'), [(160, 3), (115, 1), (80, 0)])
+def test_a_narrow_table_has_fewer_metrics_and_whole_names(width, others):
+    names = ['accuracy', 'macro_f1', 'macro_recall', 'auroc', 'loss']
+    entry = dict(id='fission_lr0.001_seed0_vidir_modern', state='done', epochs=3)
+    entry |= dict(seconds=100, metrics=dict.fromkeys(names, 0.5), ingredients=[])
+    manifest = dict(cost=dict(epochs=3, seconds=100), ingredients=[])
+    console = Console(file=io.StringIO(), width=width)
+    generation_table([entry], manifest, 'w', console, ['macro_recall', 'loss'])
+    text = console.file.getvalue()
+    header, _, rest = text.partition('┡')
+    assert 'recall' in header
+    assert 'loss' in header
+    assert sum(name in header for name in ('accuracy', 'f1', 'auroc')) == others
+    first = [line.split('│')[1].strip() for line in rest.splitlines() if '│' in line]
+    assert ''.join(first) == entry['id']
+    assert '0.5000' in text
+    assert '1 min 40 s' in text
 
 
 def test_failed_trials_are_said_and_have_no_row():
