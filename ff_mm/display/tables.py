@@ -132,11 +132,16 @@ def soup_table(
     columns = ['model', 'val', 'test', *ood, 'ingredients', 'evaluations', 'time']
     for name in columns:
         table.add_column(name, justify='left' if name == 'model' else 'right')
+    singles = [report['best_single'] for report in reports if report.get('best_single')]
+    if singles and all(report['method'] != 'best' for report in reports):
+        of_pool = f'1 of {reports[0]["pool_size"]}'
+        table.add_row(
+            'best single', *_values(singles[0], metric, ood), of_pool, '-', '-'
+        )
     for report in reports:
-        values = [report['val'], report['test'], *(report['ood'].get(n) for n in ood)]
         table.add_row(
             report['title'],
-            *(shown((value or {}).get(metric)) for value in values),
+            *_values(report, metric, ood),
             f'{len(report["ingredients"])} of {report["pool_size"]}',
             str(report['evaluations']['selection'] + report['evaluations']['basins']),
             duration(report['seconds']),
@@ -149,6 +154,12 @@ def soup_table(
             'selection',
             console,
         )
+
+
+def _values(results: Mapping[str, Any], metric: str, ood: Sequence[str]) -> list[str]:
+    """One metric on val, test and sets by name."""
+    sets = [results['val'], results['test'], *(results['ood'].get(n) for n in ood)]
+    return [shown((metrics or {}).get(metric)) for metrics in sets]
 
 
 def evaluation_table(

@@ -52,8 +52,9 @@ def validation_view(cfg: Config) -> dict[str, Any]:
         Each value of the pipeline and the preprocessing by its place, such as
         ``{'pipeline.1.scale': 64}``; plain values, as JSON has them.
     """
-    text = json.dumps(_view(cfg, cfg.val_dataloader), default=str)
-    return dict(_by_place(json.loads(text)))
+    view = _view(cfg, cfg.val_dataloader)
+    view['pipeline'] = next(_pipelines(cfg.val_dataloader['dataset']), None)
+    return dict(_by_place(json.loads(json.dumps(view, default=str))))
 
 
 def _view(cfg: Config, loader: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +62,16 @@ def _view(cfg: Config, loader: Mapping[str, Any]) -> dict[str, Any]:
         pipeline=loader['dataset'].get('pipeline'),
         preprocessing=cfg.get('data_preprocessor'),
     )
+
+
+def _pipelines(dataset: Mapping[str, Any]) -> Iterator[Any]:
+    """The pipelines of a data set, or of those within one."""
+    if dataset.get('pipeline'):
+        yield dataset['pipeline']
+    inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
+    for each in inner:
+        if isinstance(each, Mapping):
+            yield from _pipelines(each)
 
 
 def _by_place(value: Any, place: str = '') -> Iterator[tuple[str, Any]]:

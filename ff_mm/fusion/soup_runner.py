@@ -29,6 +29,7 @@ from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembl
 from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.evaluation.validation_margins import ValidationMargins
 from ff_mm.files import remove_unfinished
+from ff_mm.fusion.best_single import best_single
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
@@ -168,8 +169,13 @@ class SoupRunner(FusionRunner):
         if basins is not None:
             ingredients = basins.ingredients
         with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
-            report = self._finish(self._make(ingredients, Path(store)))
+            made = self._make(ingredients, Path(store))
+            single = None
+            if not self.is_of_folds:  # of which each has a validation set of its own
+                single = best_single(ingredients, self.candidates)
+            report = self._finish(made)
         report.update(
+            best_single=single,
             basins=None if basins is None else basins.describe(),
             evaluations=dict(
                 report['evaluations'],

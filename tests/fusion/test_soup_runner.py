@@ -112,11 +112,24 @@ def test_the_report_is_what_is_on_disk(soups, method):
     assert report['method'] == method
     assert report['pool_size'] == 6
     assert set(report['ood']) == {'corrupted'}
-    assert report['evaluations']['test'] == report['evaluations']['ood/corrupted'] == 1
+    alone = [i['name'] for i in report['ingredients']] == [
+        report['best_single']['name']
+    ]
+    passes = 1 if alone else 2  # of the best single model, to compare with
+    for name in ('test', 'ood/corrupted'):
+        assert report['evaluations'][name] == passes
     for metrics in (report['val'], report['test'], report['ood']['corrupted']):
         assert 0 <= metrics['accuracy'] <= 1
     with open(f'{cfg.work_dir}/report.md') as file:
         assert f'{report["val"]["accuracy"]:.4f}' in file.read()
+
+
+@pytest.mark.parametrize('method', SOUPS)
+def test_every_report_has_what_the_best_single_model_reaches(soups, method):
+    best, (_, report) = soups['best'][1], soups[method]
+    assert report['best_single']['name'] == best['ingredients'][0]['name']
+    for name in ('val', 'test', 'ood'):
+        assert report['best_single'][name] == best[name]
 
 
 def test_the_uniform_soup_is_of_all_and_validated_once_at_most(soups, generation):

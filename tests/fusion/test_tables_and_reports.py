@@ -49,6 +49,35 @@ def test_soups_are_compared_in_one_table():
     assert '14 epochs in 5 trials, 1 min 01 s' in ' '.join(text.split())
 
 
+def test_what_soups_have_to_beat_is_the_tables_first_row():
+    single = dict(name='a', val=dict(accuracy=0.375), test=None, ood={})
+    report = REPORT | dict(best_single=single)
+    text = printed(soup_table, [report])
+    assert row(text, 'best single')[:5] == ['best single', '0.3750', '-', '-', '1 of 6']
+    assert text.index('best single') < text.index('GoG')
+    best = report | dict(method='best', title='best')
+    assert 'best single' not in printed(soup_table, [report, best])
+
+
+@pytest.mark.parametrize(
+    ('names', 'said', 'not_said'),
+    [
+        ('ab', 'For comparison, the best single model on validation, a.', 'one model'),
+        ('a', 'This is the best single model on validation, a, and no', 'comparison'),
+        ('b', 'This is one model, b, and no average.', 'This is the best'),
+    ],
+)
+def test_a_report_compares_with_the_best_single_model(names, said, not_said, tmp_path):
+    single = dict(name='a', val=dict(accuracy=0.375), test=None, ood={})
+    ingredients = [dict(name=name, weight=1 / len(names)) for name in names]
+    report = REPORT | dict(best_single=single, ingredients=ingredients)
+    write_report(report, tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert said in text
+    assert not_said not in text
+    assert ('0.3750' in text) == (names != 'a')
+
+
 def test_a_pool_of_unknown_cost_has_a_table_too():
     assert 'GoG' in printed(soup_table, [REPORT | dict(generation_cost=None)])
 
