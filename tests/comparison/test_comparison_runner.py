@@ -442,7 +442,7 @@ def test_a_damaged_prediction_is_named(comparison):
         (dict(pools=None), "'pools' is missing"),
         (
             dict(pools__fgg='absent/ingredients.json'),
-            r"pools\.fgg='absent/.*: no such file; .* compare without it: pools\.fgg=None$",
+            r"pools\.fgg='absent/.*: no such file; .* without it: pools\.fgg=None$",
         ),
         (
             dict(pools__gs='absent/ingredients.json'),
