@@ -16,4 +16,6 @@ evaluation = dict(
     # What several processes share out (tools/dist_soup.sh): 'candidates', 'images' of
     # each pass, or 'auto': candidates, if all have room for the images.
     parallel='auto',
+    # True: images may be shown in another way than in training, as at another size.
+    other_view=False,
 )

@@ -18,6 +18,7 @@ from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
 from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.fusion.fusion_runner import FusionRunner
+from ff_mm.fusion.pool_notes import check_view
 from ff_mm.fusion.session import EvaluationSetup, FusionSession
 from ff_mm.merging import Ingredient
 from ff_mm.merging.pool import Pool
@@ -165,6 +166,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
             entry.name: entry.ingredient(self.metric, validation)
             for entry in self.pool.entries
         }
+        check_view(self.pool, evaluator)
         first = next(iter(self.ingredients.values()))
         evaluator.check(first.load(), first.file or first.name)
         self.points = CandidateEvaluator(

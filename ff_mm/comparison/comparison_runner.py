@@ -103,6 +103,7 @@ class ComparisonRunner:
             return self._compare()
 
     def _compare(self) -> dict[str, Any]:
+        self._check_files()
         if self.left_out:
             self._line(f'without a pool, or None: {", ".join(self.left_out)}')
         for name, sources in self.pools.items():
@@ -140,6 +141,24 @@ class ComparisonRunner:
         )
         write_comparison_report(described, self.work_dir)
         return described
+
+    def _check_files(self) -> None:
+        """Says which pools have not been trained yet."""
+        for name, sources in self.pools.items():
+            missing = [
+                s for s in sources if isinstance(s, str) and not Path(s).exists()
+            ]
+            if not missing or Path(missing[0]).suffix != '.json':
+                continue
+            others = [method.name for method in self.methods if method.pool != name]
+            leave_out = f'pools.{name}=None'
+            if others and self.cfg.baseline not in others:
+                leave_out += f' baseline={others[0]}'
+            raise ConfigError(
+                f'pools.{name}={missing[0]!r}: no such file; train this pool first '
+                '(tools/train.py), say where it is'
+                + (f', or compare without it: {leave_out}' if others else '')
+            )
 
     def _check_metrics(self, dry_run: DryRun | None) -> None:
         """Refuses metrics that models cannot be chosen by, before any is."""

@@ -48,7 +48,7 @@ class CountProgress:
             MofNCompleteColumn(),
             _Speed(unit),
             TextColumn('left:'),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
             transient=True,

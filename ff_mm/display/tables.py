@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import table as rich_table
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 
 from ff_mm.display.console import duration, make_console, say, words
 from ff_mm.display.numbers import overall, shown
@@ -45,6 +46,7 @@ def generation_table(
     manifest: Mapping[str, Any],
     work_dir: str | Path,
     console: Console | None = None,
+    first: Sequence[str] = (),
 ) -> None:
     """Prints one row per trial, then what the plan cost and left behind.
 
@@ -53,22 +55,18 @@ def generation_table(
         manifest: The content of ``ingredients.json``.
         work_dir: The generation's folder.
         console: Where to print; standard output by default.
+        first: Metrics that come first; of the others there are as many as fit.
     """
     console = console or make_console()
     done = [entry for entry in entries if entry['state'] == 'done']
-    metrics = overall(done[0]['metrics']) if done else []
-    table = Table(title='fission: validation metrics as fractions')
-    for name in ('trial', 'epochs', 'best', *metrics, 'ingredients', 'time'):
-        table.add_column(name, justify='left' if name == 'trial' else 'right')
-    for entry in done:
-        table.add_row(
-            entry['id'],
-            str(entry['epochs']),
-            str(entry.get('best_epoch', '')),
-            *(shown(entry['metrics'].get(key)) for key in metrics),
-            str(len(entry['ingredients'])),
-            duration(entry['seconds']),
-        )
+    there = overall(done[0]['metrics']) if done else []
+    metrics = [name for name in first if name in there]
+    least = len(metrics) or 1
+    metrics += [name for name in there if name not in metrics]
+    table = _trials_table(done, metrics)
+    while len(metrics) > least and not _fits(table, console):
+        metrics.pop()
+        table = _trials_table(done, metrics)
     console.print(table)
     for entry in entries:
         if entry['state'] == 'failed':
@@ -89,6 +87,34 @@ def generation_table(
         say(f'made of {made_of["pool"]}: {took or "its cost is not known"}', console)
 
 
+def _trials_table(done: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
+    """A row for each trial; names are never cut off, but go on in the next line."""
+    title = "fission: validation metrics of each trial's best epoch, as fractions"
+    table = Table(title=title)
+    table.add_column('trial', overflow='fold')
+    # Spaces are where a header may go on in the next line.
+    headers = [name.replace('_', ' ') for name in metrics]
+    for header in ('epochs', 'best', *headers, 'models', 'time'):
+        width = max(map(len, header.split(' ')))
+        table.add_column(header, justify='right', min_width=max(width, 6))
+    for entry in done:
+        table.add_row(
+            entry['id'],
+            str(entry['epochs']),
+            str(entry.get('best_epoch', '')),
+            *(shown(entry['metrics'].get(key)) for key in metrics),
+            str(len(entry['ingredients'])),
+            duration(entry['seconds']),
+        )
+    return table
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Whether a table needs no second line for what is in its cells."""
+    endless = console.options.update(width=10_000)
+    return Measurement.get(console, endless, table).maximum <= console.width
+
+
 def soup_table(
     reports: Sequence[Mapping[str, Any]], console: Console | None = None
 ) -> None:
@@ -106,11 +132,16 @@ def soup_table(
     columns = ['model', 'val', 'test', *ood, 'ingredients', 'evaluations', 'time']
     for name in columns:
         table.add_column(name, justify='left' if name == 'model' else 'right')
+    singles = [report['best_single'] for report in reports if report.get('best_single')]
+    if singles and all(report['method'] != 'best' for report in reports):
+        of_pool = f'1 of {reports[0]["pool_size"]}'
+        table.add_row(
+            'best single', *_values(singles[0], metric, ood), of_pool, '-', '-'
+        )
     for report in reports:
-        values = [report['val'], report['test'], *(report['ood'].get(n) for n in ood)]
         table.add_row(
             report['title'],
-            *(shown((value or {}).get(metric)) for value in values),
+            *_values(report, metric, ood),
             f'{len(report["ingredients"])} of {report["pool_size"]}',
             str(report['evaluations']['selection'] + report['evaluations']['basins']),
             duration(report['seconds']),
@@ -123,6 +154,12 @@ def soup_table(
             'selection',
             console,
         )
+
+
+def _values(results: Mapping[str, Any], metric: str, ood: Sequence[str]) -> list[str]:
+    """One metric on val, test and sets by name."""
+    sets = [results['val'], results['test'], *(results['ood'].get(n) for n in ood)]
+    return [shown((metrics or {}).get(metric)) for metrics in sets]
 
 
 def evaluation_table(

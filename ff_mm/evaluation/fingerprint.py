@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -37,13 +37,50 @@ def evaluation_fingerprint(cfg: Config, loader: Mapping[str, Any], dataset: Any)
         :func:`ff_mm.datasets.checks.check.fingerprint`), the pipeline and the
         preprocessing: the same images at another size give other metrics.
     """
-    shown = dict(
-        cases=fingerprint(dataset),
+    shown = dict(cases=fingerprint(dataset), **_view(cfg, loader))
+    text = json.dumps(shown, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def validation_view(cfg: Config) -> dict[str, Any]:
+    """How the validation images of a config are shown to a model.
+
+    Args:
+        cfg: A resolved config.
+
+    Returns:
+        Each value of the pipeline and the preprocessing by its place, such as
+        ``{'pipeline.1.scale': 64}``; plain values, as JSON has them.
+    """
+    view = _view(cfg, cfg.val_dataloader)
+    view['pipeline'] = next(_pipelines(cfg.val_dataloader['dataset']), None)
+    return dict(_by_place(json.loads(json.dumps(view, default=str))))
+
+
+def _view(cfg: Config, loader: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(
         pipeline=loader['dataset'].get('pipeline'),
         preprocessing=cfg.get('data_preprocessor'),
     )
-    text = json.dumps(shown, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _pipelines(dataset: Mapping[str, Any]) -> Iterator[Any]:
+    """The pipelines of a data set, or of those within one."""
+    if dataset.get('pipeline'):
+        yield dataset['pipeline']
+    inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
+    for each in inner:
+        if isinstance(each, Mapping):
+            yield from _pipelines(each)
+
+
+def _by_place(value: Any, place: str = '') -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict | list) and value:
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield from _by_place(value[key], f'{place}.{key}' if place else str(key))
+    else:
+        yield place, value
 
 
 def check_class_numbering(

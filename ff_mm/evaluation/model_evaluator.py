@@ -24,7 +24,11 @@ from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.evaluation_set import Count, EvaluationSet
-from ff_mm.evaluation.fingerprint import evaluation_fingerprint, validation_fingerprint
+from ff_mm.evaluation.fingerprint import (
+    evaluation_fingerprint,
+    validation_fingerprint,
+    validation_view,
+)
 from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
@@ -126,7 +130,8 @@ class ModelEvaluator:
     @property
     def validation(self) -> Validation:
         """What is validated on, as generations record it."""
-        return Validation(self._validation, self.images['val'])
+        view = validation_view(self.cfg)
+        return Validation(self._validation, self.images['val'], view)
 
     @cached_property
     def _validation(self) -> str:

@@ -46,6 +46,8 @@ class EvaluationOptions:
             one machine would keep, each the whole set, take more than
             ``cache_memory``. (Stopping early saves most of a selection's time, and
             memory is what it costs.)
+        other_view: Whether images may be shown in another way than the models were
+            trained with, such as at another size; False: that is an error.
     """
 
     batch_size: int = 32
@@ -55,6 +57,7 @@ class EvaluationOptions:
     dtype: Any = None
     channels_last: bool | None = None
     parallel: str = 'auto'
+    other_view: bool = False
 
     def __post_init__(self) -> None:
         _check('batch_size', self.batch_size, at_least=1)

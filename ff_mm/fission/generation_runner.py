@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ff_mm.display.tables import generation_table
 from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
-from ff_mm.evaluation.fingerprint import validation_fingerprint
+from ff_mm.evaluation.fingerprint import validation_fingerprint, validation_view
 from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
@@ -173,6 +174,7 @@ class GenerationRunner:
         val = datasets['val']
         validation = dict(
             fingerprint=validation_fingerprint(cfg, val),
+            view=validation_view(cfg),
             images=first_alone(self.team, 'val', lambda: images_identity(val)),
             size=len(val),
             **({} if self.folds is None else dict(folds=self.folds.described())),
@@ -359,13 +361,10 @@ class GenerationRunner:
     def _sum_up(self, validation: dict[str, Any]) -> dict[str, Any]:
         """Writes the manifest of all that there is now, also of other commands."""
         self.ledger.refresh(anew=True)
-        if not self.data_parallel:
-            return write_manifest(self.ledger, validation, last=True)
-        return first_alone(
-            self.team,
-            'manifest',
-            lambda: write_manifest(self.ledger, validation, last=True),
-        )
+        write = partial(write_manifest, self.ledger, validation, last=True)
+        if self.data_parallel:
+            return first_alone(self.team, 'manifest', write)
+        return write()
 
     def _finish(self, manifest: dict[str, Any]) -> None:
         """Shows what came out; removes what only unfinished plans need."""
@@ -379,7 +378,8 @@ class GenerationRunner:
             return
         self.ledger.publish(last=True)
         entries = [self.ledger.entry(trial.id) for trial in self.chosen]
-        generation_table(entries, manifest, self.work_dir, self.console)
+        first = [(self.cfg.get('selection') or {}).get('metric'), 'loss']
+        generation_table(entries, manifest, self.work_dir, self.console, first)
 
     def _complain(self, manifest: dict[str, Any]) -> None:
         """Ends with an error if there is something to be done about it."""

@@ -59,7 +59,7 @@ class PlanProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn('epochs, left:'),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
             console=self.console,
             disable=one_of_many or not self.console.is_terminal,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ff_mm.errors import ConfigError
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.merging.pool import Pool
@@ -27,6 +28,34 @@ def notes_on_set(pool: Pool, evaluator: ModelEvaluator) -> Iterator[str]:
             '(image_size?) than this config has; it is evaluated anew'
         )
     yield from pool_notes(pool)
+
+
+def check_view(pool: Pool, evaluator: ModelEvaluator) -> None:
+    """Refuses to show models images in another way than in their training.
+
+    Args:
+        pool: The ingredients; of files without a manifest nothing is known.
+        evaluator: Where they are evaluated.
+
+    Raises:
+        ConfigError: The pipelines or the preprocessing differ, and
+            ``evaluation.other_view`` does not allow it.
+    """
+    if evaluator.options.other_view:
+        return
+    today = evaluator.validation.view or {}
+    for entry in pool.entries:
+        then = entry.validation.view if entry.validation else None
+        if then is None or then == today:
+            continue
+        places = [*then, *(place for place in today if place not in then)]
+        place = next(p for p in places if then.get(p) != today.get(p))
+        raise ConfigError(
+            f'{entry.file}: in its training images had {place}={then.get(place)!r}, '
+            f'in this config it is {today.get(place)!r}; give the same image_size, or '
+            'what else differs, as in training; if it is on purpose: '
+            'evaluation.other_view=True'
+        )
 
 
 def pool_notes(pool: Pool) -> Iterator[str]:

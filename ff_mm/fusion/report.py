@@ -49,6 +49,8 @@ def _markdown(report: Mapping[str, Any]) -> Iterator[str]:
         yield _margin(margin)
     yield ''
     yield from _metrics_table(report)
+    if report.get('best_single'):
+        yield from _best_single(report)
     yield from _class_tables(report)
     if report.get('folds'):
         yield from _folds(report)
@@ -96,6 +98,25 @@ def _ensemble(ensemble: Mapping[str, Any]) -> Iterator[str]:
     for member in ensemble['members']:
         yield f'| {markdown(member["name"])} | {member["weight"]:.4f} |'
     yield ''
+
+
+def _best_single(report: Mapping[str, Any]) -> Iterator[str]:
+    """Says what the soup has to beat, unless it is that."""
+    single = report['best_single']
+    name = markdown(single['name'])
+    yield ''
+    if [each['name'] for each in report['ingredients']] == [single['name']]:
+        yield f'This is the best single model on validation, {name}, and no average.'
+        return
+    if len(report['ingredients']) == 1:
+        only = markdown(report['ingredients'][0]['name'])
+        yield f'This is one model, {only}, and no average.'
+    yield (
+        f'For comparison, the best single model on validation, {name}. Whether a '
+        'difference means anything is what tools/compare.py says:'
+    )
+    yield ''
+    yield from _metrics_table(single)
 
 
 def _merges(report: Mapping[str, Any]) -> Iterator[str]:

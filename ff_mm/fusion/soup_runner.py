@@ -29,11 +29,12 @@ from ff_mm.evaluation.validation_ensembles import PREDICTIONS, ValidationEnsembl
 from ff_mm.evaluation.validation_losses import ValidationLosses
 from ff_mm.evaluation.validation_margins import ValidationMargins
 from ff_mm.files import remove_unfinished
+from ff_mm.fusion.best_single import best_single
 from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
-from ff_mm.fusion.pool_notes import notes_on_set
+from ff_mm.fusion.pool_notes import check_view, notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
@@ -142,6 +143,7 @@ class SoupRunner(FusionRunner):
             if any(level.has_margin for level in self.levels):
                 setup.dry_run.check_overall(self.metric, 'soup.accept')
         first = pool.entries[0]
+        check_view(pool, self.evaluator)
         # By which no weights are read that are not of the model.
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
         if self.decision is not None:
@@ -167,8 +169,13 @@ class SoupRunner(FusionRunner):
         if basins is not None:
             ingredients = basins.ingredients
         with tempfile.TemporaryDirectory(dir=self.work_dir, prefix=_STORE) as store:
-            report = self._finish(self._make(ingredients, Path(store)))
+            made = self._make(ingredients, Path(store))
+            single = None
+            if not self.is_of_folds:  # of which each has a validation set of its own
+                single = best_single(ingredients, self.candidates)
+            report = self._finish(made)
         report.update(
+            best_single=single,
             basins=None if basins is None else basins.describe(),
             evaluations=dict(
                 report['evaluations'],

@@ -50,6 +50,7 @@ _MANIFEST = Table(
     validation=Table(
         fingerprint=TEXT,
         images=Optional(TEXT),
+        view=Optional(NAMED),
         folds=Optional(Table(number=COUNT, seed=COUNT, cases=Rows(TEXT))),
     ),
     cost=Optional(COST),
@@ -86,10 +87,13 @@ class Validation:
         fingerprint: Of cases, labels and pipeline.
         images: What identifies the images as they lay on disk; None: not noted, as by
             earlier versions.
+        view: How images were shown, a value by its place, such as
+            ``{'pipeline.1.scale': 64}``; None: not noted, as by earlier versions.
     """
 
     fingerprint: str
     images: str | None = None
+    view: Mapping[str, Any] | None = None
 
     def is_of(self, other: Validation) -> bool:
         """Whether both are the same, as far as is known."""
@@ -143,7 +147,10 @@ def read_manifest(path: Path) -> Manifest:
     manifest = Manifest(
         tuple(_entry(each, path) for each in content['ingredients']),
         Validation(
-            content['validation']['fingerprint'], content['validation'].get('images')
+            *(
+                content['validation'].get(key)
+                for key in ('fingerprint', 'images', 'view')
+            )
         ),
         _whole_cost(content),
         content.get('complete') is not False,

@@ -440,7 +440,14 @@ def test_a_damaged_prediction_is_named(comparison):
     ('changes', 'message'),
     [
         (dict(pools=None), "'pools' is missing"),
-        (dict(pools__fgg='absent/ingredients.json'), 'run the generation first'),
+        (
+            dict(pools__fgg='absent/ingredients.json'),
+            r"pools\.fgg='absent/.*: no such file; .* without it: pools\.fgg=None$",
+        ),
+        (
+            dict(pools__gs='absent/ingredients.json'),
+            r'without it: pools\.gs=None baseline=fgg_uniform$',
+        ),
         (
             dict(test_evaluator=[dict(type='MulticlassMetric', items=['recal'])]),
             r'test_evaluator: .*recal',

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
-from ff_mm.errors import FFMMError
+from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import read_json
@@ -112,11 +112,24 @@ def test_the_report_is_what_is_on_disk(soups, method):
     assert report['method'] == method
     assert report['pool_size'] == 6
     assert set(report['ood']) == {'corrupted'}
-    assert report['evaluations']['test'] == report['evaluations']['ood/corrupted'] == 1
+    alone = [i['name'] for i in report['ingredients']] == [
+        report['best_single']['name']
+    ]
+    passes = 1 if alone else 2  # of the best single model, to compare with
+    for name in ('test', 'ood/corrupted'):
+        assert report['evaluations'][name] == passes
     for metrics in (report['val'], report['test'], report['ood']['corrupted']):
         assert 0 <= metrics['accuracy'] <= 1
     with open(f'{cfg.work_dir}/report.md') as file:
         assert f'{report["val"]["accuracy"]:.4f}' in file.read()
+
+
+@pytest.mark.parametrize('method', SOUPS)
+def test_every_report_has_what_the_best_single_model_reaches(soups, method):
+    best, (_, report) = soups['best'][1], soups[method]
+    assert report['best_single']['name'] == best['ingredients'][0]['name']
+    for name in ('val', 'test', 'ood'):
+        assert report['best_single'][name] == best[name]
 
 
 def test_the_uniform_soup_is_of_all_and_validated_once_at_most(soups, generation):
@@ -365,9 +378,39 @@ def test_fusions_of_one_session_share_images_and_passes(
 def test_a_session_gives_another_config_other_images(generation, tmp_path):
     with FusionSession() as session:
         for size, sub in ((8, 'a'), (10, 'b')):
-            cfg = soup_config(generation, tmp_path / sub, 'best', image_size=size)
+            cfg = soup_config(
+                generation,
+                tmp_path / sub,
+                'best',
+                image_size=size,
+                evaluation=dict(other_view=size != 8),
+            )
             report = RUNNERS.build(cfg).run(session)
             assert report['evaluations']['selection'] == (0 if size == 8 else 6)
+
+
+def test_another_image_size_than_in_training_is_an_error(generation, tmp_path):
+    runner = RUNNERS.build(soup_config(generation, tmp_path, 'best', image_size=10))
+    with pytest.raises(ConfigError) as caught:
+        runner.run()
+    line = str(caught.value)
+    assert 'in its training images had pipeline.0.scale=8, in this config' in line
+    assert 'it is 10; give the same image_size' in line
+    assert 'evaluation.other_view=True' in line
+    assert not (tmp_path / 'soup.pth').exists()
+
+
+def test_a_manifest_that_says_nothing_of_the_view_is_as_before(generation, tmp_path):
+    # Of an earlier version.
+    pool = tmp_path / 'pool'
+    shutil.copytree(generation.work_dir, pool)
+    content = read_json(pool / 'ingredients.json')
+    del content['validation']['view']
+    (pool / 'ingredients.json').write_text(json.dumps(content))
+    cfg = soup_config(generation, tmp_path / 'soup', 'best', image_size=10)
+    cfg.ingredients = str(pool / 'ingredients.json')
+    report = run(cfg)
+    assert report['evaluations']['selection'] == 6
 
 
 def test_no_more_passes_than_the_method_needs(soups):

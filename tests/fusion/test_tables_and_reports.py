@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 
+import pytest
 from rich.console import Console
 
 from ff_mm.display.tables import evaluation_table, generation_table, soup_table
@@ -48,6 +49,35 @@ def test_soups_are_compared_in_one_table():
     assert '14 epochs in 5 trials, 1 min 01 s' in ' '.join(text.split())
 
 
+def test_what_soups_have_to_beat_is_the_tables_first_row():
+    single = dict(name='a', val=dict(accuracy=0.375), test=None, ood={})
+    report = REPORT | dict(best_single=single)
+    text = printed(soup_table, [report])
+    assert row(text, 'best single')[:5] == ['best single', '0.3750', '-', '-', '1 of 6']
+    assert text.index('best single') < text.index('GoG')
+    best = report | dict(method='best', title='best')
+    assert 'best single' not in printed(soup_table, [report, best])
+
+
+@pytest.mark.parametrize(
+    ('names', 'said', 'not_said'),
+    [
+        ('ab', 'For comparison, the best single model on validation, a.', 'one model'),
+        ('a', 'This is the best single model on validation, a, and no', 'comparison'),
+        ('b', 'This is one model, b, and no average.', 'This is the best'),
+    ],
+)
+def test_a_report_compares_with_the_best_single_model(names, said, not_said, tmp_path):
+    single = dict(name='a', val=dict(accuracy=0.375), test=None, ood={})
+    ingredients = [dict(name=name, weight=1 / len(names)) for name in names]
+    report = REPORT | dict(best_single=single, ingredients=ingredients)
+    write_report(report, tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert said in text
+    assert not_said not in text
+    assert ('0.3750' in text) == (names != 'a')
+
+
 def test_a_pool_of_unknown_cost_has_a_table_too():
     assert 'GoG' in printed(soup_table, [REPORT | dict(generation_cost=None)])
 
@@ -70,6 +100,25 @@ def test_the_generations_table_has_a_row_a_trial():
     assert row(text, 'base') == ['base', '3', '2', '0.5000', '1', '1 s']
     assert row(text, 'fission')[2] == ''
     assert '1 ingredients in work/ingredients.json, 6 epochs, 2 s' in text
+
+
+@pytest.mark.parametrize(('width', 'others'), [(160, 3), (115, 1), (80, 0)])
+def test_a_narrow_table_has_fewer_metrics_and_whole_names(width, others):
+    names = ['accuracy', 'macro_f1', 'macro_recall', 'auroc', 'loss']
+    entry = dict(id='fission_lr0.001_seed0_vidir_modern', state='done', epochs=3)
+    entry |= dict(seconds=100, metrics=dict.fromkeys(names, 0.5), ingredients=[])
+    manifest = dict(cost=dict(epochs=3, seconds=100), ingredients=[])
+    console = Console(file=io.StringIO(), width=width)
+    generation_table([entry], manifest, 'w', console, ['macro_recall', 'loss'])
+    text = console.file.getvalue()
+    header, _, rest = text.partition('┡')
+    assert 'recall' in header
+    assert 'loss' in header
+    assert sum(name in header for name in ('accuracy', 'f1', 'auroc')) == others
+    first = [line.split('│')[1].strip() for line in rest.splitlines() if '│' in line]
+    assert ''.join(first) == entry['id']
+    assert '0.5000' in text
+    assert '1 min 40 s' in text
 
 
 def test_failed_trials_are_said_and_have_no_row():

@@ -2,14 +2,16 @@
 
     python tools/benchmarks/merge.py --networks resnet50 deit_base --count 48
     python tools/benchmarks/merge.py --networks resnet50 --weights-only
-    python tools/benchmarks/merge.py --networks resnet50 --weights-only --method ties
+    python tools/benchmarks/merge.py --networks resnet50 --method ties dare regmean
 
 It is measured against the plain way (torch.load of all, then torch.stack and sum in
 float32) and against just reading the needed bytes, which are the weights: a third of a
 checkpoint with the state of AdamW. With a cold page cache (the files are evicted before
-each run), and with a warm one where what is read fits into memory. With --method
-another merge is measured beside the mean, with the common start as the origin. Where it
-needs the Fisher information of each member, a checkpoint is read in its place.
+each run), and with a warm one where what is read fits into memory.
+
+With --method other merges are measured beside the mean, with the common start as the
+origin. Where one needs the Fisher information of each member, a checkpoint is read in
+its place; where it needs Gram matrices, made-up ones, which all members share.
 
 48 checkpoints take 15 GB of disk for ResNet-50 and 50 GB for DeiT-B. The plain way
 holds all weights in memory: 5 and 17 GB.
@@ -19,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from made_checkpoints import GRAMS, ORIGIN, make_checkpoints, make_grams, size_of
 from measuring import (
-    ROOT,
     PeakMemory,
     Run,
     from_to,
@@ -41,22 +42,15 @@ from measuring import (
     spread,
     write,
 )
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
-from torch import nn
 
-from ff_mm.config import load_config, resolve
 from ff_mm.errors import FFMMError
-from ff_mm.files import atomic_write
-from ff_mm.merging import Ingredient, Soup, StateDict, write_checkpoint
+from ff_mm.merging import Ingredient, Soup, StateDict
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Supply
 from ff_mm.option_values import read_value
 
 Files = Sequence[Path]
-# What all checkpoints lie around.
-ORIGIN = 'origin.pth'
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,9 +72,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--method',
+        nargs='+',
         metavar='NAME',
-        help='a merging method to measure beside the mean, such as ties or '
-        '"dict(type=\'ties\', keep=0.2)"; one that needs no Gram matrices',
+        default=[],
+        help='merging methods to measure beside the mean, such as ties or '
+        '"dict(type=\'ties\', keep=0.2)"',
     )
     parser.add_argument('--repetitions', type=int, default=3)
     parser.add_argument('--out', default='merge.json', help='json to write')
@@ -95,11 +91,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_args()
-    merge = Merge.read(args.method and read_value('--method', args.method))
-    if 'gram' in merge.method.needs:
-        raise FFMMError(
-            f'--method {merge.type} needs Gram matrices, and there are none'
-        )
+    merges = [Merge.read(read_value('--method', method)) for method in args.method]
     networks: dict[str, Any] = {}
     for network in args.networks:
         with tempfile.TemporaryDirectory() as temporary:
@@ -107,67 +99,13 @@ def main() -> None:
             folder = folder / ('weights' if args.weights_only else 'checkpoints')
             files = make_checkpoints(network, folder, args.count, args.weights_only)
             cases = dict(CASES)
-            if args.method:
-                cases[merge.type] = partial(
-                    by_method, merge=merge, origin=folder / ORIGIN
-                )
+            if any('gram' in merge.method.needs for merge in merges):
+                make_grams(CheckpointFile(files[0]).weights(), folder / GRAMS)
+            for merge in merges:
+                cases[merge.type] = partial(by_method, merge=merge, folder=folder)
             networks[network] = measure(files, cases, args.repetitions)
         show_network(network, networks[network])
         write(dict(machine=machine(), networks=networks), args.out)
-
-
-def make_checkpoints(
-    network: str, folder: Path, count: int, weights_only: bool
-) -> list[Path]:
-    """Saves what MMEngine saves while training, of weights around a common start."""
-    torch.manual_seed(0)
-    model = build(network)
-    optimizer = torch.optim.AdamW(model.parameters())
-    for parameter in model.parameters():
-        parameter.grad = torch.randn_like(parameter)
-    optimizer.step()
-    files = [folder / f'{i:03}.pth' for i in range(count)]
-    missing = [file for file in files if not file.is_file()]
-    parts = 1 if weights_only else 3
-    folder.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(dict(state_dict=model.state_dict()), folder / ORIGIN)
-    check_disk(folder, 1.03 * parts * len(missing) * size_of(model.state_dict()))
-    for file in missing:
-        weights = {
-            key: value + 0.01 * torch.randn_like(value) if value.is_floating_point()
-            else value.clone()
-            for key, value in model.state_dict().items()
-        }  # fmt: skip
-        checkpoint = dict(meta=dict(epoch=1), state_dict=weights, message_hub={})
-        if not weights_only:
-            checkpoint['optimizer'] = optimizer.state_dict()
-        with atomic_write(file) as opened:
-            torch.save(checkpoint, opened)
-    return files
-
-
-def build(network: str) -> nn.Module:
-    """Builds a network with random weights, as MMEngine's Runner would."""
-    (config,) = (ROOT / 'configs').rglob(f'gog_ham10000_{network}.py')
-    init_default_scope('mmpretrain')
-    return MODELS.build(resolve(load_config(config, dict(starting_weights=None))).model)
-
-
-def size_of(weights: Mapping[str, torch.Tensor]) -> int:
-    """Bytes of a model."""
-    return sum(tensor.nbytes for tensor in weights.values())
-
-
-def check_disk(folder: Path, needed: float) -> None:
-    """Says before anything is written if it would not fit."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if needed > 0.95 * free:
-        raise FFMMError(
-            f'{folder}: {needed / 1e9:.0f} GB of checkpoints do not fit, '
-            f'{free / 1e9:.0f} GB are free; take fewer (--count) or smaller ones '
-            f'(--networks), or another disk (--keep DIR, or TMPDIR)'
-        )
 
 
 # The cases
@@ -178,15 +116,16 @@ def ours(files: Files) -> StateDict:
     return Soup('all', 'uniform', tuple(map(Ingredient.from_file, files))).load()
 
 
-def by_method(files: Files, merge: Merge, origin: Path) -> StateDict:
+def by_method(files: Files, merge: Merge, folder: Path) -> StateDict:
     """The uniform soup by another merge."""
     members = tuple(map(Ingredient.from_file, files))
     others = {
         m.name: CheckpointFile(f) for m, f in zip(members, files[::-1], strict=True)
     }
     supplies = dict(
-        origin=Supply(Ingredient.from_file(origin), 'origin'),
+        origin=Supply(Ingredient.from_file(folder / ORIGIN), 'origin'),
         fisher=Supply(lambda m: Squares(others[m.name].in_passing()), 'made up'),
+        gram=Supply(lambda _: CheckpointFile(folder / GRAMS).in_passing(), 'made up'),
     )
     made = merge.supplied(supplies)
     return Soup('all', 'uniform', members, merge=made).load()

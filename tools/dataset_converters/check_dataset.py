@@ -57,7 +57,10 @@ def main() -> None:
     cfg = resolve(load_config(args.config, args.cfg_options))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     inspection = inspect_datasets(
-        dataset_configs(cfg), args.workers, decode=not args.no_decode
+        dataset_configs(cfg),
+        args.workers,
+        decode=not args.no_decode,
+        head=(cfg.get('model') or {}).get('head'),
     )
     dataset_table(inspection, args.config)
     if args.json:

@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 from mmpretrain.registry import MODELS
 
-from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.errors import ConfigError
 
 
@@ -50,6 +50,23 @@ def check_head(head: Mapping[str, Any], dataset: BaseDataset) -> None:
             'class an image: inherit a model whose name does not end in _multilabel, '
             'or a data set with several labels (table.labels)'
         )
+
+
+def find_wrong_head(
+    head: Mapping[str, Any], datasets: Mapping[str, BaseDataset], problems: Problems
+) -> None:
+    """Notes where :func:`check_head` refuses a head for the first of some data sets.
+
+    Args:
+        head: The config of the head; empty: there is none.
+        datasets: By name; whether they have the same classes is looked at elsewhere.
+        problems: Takes what is found.
+    """
+    for dataset in list(datasets.values())[:1]:
+        try:
+            check_head(head, dataset)
+        except (ConfigError, DatasetError) as error:
+            problems.add(str(error))
 
 
 def _check_number(outputs: int | None, classes: Sequence[Any] | None) -> None:

@@ -41,6 +41,7 @@ from ff_mm.datasets.checks.duplicates import (
     find_duplicates,
     find_repetitions,
 )
+from ff_mm.datasets.checks.head_check import find_wrong_head
 from ff_mm.datasets.checks.image_facts import ImageFacts, Loader, look_at
 from ff_mm.datasets.checks.label_counts import LabelCounts
 from ff_mm.datasets.errors import Problems
@@ -150,6 +151,7 @@ def inspect_datasets(
     workers: int = 1,
     decode: bool = True,
     console: Console | None = None,
+    head: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Looks at every image of every data set.
 
@@ -166,6 +168,7 @@ def inspect_datasets(
         workers: Number of processes that read.
         decode: Whether to decode the images.
         console: Where to show the progress; standard output by default.
+        head: The config of the model's head, which has to fit; None: there is none.
 
     Returns:
         What was found. Images themselves are not kept.
@@ -177,6 +180,7 @@ def inspect_datasets(
     datasets = build_datasets(configs, problems)
     add_notes(datasets, notes)
     check_classes(datasets, problems)
+    find_wrong_head(head or {}, datasets, problems)
     check_leaks(datasets, problems)
     entries, sets = _read_all_labels(datasets)
     began = time.perf_counter()

@@ -59,10 +59,13 @@ def regmean(
             return mean
         total, sides = torch.zeros(()), torch.zeros(())
         for name, found, value, part in zip(names, grams, values, parts, strict=True):
-            own = _scaled(_matrix(found, key, name, value), scale) * part
-            total = total + own
+            own = _scaled(_matrix(found, key, name, value), scale, part)
             # From the mean, which is then what stays where nothing is known.
-            sides = sides + own @ _rows(value - mean, len(own))
+            side = own @ _rows(value - mean, len(own))
+            # In place: of a large layer each matrix is as large as several models.
+            total = total.add_(own) if total.dim() else own
+            sides = sides.add_(side) if sides.dim() else side
+            del own, side
         eps = torch.finfo(grams[0][key].dtype).eps
         step = _solve(total, sides, eps).transpose(-1, -2)
         return mean + step.reshape(mean.shape)
@@ -75,19 +78,25 @@ def _rows(weight: Tensor, groups: int) -> Tensor:
     return weight.reshape(groups, weight.shape[0] // groups, -1).transpose(-1, -2)
 
 
-def _scaled(gram: Tensor, scale: float) -> Tensor:
-    diagonal = torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
-    return scale * gram + (1 - scale) * diagonal
+def _scaled(gram: Tensor, scale: float, part: float) -> Tensor:
+    """A member's share of the matrices, with less off the diagonals: a new tensor."""
+    scaled = gram * (scale * part)
+    diagonal = gram.diagonal(dim1=-2, dim2=-1) * part
+    scaled.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
+    return scaled
 
 
 def _solve(total: Tensor, sides: Tensor, eps: float) -> Tensor:
-    """Solves for all groups, held up by what the Gram matrices are exact to."""
-    trace = total.diagonal(dim1=-2, dim2=-1).sum(-1)
+    """Solves for all groups, held up by what the Gram matrices are exact to.
+
+    ``total`` is used up.
+    """
+    diagonal = total.diagonal(dim1=-2, dim2=-1)
+    trace = diagonal.sum(-1)
     ridge = torch.where(trace > 0, eps * trace, 1.0)  # a group that nothing reaches
-    inputs = total.shape[-1]
-    held = total + ridge[:, None, None] * torch.eye(inputs, dtype=total.dtype)
+    diagonal.add_(ridge[:, None])
     # What cannot be solved is not finite, which is said of the entry.
-    return torch.linalg.solve_ex(held, sides).result
+    return torch.linalg.solve_ex(total, sides).result
 
 
 def _matrix(found: Mapping[str, Tensor], key: str, name: str, weight: Tensor) -> Tensor:

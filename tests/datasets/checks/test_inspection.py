@@ -65,6 +65,17 @@ def case(path, label=0, **more):
     return dict(img_path=path, gt_label=label, **more)
 
 
+def test_a_head_that_does_not_fit_is_a_problem_as_in_training(image):
+    train = [case(image(f'{n}.png', n), n % 3) for n in range(3)]
+    configs = dict(train=dict(type='Listed', infos=train, pipeline=[]))
+    silent = Console(file=io.StringIO())
+    for outputs, problems in ((3, 0), (5, 1)):
+        head = dict(type='LinearClsHead', num_classes=outputs, in_channels=8)
+        found = inspect_datasets(configs, console=silent, head=head).problems
+        assert len(found) == problems
+    assert 'the model has 5 outputs, the data set 3 classes (cat, dog, owl)' in found[0]
+
+
 class TestCounts:
     def test_sound_data(self, image):
         train = [case(image(f'{n}.png', n), n % 3, group=n // 2) for n in range(6)]
