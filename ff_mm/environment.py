@@ -62,11 +62,22 @@ def find_problem(
     return None
 
 
-def check_environment() -> None:
-    """Raises ImportError with one line and its remedy where ff_mm cannot work."""
+def check_environment() -> str | None:
+    """Says whether all of ff_mm can work here.
+
+    Returns:
+        None: all of it; where there is no MMEngine, but torch, what to do for more than
+        soups of state dicts.
+
+    Raises:
+        ImportError: With one line and its remedy, where it cannot work.
+    """
     problem = find_problem()
-    if problem is not None:
-        raise ImportError(f'ff_mm: {problem}')
+    if problem is None:
+        return None
+    if importable('torch') and not importable('mmengine') and 'torch' not in problem:
+        return f'ff_mm: {problem}'
+    raise ImportError(f'ff_mm: {problem}')
 
 
 def _release(text: str) -> tuple[int, int]:

@@ -8,7 +8,14 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
+
+try:
+    from mmengine.logging import HistoryBuffer
+except ModuleNotFoundError:  # soups of state dicts need no MMEngine
+
+    class HistoryBuffer:  # type: ignore[no-redef]
+        """Of which there is none."""
+
 
 BUFFER = ('log_history', 'count_history', 'max_length')
 _PLAIN: dict[type, Callable[[Any], Any]] = {
