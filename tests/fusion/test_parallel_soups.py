@@ -172,7 +172,8 @@ def test_candidates_shared_out_are_decided_as_by_one(
     assert not [p for p in tmp_path.iterdir() if p.name.startswith('.soups')]
     cost, least = report['evaluations'], expected['evaluations']
     assert cost['selection'] - cost['in_vain'] == least['selection']
-    assert cost['test'] == cost['ood/corrupted'] == 1
+    # Of the soup, and of the best single model beside it.
+    assert 1 <= cost['test'] == cost['ood/corrupted'] == least['test'] <= 2
     assert least['in_vain'] == 0
 
 
