@@ -65,6 +65,8 @@ class Trial:
             best epoch; ``'snapshots'``, one at each minimum of the schedule;
             ``'start'``, none, it is what all others start from; ``'nothing'``, none, it
             is on the way to others.
+        recipe: What its ingredients have in common with those of the same trial in
+            other folds; None: there are none.
         validates: ``'every_epoch'``, or ``'snapshots'``: those epochs alone at whose
             ends :class:`ff_mm.engine.SnapshotHook` saves.
     """
@@ -81,6 +83,7 @@ class Trial:
     hooks: tuple[Mapping[str, Any], ...] = ()
     yields: str = 'best'
     validates: str = 'every_epoch'
+    recipe: str | None = None
 
     @property
     def folds(self) -> dict[str, int] | None:

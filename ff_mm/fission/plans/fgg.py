@@ -72,6 +72,7 @@ class FGGPlan(FineTuningPlan):
             hyper=point.hyper,
             parent=f'base_{suffix}',
             inherit_optimizer=True,
+            recipe=self.recipe('fission', point),
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_cyclical(stage),

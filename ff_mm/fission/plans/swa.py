@@ -82,6 +82,7 @@ class SWAPlan(FineTuningPlan):
             hyper=point.hyper,
             parent=f'base_{suffix}',
             inherit_optimizer=True,
+            recipe=self.recipe('swa', point),
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_rate(stage, point.lr),
