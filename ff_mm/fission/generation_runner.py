@@ -30,6 +30,7 @@ from ff_mm.fission.plan_checks import (
     check_data,
     check_folds,
     check_metrics,
+    check_parents,
     check_parts,
     trial_configs,
 )
@@ -234,7 +235,7 @@ class GenerationRunner:
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
-            self._require_parents(ledger)
+            check_parents(self.chosen, ledger)
             return self.images.fill(datasets, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
@@ -287,19 +288,6 @@ class GenerationRunner:
                     f'note: {trial.id} has failed ({failure["reason"]}); '
                     '--retry-failed tries it again'
                 )
-
-    def _require_parents(self, ledger: Ledger) -> None:
-        """Refuses to begin with a trial whose parent nobody trains."""
-        ids = {trial.id for trial in self.chosen}
-        for trial in self.chosen:
-            for parent in trial.parents:
-                if parent in ids or ledger.is_settled(parent):
-                    continue
-                if ledger.holder(parent) is None:
-                    raise TrialError(
-                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
-                        f'and nobody trains: --trial {parent} {trial.id} trains both'
-                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
