@@ -38,6 +38,7 @@ from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
+from ff_mm.fission.unlabelled import check_unlabelled
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
@@ -158,13 +159,14 @@ class GenerationRunner:
             lambda: check_parts(self.cfg, configs, ids, self._say),
         )
         check_metrics(self.cfg, self.trials, datasets['val'])
+        self.unlabelled = check_unlabelled(self.cfg, self.trials, datasets, self._say)
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
         )
 
         def find_or_fill() -> None:
             if not self.images.find(files):  # they are on another machine
-                self.images.fill(datasets, configs)
+                self.images.fill(self.unlabelled.trained_on, configs)
 
         together(self.team, 'images', find_or_fill)  # in training they wait not long
         self.ledger = self._open_ledger()
@@ -229,6 +231,7 @@ class GenerationRunner:
                 for line in check_starting_weights(resolve(self.cfg).model):
                     self._say(line)
                 self.plan.check(self._say)
+                self.unlabelled.check_contents(resolve(self.cfg), self.console)
             ledger = self._open_ledger()
             self._keep_data(datasets)
             self._look_back(ledger)
@@ -236,14 +239,15 @@ class GenerationRunner:
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
             check_parents(self.chosen, ledger)
-            return self.images.fill(datasets, configs)
+            return self.images.fill(self.unlabelled.trained_on, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
         """Refuses to go on with other cases or images than the plan was begun with."""
         begun = (self.work_dir / SPLITS).exists()
         fold_of = None if self.folds is None else self.folds.fold_of
         keep_split_file(self.work_dir / SPLITS, datasets, fold_of)
-        if not keep_images_file(self.work_dir / IMAGES, datasets) and begun:
+        images = self.unlabelled.on_disk
+        if not keep_images_file(self.work_dir / IMAGES, images) and begun:
             self._say(
                 f'note: begun by a version that had no {IMAGES}: from now on images '
                 'are to stay what they are'

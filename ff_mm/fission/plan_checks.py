@@ -14,6 +14,7 @@ from ff_mm.config import resolve
 from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folds import FoldFacts, fold_facts, is_cut
+from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.class_balance import read_class_balance
@@ -192,7 +193,8 @@ def check_parents(chosen: Sequence[Trial], ledger: Ledger) -> None:
 
 
 def _data(cfg: Config) -> dict[str, Any]:
-    return {name: cfg[f'{name}_dataloader'].dataset for name in ('train', 'val')}
+    data = {name: cfg[f'{name}_dataloader'].dataset for name in ('train', 'val')}
+    return dict(data, train=labelled_part(data['train']))
 
 
 def _without_pipeline(data: Any) -> Any:
