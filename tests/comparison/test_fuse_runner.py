@@ -135,6 +135,30 @@ def test_a_decision_goes_into_every_fusion_and_is_judged_cross_fitted(config, tm
         assert value == pytest.approx(report['val']['accuracy'])
 
 
+def test_with_a_decision_all_are_compared_with_the_best_single_as_trained(
+    fused, config, tmp_path
+):
+    """Else the decision could not be seen to help, or to cost anything."""
+    fusions = {name: None for name in ('soft', 'bou', 'both')}
+    decision = [dict(PRIOR[0], tau=1.0)]
+    found = run(config(tmp_path, decision=decision, ensemble=False, fusions=fusions))
+    assert found['baseline'] == 'plain'
+    assert found['fusions']['best']['title'] == 'best single + prior'
+    for split in ('val', 'test', 'ood/corrupted'):
+        as_trained = fused[1]['sets'][split]
+        of_set = found['sets'][split]
+        plain, decided = (of_set['results'][name] for name in ('plain', 'best'))
+        assert plain['value'] == as_trained['results']['best']['value']
+        assert plain['value'] != decided['value'] and plain['difference'] is None
+        gained = decided['value'] - plain['value']
+        assert decided['difference']['value'] == pytest.approx(gained)
+        # Undone in the numbers that the file has said.
+        expected = as_trained['beside']['best']
+        assert of_set['beside']['plain'] == pytest.approx(expected, abs=1e-5)
+    assert 'as it was trained' in found['closing']
+    assert any('accuracy' not in s and 'loss: ' in s for s in found['text'])
+
+
 def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):
     plan = dict(type='DistillationPlan', lrs=[1e-2, 1e-3], seeds=[0])
     fusions = {name: None for name in ('soft', 'both', 'bou')}
@@ -260,6 +284,7 @@ def test_the_last_sentence_says_whether_it_is_better_than_the_best_single(
         baseline='best',
         metric='macro_recall',
         rule=rule,
+        pool_size=4,
         fusions=dict(bou=dict(title='BoU'), best=dict(title='best single')),
         sets=dict(val=of_set, test=of_set),
     )

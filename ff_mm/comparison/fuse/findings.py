@@ -11,6 +11,7 @@ from ff_mm.comparison.assessment import assess
 from ff_mm.comparison.fuse.nested import Nested
 from ff_mm.comparison.report.wording import (
     SIGNIFICANT,
+    interval,
     metric_title,
     percent,
     set_title,
@@ -23,7 +24,11 @@ from ff_mm.evaluation.predictions import Predictions
 FORMAT = 1
 VALIDATION = 'val'
 EXPECTED, ENSEMBLE = 'expected', 'ensemble'
+#: The best single model as it was trained, where the fusions have a decision.
+PLAIN = 'plain'
 _KEPT = ('value', 'low', 'high', 'difference')
+# What a decision for one metric may cost.
+_BESIDE = ('accuracy', 'loss', 'auroc')
 
 
 @dataclass(frozen=True)
@@ -49,49 +54,65 @@ class Fusion:
 
 def findings(
     fusions: Mapping[str, Fusion],
+    plain: Mapping[str, Predictions],
     ensemble: Mapping[str, Predictions],
     nested: Nested,
     metrics: Mapping[str, PredictionMetrics],
     selection: Mapping[str, str],
     baseline: str,
     bootstrap: Mapping[str, Any],
+    pool_size: int,
 ) -> dict[str, Any]:
     """Judges the fusions on every set; nothing is chosen by it any more.
 
     Args:
         fusions: By name.
+        plain: What the best single model says without its decision; empty: it has
+            none.
         ensemble: What all models of the pool say together; empty: it is not compared.
         nested: The choice, on validation.
         metrics: Of each set by its name.
         selection: What has chosen: ``metric`` and ``rule``.
         baseline: The name of the best single model.
         bootstrap: ``resamples``, ``confidence`` and ``seed``.
+        pool_size: How many models the pool has.
 
     Returns:
         ``sets``: by set and method ``value``, ``low``, ``high``, and ``difference`` to
-        the best single model, of which the file is another or None. Sets without the
-        metric are left out.
+        the best single model (as it was trained, without a decision), None of itself;
+        and ``beside``: accuracy, loss and AUROC of the chosen one, the best single
+        model and the ensemble. Sets without the metric are left out.
     """
     sets, metric = {}, selection['metric']
+    compared = PLAIN if plain else baseline
     for split, of_set in metrics.items():
         said = {name: [fusion.predictions[split]] for name, fusion in fusions.items()}
+        if plain:
+            said[PLAIN] = [plain[split]]
         if ensemble:
             said[ENSEMBLE] = [ensemble[split]]
         if split == VALIDATION:
             said[EXPECTED] = [nested.expected]
-        found = assess(said, of_set, baseline, **bootstrap)
+        found = assess(said, of_set, compared, **bootstrap)
         results = {name: r.get(metric) for name, r in found['results'].items()}
-        if results[baseline] is None:
+        if results[compared] is None:
             continue
         sets[split] = dict(
             cases=found['cases'],
             groups=found['groups'],
             results={n: {k: r[k] for k in _KEPT} for n, r in results.items() if r},
+            beside={
+                name: _beside(found['results'][name], metric)
+                for name in dict.fromkeys((nested.chosen, compared, ENSEMBLE))
+                if name in said
+            },
         )
     described = dict(
         chosen=nested.chosen,
         by_fold=list(nested.by_fold),
-        baseline=baseline,
+        baseline=compared,
+        single=baseline,
+        pool_size=pool_size,
         metric=metric,
         rule=selection['rule'],
         confidence=bootstrap['confidence'],
@@ -111,6 +132,14 @@ def findings(
     return json.loads(json.dumps(described), parse_constant=lambda _: None)
 
 
+def _beside(results: Mapping[str, Any], metric: str) -> dict[str, float]:
+    return {
+        name: results[name]['value']
+        for name in _BESIDE
+        if name in results and name != metric
+    }
+
+
 def in_words(found: Mapping[str, Any]) -> list[str]:
     """Says in plain sentences what was done, and what it is worth.
 
@@ -123,7 +152,7 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
 def _sentences(found: Mapping[str, Any]) -> Iterator[str]:
     chosen, metric = found['chosen'], metric_title(found['metric'])
     fusions = found['fusions']
-    title, single = fusions[chosen]['title'], fusions[found['baseline']]['title']
+    title = fusions[chosen]['title']
     val = found['sets'][VALIDATION]
     tried = ', '.join(fusion['title'] for fusion in fusions.values())
     yield (
@@ -138,18 +167,48 @@ def _sentences(found: Mapping[str, Any]) -> Iterator[str]:
         f'{_value(val["results"][EXPECTED])} ({percent(found["confidence"])} interval)'
         f': that much is expected. {same} of {len(folds)} parts choose the same.'
     )
-    for split, of_set in found['sets'].items():
-        results = of_set['results']
-        if split != VALIDATION:
-            yield f'On {set_title(split)} it has {_value(results[chosen])}.'
-        for name, what in ((found['baseline'], single), (ENSEMBLE, 'all together')):
-            if name in results and name != chosen:
-                yield f'On {set_title(split)} {what} has {_value(results[name])}.'
+    for split in found['sets']:
+        yield from _of_set(found, split)
     if fusions[chosen]['decision']:
         yield (
             'Its decision was fitted on validation and is part of the file: '
             f'{fusions[chosen]["decision"]}.'
         )
+
+
+def _of_set(found: Mapping[str, Any], split: str) -> Iterator[str]:
+    """Compares the chosen one on a set; what it has on validation has been said."""
+    chosen, of_set = found['chosen'], found['sets'][split]
+    named = {chosen: found['fusions'][chosen]['title'], **_references(found)}
+    values = [
+        f'{named[name]} {_value(result)}'
+        for name in named
+        if (result := of_set['results'].get(name))
+        and not (split == VALIDATION and name == chosen)
+    ]
+    where, metric = set_title(split), metric_title(found['metric'])
+    if values:
+        yield f'On {where}, {metric}: {"; ".join(values)}.'
+    beside = of_set['beside']
+    others = [', '.join(map(metric_title, beside[chosen]))] if beside[chosen] else []
+    for name in named if others else ():
+        if name in beside:
+            shown_values = ', '.join(shown(value) for value in beside[name].values())
+            others.append(f'{named[name]} {shown_values}')
+    if others:
+        yield f'On {where}, {others[0]}: {"; ".join(others[1:])}.'
+
+
+def _references(found: Mapping[str, Any]) -> dict[str, str]:
+    """What the chosen one is compared with, in words; without the chosen one."""
+    decided = found['baseline'] == PLAIN
+    single = 'the best single model' + ' as it was trained' * decided
+    ensemble = f'the logit ensemble of all {found["pool_size"]}'
+    named = {
+        found['baseline']: single,
+        ENSEMBLE: ensemble + ' without a decision' * decided,
+    }
+    return {name: what for name, what in named.items() if name != found['chosen']}
 
 
 def closing(found: Mapping[str, Any], file: str) -> str:
@@ -164,17 +223,20 @@ def closing(found: Mapping[str, Any], file: str) -> str:
     deploy = f'Deploy {file} ({title}): '
     if chosen == baseline:
         return f'{deploy}it is the best single model, and no fusion did better.'
+    if chosen == found.get('single'):
+        deploy += 'no fusion did better than the best single model, with its decision; '
     split, difference = _deciding(found)
     where = f'{set_title(split)} ({_cases(found["sets"][split])})'
     told = f'{signed(difference["value"])} {_interval(difference, signed)}'
+    single = _references(found)[baseline]
     p = difference['p']
     if p is None or not p < SIGNIFICANT:
-        verdict = 'it cannot be told apart from the best single model'
+        verdict = f'it cannot be told apart from {single}'
     else:
         values = found['sets'][split]['results']
         name = EXPECTED if split == VALIDATION else chosen
         better = _is_better(values[name], values[baseline], found['rule'])
-        verdict = f'it is {"better" if better else "worse"} than the best single model'
+        verdict = f'it is {"better" if better else "worse"} than {single}'
     metric = metric_title(found['metric'])
     return f'{deploy}on {where} {verdict} (difference in {metric} {told}).'
 
@@ -197,6 +259,12 @@ def _value(values: Mapping[str, Any]) -> str:
     return f'{shown(values["value"])} {_interval(values, shown)}'
 
 
+def _cell(values: Mapping[str, Any]) -> str:
+    """Shorter than in a sentence, that a table of some sets fits the screen."""
+    value = values['value']
+    return f'{"-" if value is None else f"{value:.3f}"} {interval(values)}'.strip()
+
+
 def _interval(values: Mapping[str, Any], write: Any) -> str:
     return f'[{write(values["low"])}, {write(values["high"])}]'
 
@@ -213,18 +281,22 @@ def rows(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     columns = ['fusion', *map(set_title, sets), 'models', 'passes']
     table = []
     named = {name: f['title'] for name, f in found['fusions'].items()}
-    named |= {ENSEMBLE: 'logit ensemble of all', EXPECTED: 'expected of the chosen one'}
+    named |= {
+        PLAIN: 'best single, as it was trained',
+        ENSEMBLE: f'logit ensemble of all {found["pool_size"]}',
+        EXPECTED: 'expected of the chosen one',
+    }
     for name, title in named.items():
         values = [found['sets'][s]['results'].get(name) for s in sets]
         if not any(values):
             continue
         fusion = found['fusions'].get(name, {})
-        of_all = found['pool_size'] if name == ENSEMBLE else ''
+        of_all = {ENSEMBLE: found['pool_size'], PLAIN: 1}.get(name, '')
         mark = ' (chosen)' if name == found['chosen'] else ''
         table.append(
             [
                 f'{title}{mark}',
-                *('-' if v is None else _value(v) for v in values),
+                *('-' if v is None else _cell(v) for v in values),
                 str(fusion.get('models', of_all)),
                 str(fusion.get('passes', '')),
             ]

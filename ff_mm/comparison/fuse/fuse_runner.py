@@ -18,6 +18,7 @@ from ff_mm.comparison.fuse.findings import (
     ENSEMBLE,
     EXPECTED,
     FORMAT,
+    PLAIN,
     VALIDATION,
     Fusion,
     closing,
@@ -153,7 +154,7 @@ class FuseRunner:
         for name, values in given.items():
             if values is None:
                 continue
-            if name in (ENSEMBLE, EXPECTED, STUDENT):
+            if name in (ENSEMBLE, EXPECTED, PLAIN, STUDENT):
                 raise ConfigError(f'fusions.{name}: the name is taken, give another')
             if not isinstance(values, Mapping) or not values.get('runner_type'):
                 raise ConfigError(
@@ -245,6 +246,7 @@ class FuseRunner:
         evaluator = session.setup(self.cfg, self._line).evaluator
         said = self._said(evaluator)
         fusions = {one.method.name: _fusion(one, said) for one in made}
+        single = next(one for one in made if one.method.name == self.cfg.baseline)
         pool = session.pool(self.source, self.cfg.get('origin'))
         ensemble: Mapping[str, Predictions] = {}
         if self.cfg.get(ENSEMBLE, True):
@@ -253,18 +255,19 @@ class FuseRunner:
             ensemble = said.of(model, session.digests(pool))
         found = findings(
             fusions,
+            said.undecided(single.model, single.digests),
             ensemble,
             nested,
             _metrics(evaluator),
             self.cfg.selection,
             self.cfg.baseline,
             self.bootstrap,
+            len(pool.entries),
         )
         words = in_words(found)
         return dict(
             format=FORMAT,
             **found,
-            pool_size=len(pool.entries),
             budget=self.budget,
             text=words,
         )
@@ -309,7 +312,7 @@ def _fusion(made: _Made, said: ModelPredictions) -> Fusion:
     report = made.model.report or {}
     steps = (report.get('decision') or {}).get('steps') or ()
     return Fusion(
-        title=made.method.title,
+        title=' + '.join([made.method.title, *(step['type'] for step in steps)]),
         file=str(made.model.file),
         models=made.model.models,
         passes=int(selection_cost(report)['passes']),
