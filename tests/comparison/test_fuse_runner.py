@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.registry import RUNNERS
@@ -12,6 +13,7 @@ from mmpretrain.apis import init_model
 
 from ff_mm.comparison.fuse.findings import closing
 from ff_mm.comparison.fuse.nested import choose_nested
+from ff_mm.datasets import DatasetError, Digits
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions.decision import Outputs
 from ff_mm.evaluation.decisions.folds import folds
@@ -191,6 +193,18 @@ def test_students_start_without_the_decision_that_they_get_afterwards(config, tm
     assert (read_state_dict(start)['head.fc.bias'] == plain['head.fc.bias']).all()
 
 
+def test_images_without_labels_that_are_evaluated_are_refused_first(config, tmp_path):
+    """Training itself is shown no test set to compare them with."""
+    image = Digits(split='test').get_data_info(5)['img']
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite(str(tmp_path / 'images' / 'new.png'), image)
+    plan = dict(type='DistillationPlan', unlabelled=str(tmp_path / 'images'))
+    with pytest.raises(DatasetError) as caught:
+        run(config(tmp_path / 'out', budget=1, plan=plan))
+    assert 'images of test with the content of an unlabelled' in str(caught.value)
+    assert not list((tmp_path / 'out').glob('best*'))
+
+
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [
@@ -198,6 +212,7 @@ def test_students_start_without_the_decision_that_they_get_afterwards(config, tm
         (dict(budget=3), 'plan.type'),
         (dict(budget=1, plan=dict(type='DistillationPlan', seeds=[0, 1])), 'seeds'),
         (dict(budget=1, train_dataloader=None), 'train_dataloader'),
+        (dict(budget=1, plan=dict(type='DistillationPlan', share=2)), 'plan.share=2'),
         (dict(baseline='nosuch'), 'baseline'),
         (dict(fusions=dict(ensemble=FUSIONS['best'])), 'the name is taken'),
         (dict(fusions=dict(x=dict(title='x'))), 'fusions.x'),

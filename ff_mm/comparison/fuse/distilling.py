@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
+from rich.console import Console
 
+from ff_mm.datasets.sharing import build_dataset
+from ff_mm.datasets.unlabelled import read_unlabelled
 from ff_mm.errors import ConfigError
+from ff_mm.fission.generation_runner import GenerationRunner
+from ff_mm.fission.unlabelled import find_unlabelled
 
 #: What a student is called among the fusions, and the folder of its training.
 STUDENT = 'distilled'
 _MANIFEST = 'ingredients.json'
 
 
-def check_budget(budget: Any, cfg: Config, pool: Any) -> int:
+def check_budget(budget: Any, cfg: Config, hidden: tuple[str, ...], pool: Any) -> int:
     """Reads how many epochs may be trained.
 
     Args:
         budget: The option.
         cfg: The config, resolved.
+        hidden: Its keys that training must not see.
         pool: Where the ingredients come from.
 
     Raises:
-        ConfigError: No number, or nothing to train on, or no plan.
+        ConfigError: No number, or nothing to train on, or a plan that cannot be.
     """
     if budget is None or budget == 0:
         return 0
@@ -54,7 +59,33 @@ def check_budget(budget: Any, cfg: Config, pool: Any) -> int:
             f'budget={budget}: plan.lrs and plan.seeds make {students} students of one '
             'epoch or more each: give more, or fewer of these'
         )
+    _training(cfg, hidden, pool, ('', Path('best')), budget)
     return budget
+
+
+def check_unlabelled_of(cfg: Config, console: Console) -> None:
+    """Refuses, before anything is made, images without labels that are evaluated.
+
+    Training itself sees no test set with which it could compare them.
+
+    Args:
+        cfg: The config of the fusion, resolved.
+        console: Where to say what is done.
+
+    Raises:
+        FFMMError: They are, or there are none.
+    """
+    added = read_unlabelled(cfg.plan.get('unlabelled'), 'plan.unlabelled')
+    if added is None:
+        return
+    datasets = {
+        name: build_dataset(cfg[f'{name}_dataloader'].dataset)
+        for name in ('train', 'val', 'test')
+        if cfg.get(f'{name}_dataloader')
+    }
+    found = find_unlabelled(cfg, added, datasets)
+    if not (Path(cfg.work_dir) / STUDENT).exists():
+        found.check_contents(cfg, console)
 
 
 def distil(
@@ -79,6 +110,19 @@ def distil(
     Raises:
         FFMMError: What training says.
     """
+    runner = _training(cfg, hidden, pool, start, budget)
+    runner.train()
+    return str(runner.work_dir / _MANIFEST)
+
+
+def _training(
+    cfg: Config,
+    hidden: tuple[str, ...],
+    pool: str,
+    start: tuple[str, Path],
+    budget: int,
+) -> GenerationRunner:
+    """What trains the students, with the arguments of :func:`distil`."""
     tree: dict[str, Any] = copy.deepcopy(cfg.to_dict())
     for key in hidden:
         tree.pop(key, None)
@@ -86,11 +130,11 @@ def distil(
     plan = dict(tree['plan'], pool=pool, start=str(file))
     epochs = budget // _students(plan)
     # Another start or other epochs are another training, beside this one.
-    folder = Path(cfg.work_dir) / STUDENT / f'from_{origin}_{epochs}_epochs'
+    more = '_unlabelled' if plan.get('unlabelled') else ''
+    folder = Path(cfg.work_dir) / STUDENT / f'from_{origin}_{epochs}_epochs{more}'
     plan['student'] = dict(plan.get('student') or {}, epochs=epochs)
     tree.update(runner_type='GenerationRunner', plan=plan, work_dir=str(folder))
-    RUNNERS.build(Config(tree, filename=cfg.filename)).train()
-    return str(folder / _MANIFEST)
+    return GenerationRunner(Config(tree, filename=cfg.filename))
 
 
 def _students(plan: Mapping[str, Any]) -> int:

@@ -13,7 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.comparison.comparison_runner import read_bootstrap
-from ff_mm.comparison.fuse.distilling import STUDENT, check_budget, distil
+from ff_mm.comparison.fuse.distilling import (
+    STUDENT,
+    check_budget,
+    check_unlabelled_of,
+    distil,
+)
 from ff_mm.comparison.fuse.findings import (
     ENSEMBLE,
     EXPECTED,
@@ -119,7 +124,9 @@ class FuseRunner:
         # How students are trained says nothing of the other fusions.
         self.choosing = copy.deepcopy(self.cfg)
         self.choosing.pop('plan', None)
-        self.budget = check_budget(tree.get('budget'), self.cfg, self.source)
+        self.budget = check_budget(
+            tree.get('budget'), self.cfg, _NOT_OF_TRAINING, self.source
+        )
         self.console = make_console()
 
     @classmethod
@@ -174,6 +181,8 @@ class FuseRunner:
 
     def _fuse(self) -> dict[str, Any]:
         check_data(self.cfg)
+        if self.budget:
+            check_unlabelled_of(self.cfg, self.console)
         for name in self.left_out:
             metric = self.cfg.selection['metric']
             self._line(f'fusions.{name}: left out, {metric} has no other soft score')
