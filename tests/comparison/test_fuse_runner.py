@@ -158,7 +158,14 @@ def test_with_a_decision_all_are_compared_with_the_best_single_as_trained(
         expected = as_trained['beside']['best']
         assert of_set['beside']['plain'] == pytest.approx(expected, abs=1e-5)
     assert 'as it was trained' in found['closing']
-    assert any('accuracy' not in s and 'loss: ' in s for s in found['text'])
+    plain, decided = (found['sets']['val']['results'][n] for n in ('plain', 'best'))
+    said = f'accuracy from {plain["value"]:.4f} to {decided["value"]:.4f}'
+    assert said in found['text'][-1]
+    helps = decided['value'] > plain['value']
+    assert ('does not say that it helps' in found['text'][-1]) is not helps
+    text = (tmp_path / 'report.md').read_text()
+    loss = found['sets']['test']['beside']['plain']['loss']
+    assert '| set | model | loss |\n' in text and f'| {loss:.3f} |' in text
 
 
 def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):

@@ -41,6 +41,8 @@ class Fusion:
         models: How many models it is at inference.
         passes: Over validation, that it took to make.
         decision: Steps of its decision, in words; '' without one.
+        decided: What these change on validation, cross-fitted: ``before`` and ``after``
+            of the metric that selects, and of accuracy.
         predictions: By the name of the set.
     """
 
@@ -49,6 +51,7 @@ class Fusion:
     models: int
     passes: int
     decision: str
+    decided: Mapping[str, Mapping[str, float]]
     predictions: Mapping[str, Predictions]
 
 
@@ -123,6 +126,7 @@ def findings(
                 models=fusion.models,
                 passes=fusion.passes,
                 decision=fusion.decision,
+                decided=fusion.decided,
             )
             for name, fusion in fusions.items()
         },
@@ -156,8 +160,8 @@ def _sentences(found: Mapping[str, Any]) -> Iterator[str]:
     val = found['sets'][VALIDATION]
     tried = ', '.join(fusion['title'] for fusion in fusions.values())
     yield (
-        f'{len(fusions)} fusions were tried ({tried}). {title} has the best {metric} '
-        f'on validation: {_value(val["results"][chosen])}.'
+        f'{len(fusions)} fusions were tried ({tried}). Of these {title} has the best '
+        f'{metric} on validation: {_value(val["results"][chosen])}.'
     )
     folds = found['by_fold']
     same = sum(name == chosen for name in folds)
@@ -165,38 +169,50 @@ def _sentences(found: Mapping[str, Any]) -> Iterator[str]:
         f'That is too good, as it was chosen by it. Chosen on {len(folds) - 1} of '
         f'{len(folds)} parts of the {_cases(val)} and judged on the other, it is '
         f'{_value(val["results"][EXPECTED])} ({percent(found["confidence"])} interval)'
-        f': that much is expected. {same} of {len(folds)} parts choose the same.'
+        f': that much is expected. {same} of the {len(folds)} choices are {title}.'
     )
     for split in found['sets']:
         yield from _of_set(found, split)
     if fusions[chosen]['decision']:
-        yield (
-            'Its decision was fitted on validation and is part of the file: '
-            f'{fusions[chosen]["decision"]}.'
-        )
+        yield _of_decision(found)
 
 
 def _of_set(found: Mapping[str, Any], split: str) -> Iterator[str]:
     """Compares the chosen one on a set; what it has on validation has been said."""
-    chosen, of_set = found['chosen'], found['sets'][split]
+    chosen, results = found['chosen'], found['sets'][split]['results']
     named = {chosen: found['fusions'][chosen]['title'], **_references(found)}
-    values = [
-        f'{named[name]} {_value(result)}'
-        for name in named
-        if (result := of_set['results'].get(name))
-        and not (split == VALIDATION and name == chosen)
-    ]
-    where, metric = set_title(split), metric_title(found['metric'])
+    judged, values = EXPECTED if split == VALIDATION else chosen, []
+    for name, what in named.items():
+        if name not in results or (split == VALIDATION and name == chosen):
+            continue
+        told = f'{what} {_value(results[name])}'
+        if name == found['baseline'] != chosen:
+            difference = results[judged]['difference']
+            more = 'what is expected is' if judged == EXPECTED else 'a difference of'
+            told += f' ({more} {_difference(difference)})'
+        values.append(told)
     if values:
-        yield f'On {where}, {metric}: {"; ".join(values)}.'
-    beside = of_set['beside']
-    others = [', '.join(map(metric_title, beside[chosen]))] if beside[chosen] else []
-    for name in named if others else ():
-        if name in beside:
-            shown_values = ', '.join(shown(value) for value in beside[name].values())
-            others.append(f'{named[name]} {shown_values}')
-    if others:
-        yield f'On {where}, {others[0]}: {"; ".join(others[1:])}.'
+        title = metric_title(found['metric'])
+        yield f'On {set_title(split)}, {title}: {"; ".join(values)}.'
+
+
+def _of_decision(found: Mapping[str, Any]) -> str:
+    """What a decision does, and that it does not help if that is so."""
+    fusion, metric = found['fusions'][found['chosen']], found['metric']
+    changes = ' and '.join(
+        f'{metric_title(name)} from {shown(each["before"])} to {shown(each["after"])}'
+        for name, each in fusion['decided'].items()
+    )
+    text = (
+        'Its decision was fitted on validation and is part of the file: '
+        f'{fusion["decision"]}. On validation, cross-fitted, it takes {changes}.'
+    )
+    before, after = (fusion['decided'][metric][when] for when in ('before', 'after'))
+    if not _is_better(after, before, found['rule']):
+        text += (
+            ' So validation does not say that it helps; decision=None leaves it out.'
+        )
+    return text
 
 
 def _references(found: Mapping[str, Any]) -> dict[str, str]:
@@ -224,10 +240,9 @@ def closing(found: Mapping[str, Any], file: str) -> str:
     if chosen == baseline:
         return f'{deploy}it is the best single model, and no fusion did better.'
     if chosen == found.get('single'):
-        deploy += 'no fusion did better than the best single model, with its decision; '
+        deploy += 'on validation no other fusion did better; '
     split, difference = _deciding(found)
     where = f'{set_title(split)} ({_cases(found["sets"][split])})'
-    told = f'{signed(difference["value"])} {_interval(difference, signed)}'
     single = _references(found)[baseline]
     p = difference['p']
     if p is None or not p < SIGNIFICANT:
@@ -235,10 +250,14 @@ def closing(found: Mapping[str, Any], file: str) -> str:
     else:
         values = found['sets'][split]['results']
         name = EXPECTED if split == VALIDATION else chosen
-        better = _is_better(values[name], values[baseline], found['rule'])
+        one, other = values[name]['value'], values[baseline]['value']
+        better = _is_better(one, other, found['rule'])
         verdict = f'it is {"better" if better else "worse"} than {single}'
     metric = metric_title(found['metric'])
-    return f'{deploy}on {where} {verdict} (difference in {metric} {told}).'
+    return (
+        f'{deploy}on {where} {verdict} (difference in {metric} '
+        f'{_difference(difference)}).'
+    )
 
 
 def _deciding(found: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -250,13 +269,18 @@ def _deciding(found: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return VALIDATION, sets[VALIDATION]['results'][EXPECTED]['difference']
 
 
-def _is_better(one: Mapping[str, Any], other: Mapping[str, Any], rule: str) -> bool:
-    greater = one['value'] > other['value']
-    return greater if rule == 'greater' else not greater
+def _is_better(one: float | None, other: float | None, rule: str) -> bool:
+    if one is None or other is None:
+        return False
+    return one > other if rule == 'greater' else one < other
 
 
 def _value(values: Mapping[str, Any]) -> str:
     return f'{shown(values["value"])} {_interval(values, shown)}'
+
+
+def _difference(values: Mapping[str, Any]) -> str:
+    return f'{signed(values["value"])} {_interval(values, signed)}'
 
 
 def _cell(values: Mapping[str, Any]) -> str:
@@ -302,3 +326,30 @@ def rows(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             ]
         )
     return columns, table
+
+
+def rows_beside(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Returns a table of what else the chosen one is, beside what it is compared with.
+
+    Args:
+        found: What :func:`findings` returns.
+
+    Returns:
+        Its columns, and its rows; none where no other metric is known.
+    """
+    of_sets = {split: of_set['beside'] for split, of_set in found['sets'].items()}
+    known = {name for each in of_sets.values() for of in each.values() for name in of}
+    metrics = [name for name in _BESIDE if name in known]
+    chosen = found['chosen']
+    named = {chosen: found['fusions'][chosen]['title'], **_references(found)}
+    table = [
+        [
+            set_title(split),
+            named[name],
+            *(f'{of[m]:.3f}' if of.get(m) is not None else '-' for m in metrics),
+        ]
+        for split, each in of_sets.items()
+        for name, of in each.items()
+    ]
+    columns = ['set', 'model', *map(metric_title, metrics)]
+    return columns, table if metrics else []

@@ -50,7 +50,7 @@ from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import atomic_write, sha256
-from ff_mm.fusion.decision import describe_step
+from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.parallel.claim import only_one
@@ -254,7 +254,8 @@ class FuseRunner:
         """Looks at all sets; the choice stands."""
         evaluator = session.setup(self.cfg, self._line).evaluator
         said = self._said(evaluator)
-        fusions = {one.method.name: _fusion(one, said) for one in made}
+        metric = self.cfg.selection['metric']
+        fusions = {one.method.name: _fusion(one, said, metric) for one in made}
         single = next(one for one in made if one.method.name == self.cfg.baseline)
         pool = session.pool(self.source, self.cfg.get('origin'))
         ensemble: Mapping[str, Predictions] = {}
@@ -317,14 +318,21 @@ def _metrics(evaluator: ModelEvaluator) -> dict[str, PredictionMetrics]:
     }
 
 
-def _fusion(made: _Made, said: ModelPredictions) -> Fusion:
+def _fusion(made: _Made, said: ModelPredictions, metric: str) -> Fusion:
     report = made.model.report or {}
-    steps = (report.get('decision') or {}).get('steps') or ()
+    decision = report.get('decision') or {}
+    steps = decision.get('steps') or ()
+    decided = {}
+    if decision:
+        before, after = decision['before'][VALIDATION], report[VALIDATION]
+        decided[metric] = dict(before=before[metric], after=after[metric])
+        decided.setdefault(ACCURACY, decision[ACCURACY][VALIDATION])
     return Fusion(
         title=' + '.join([made.method.title, *(step['type'] for step in steps)]),
         file=str(made.model.file),
         models=made.model.models,
         passes=int(selection_cost(report)['passes']),
         decision='; '.join(describe_step(step) for step in steps),
+        decided=decided,
         predictions=said.of(made.model, made.digests),
     )
