@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.apis import init_model
 
@@ -169,25 +170,34 @@ def test_with_a_decision_all_are_compared_with_the_best_single_as_trained(
 
 
 def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):
-    plan = dict(type='DistillationPlan', lrs=[1e-2, 1e-3], seeds=[0])
+    student = dict(monitor='fitting', rule=None)
+    plan = dict(type='DistillationPlan', lrs=[1e-2, 1e-3], seeds=[0], student=student)
     fusions = {name: None for name in ('soft', 'both', 'bou')}
     cfg = config(tmp_path, budget=5, ensemble=False, fusions=fusions, plan=plan)
     found = run(cfg)
     assert list(found['fusions']) == ['best', 'distilled']
-    ledger = read_json(tmp_path / 'distilled' / 'from_best_2_epochs' / 'ledger.json')
-    students = [t for t in ledger['trials'] if t['stage'] == 'student']
+    folder = tmp_path / 'distilled' / 'from_best_2_epochs_by_accuracy'
+    students = [
+        t
+        for t in read_json(folder / 'ledger.json')['trials']
+        if t['stage'] == 'student'
+    ]
     assert [trial['planned_epochs'] for trial in students] == [2, 2]
-    val = found['sets']['val']['results']
-    # The start is in the pool of students: it can get no worse.
-    assert val['distilled']['value'] >= val['best']['value']
+    # Without a decision the best epoch is that with the best value of what selects.
+    (trained,) = (folder / 'trials' / students[0]['id']).glob('*.py')
+    hooks = Config.fromfile(trained).custom_hooks
+    (kept,) = (h for h in hooks if h['type'] == 'BestCheckpointHook')
+    assert (kept['monitor'], kept['rule']) == ('accuracy', 'greater')
     # Other epochs are another training, not a conflict with the first.
     cfg.budget = 2
     assert run(cfg)['budget'] == 2
-    assert (tmp_path / 'distilled' / 'from_best_1_epochs' / 'ledger.json').is_file()
+    again = folder.with_name('from_best_1_epochs_by_accuracy')
+    assert (again / 'ledger.json').is_file()
 
 
 def test_students_start_without_the_decision_that_they_get_afterwards(config, tmp_path):
-    plan = dict(type='DistillationPlan', lrs=[1e-3], seeds=[0])
+    student = dict(monitor='fitting', rule=None)
+    plan = dict(type='DistillationPlan', lrs=[1e-3], seeds=[0], student=student)
     fusions = {name: None for name in ('soft', 'both', 'bou')}
     decision = [dict(PRIOR[0], tau=1.0)]
     options = dict(budget=1, decision=decision, fusions=fusions, plan=plan)

@@ -18,6 +18,8 @@ from ff_mm.fission.unlabelled import find_unlabelled
 
 #: What a student is called among the fusions, and the folder of its training.
 STUDENT = 'distilled'
+#: As ``plan.student.monitor``: what fits the metric that selects.
+FITTING = 'fitting'
 _MANIFEST = 'ingredients.json'
 
 
@@ -61,6 +63,23 @@ def check_budget(budget: Any, cfg: Config, hidden: tuple[str, ...], pool: Any) -
         )
     _training(cfg, hidden, pool, ('', Path('best')), budget)
     return budget
+
+
+def fit_monitor(cfg: Config, decided: bool) -> None:
+    """Settles by which metric a student's best epoch is kept, if the plan leaves it.
+
+    That is the metric that selects. A decision is made of probabilities, so where one
+    is fitted afterwards it is the loss, which tells which epoch's are the best.
+
+    Args:
+        cfg: The config of the fusion, resolved; changed in place.
+        decided: Whether the student gets a decision.
+    """
+    student = (cfg.get('plan') or {}).get('student') or {}
+    if student.get('monitor') != FITTING:
+        return
+    chosen = dict(metric='loss', rule='less') if decided else cfg.selection
+    student.update(monitor=chosen['metric'], rule=chosen['rule'])
 
 
 def check_unlabelled_of(cfg: Config, console: Console) -> None:
@@ -129,10 +148,13 @@ def _training(
     origin, file = start
     plan = dict(tree['plan'], pool=pool, start=str(file))
     epochs = budget // _students(plan)
+    student = dict(plan.get('student') or {}, epochs=epochs)
+    plan['student'] = student
     # Another start or other epochs are another training, beside this one.
     more = '_unlabelled' if plan.get('unlabelled') else ''
+    monitor = student.get('monitor', 'loss')
+    more += '' if monitor == 'loss' else f'_by_{monitor}'
     folder = Path(cfg.work_dir) / STUDENT / f'from_{origin}_{epochs}_epochs{more}'
-    plan['student'] = dict(plan.get('student') or {}, epochs=epochs)
     tree.update(runner_type='GenerationRunner', plan=plan, work_dir=str(folder))
     return GenerationRunner(Config(tree, filename=cfg.filename))
 

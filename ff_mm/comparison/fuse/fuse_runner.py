@@ -18,6 +18,7 @@ from ff_mm.comparison.fuse.distilling import (
     check_budget,
     check_unlabelled_of,
     distil,
+    fit_monitor,
 )
 from ff_mm.comparison.fuse.findings import (
     ENSEMBLE,
@@ -124,6 +125,8 @@ class FuseRunner:
         # How students are trained says nothing of the other fusions.
         self.choosing = copy.deepcopy(self.cfg)
         self.choosing.pop('plan', None)
+        self.single = next(m for m in self.methods if m.name == self.cfg.baseline)
+        fit_monitor(self.cfg, decided=bool(self.single.soup.get('decision')))
         self.budget = check_budget(
             tree.get('budget'), self.cfg, _NOT_OF_TRAINING, self.source
         )
@@ -225,7 +228,8 @@ class FuseRunner:
         self, session: FusionSession, made: list[_Made], nested: Nested
     ) -> _Made:
         """Distils the pool, from the chosen fusion on."""
-        self._line(f'distillation: {self.budget} epochs')
+        monitor = (self.cfg.plan.get('student') or {}).get('monitor', 'loss')
+        self._line(f'distillation: {self.budget} epochs, the best one by {monitor}')
         one = next(m for m in made if m.method.name == nested.chosen)
         if (one.model.report or {}).get('decision'):
             # A head with a decision in it is no place to train from.
@@ -238,13 +242,12 @@ class FuseRunner:
         assert one.model.file is not None
         start = nested.chosen, one.model.file
         pool = distil(self.cfg, _NOT_OF_TRAINING, self.source, start, self.budget)
-        single = next(m for m in self.methods if m.name == self.cfg.baseline)
         method = Method(
             name=STUDENT,
             title='distilled',
             pool=_POOL,
             runner_type='BestIngredientRunner',
-            soup=dict(decision=single.soup.get('decision')),
+            soup=dict(decision=self.single.soup.get('decision')),
         )
         return self._make(session, method, pool)
 
