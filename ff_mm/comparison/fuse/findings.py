@@ -188,7 +188,9 @@ def _of_set(found: Mapping[str, Any], split: str) -> Iterator[str]:
         told = f'{what} {_value(results[name])}'
         if name == found['baseline'] != chosen:
             difference = results[judged]['difference']
-            more = 'what is expected is' if judged == EXPECTED else 'a difference of'
+            more = 'what is expected differs by'
+            if judged == chosen:
+                more = 'a difference of'
             told += f' ({more} {_difference(difference)})'
         values.append(told)
     if values:
