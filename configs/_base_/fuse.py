@@ -33,6 +33,9 @@ decision = 'prior'
 
 # Epochs in which the pool is distilled into one network, by plan; 0: not. --budget 10
 budget = 0
+# By which metric a student's best epoch is kept. 'fitting': by the metric that selects;
+# by the loss, as in that study, if a decision follows, which is made of probabilities.
+plan = dict(student=dict(monitor='fitting', rule=None))
 
 # Have the logit ensemble of all beside, at as many passes as there are models.
 ensemble = True

@@ -12,7 +12,7 @@ from ff_mm.evaluation.ensemble import logit_ensemble
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
-from ff_mm.fusion.decision import scores_by_others
+from ff_mm.fusion.decision import scores_by_others, scores_without
 from ff_mm.fusion.ensemble_file import config_of_file
 from ff_mm.merging.state_dict import read_state_dict
 
@@ -69,6 +69,26 @@ class ModelPredictions:
             scores = scores_by_others(decision, own.scores, own.is_multilabel)
             found[VALIDATION] = replace(own, scores=scores)
         return found
+
+    def undecided(
+        self, model: MethodModel, digests: Mapping[str, str]
+    ) -> dict[str, Predictions]:
+        """Returns what a model says without its decision; empty if it has none.
+
+        Args:
+            model: What a method has made, one model.
+            digests: SHA-256 of the pool's files by the name of the ingredient.
+        """
+        file, decision = model.file, (model.report or {}).get('decision')
+        if file is None or not decision:
+            return {}
+        found = self._store.get(model.content(digests), lambda: read_state_dict(file))
+        return {
+            name: replace(
+                own, scores=scores_without(decision, own.scores, own.is_multilabel)
+            )
+            for name, own in found.items()
+        }
 
     def _of_ensemble(
         self, file: Path, report: Mapping, content: Mapping[str, float]

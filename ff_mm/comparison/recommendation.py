@@ -81,11 +81,14 @@ def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
     for name, result in it['results'].items():
         yield f'On {set_title(name)} it has {_interval(result, shown)}.'
     if it['method'] == it['best_single']:
-        yield 'It is a single model: no soup did better on validation.'
+        yield (
+            'It is made of one model of its pool, not of several: nothing that '
+            'averages did better on validation.'
+        )
     for name, difference in it['differences'].items():
         yield (
-            f'On {set_title(name)} the difference to the best single model on '
-            f'validation ({it["best_single_title"]}) is '
+            f'On {set_title(name)} the difference to {it["best_single_title"]}, on '
+            'validation the best of what is made of one model of its pool, is '
             f'{_interval(difference, signed)}, '
             f'p = {shown(difference["p"])}: {_verdict(difference)}.'
         )

@@ -23,6 +23,7 @@ from ff_mm.datasets.mimic_cxr import MIMICCXR
 from ff_mm.datasets.rsna_pneumonia import RSNAPneumonia
 from ff_mm.datasets.split_dataset import SplitDataset
 from ff_mm.datasets.table import TableDataset
+from ff_mm.datasets.unlabelled import PartlyLabelled, UnlabelledFolder
 
 __all__ = [
     'APTOS2019',
@@ -43,12 +44,14 @@ __all__ = [
     'MedMNIST',
     'Messidor',
     'Messidor2',
+    'PartlyLabelled',
     'RSNAPneumonia',
     'ShrinkImage',
     'SplitCIFAR10',
     'SplitCIFAR100',
     'SplitDataset',
     'TableDataset',
+    'UnlabelledFolder',
     'check_datasets',
     'describe',
     'fingerprint',

@@ -31,6 +31,7 @@ from ff_mm.fission.plan_checks import (
     check_data,
     check_folds,
     check_metrics,
+    check_parents,
     check_parts,
     trial_configs,
 )
@@ -38,6 +39,7 @@ from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
+from ff_mm.fission.unlabelled import check_unlabelled
 from ff_mm.models.starting_weights import check_starting_weights
 from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
@@ -158,13 +160,14 @@ class GenerationRunner:
             lambda: check_parts(self.cfg, configs, ids, self._say),
         )
         check_metrics(self.cfg, self.trials, datasets['val'])
+        self.unlabelled = check_unlabelled(self.cfg, self.trials, datasets, self._say)
         files = first_alone(
             self.team, 'prepare', lambda: self._prepare(datasets, configs, stack)
         )
 
         def find_or_fill() -> None:
             if not self.images.find(files):  # they are on another machine
-                self.images.fill(datasets, configs)
+                self.images.fill(self.unlabelled.trained_on, configs)
 
         together(self.team, 'images', find_or_fill)  # in training they wait not long
         self.ledger = self._open_ledger()
@@ -230,21 +233,23 @@ class GenerationRunner:
                 for line in check_starting_weights(resolve(self.cfg).model):
                     self._say(line)
                 self.plan.check(self._say)
+                self.unlabelled.check_contents(resolve(self.cfg), self.console)
             ledger = self._open_ledger()
             self._keep_data(datasets)
             self._look_back(ledger)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
-            self._require_parents(ledger)
-            return self.images.fill(datasets, configs)
+            check_parents(self.chosen, ledger)
+            return self.images.fill(self.unlabelled.trained_on, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
         """Refuses to go on with other cases or images than the plan was begun with."""
         begun = (self.work_dir / SPLITS).exists()
         fold_of = None if self.folds is None else self.folds.fold_of
         keep_split_file(self.work_dir / SPLITS, datasets, fold_of)
-        if not keep_images_file(self.work_dir / IMAGES, datasets) and begun:
+        images = self.unlabelled.on_disk
+        if not keep_images_file(self.work_dir / IMAGES, images) and begun:
             self._say(
                 f'note: begun by a version that had no {IMAGES}: from now on images '
                 'are to stay what they are'
@@ -289,19 +294,6 @@ class GenerationRunner:
                     f'note: {trial.id} has failed ({failure["reason"]}); '
                     '--retry-failed tries it again'
                 )
-
-    def _require_parents(self, ledger: Ledger) -> None:
-        """Refuses to begin with a trial whose parent nobody trains."""
-        ids = {trial.id for trial in self.chosen}
-        for trial in self.chosen:
-            for parent in trial.parents:
-                if parent in ids or ledger.is_settled(parent):
-                    continue
-                if ledger.holder(parent) is None:
-                    raise TrialError(
-                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
-                        f'and nobody trains: --trial {parent} {trial.id} trains both'
-                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""

@@ -391,6 +391,7 @@ def _entry(trial: Trial) -> dict[str, Any]:
         hyper=dict(trial.hyper),
         overrides=json.loads(json.dumps(dict(trial.overrides))),
         planned_epochs=trial.epochs,
+        **({} if trial.recipe is None else dict(recipe=trial.recipe)),
     )
 
 

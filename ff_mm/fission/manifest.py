@@ -80,6 +80,9 @@ def _ingredient(record: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str
     set of its own, stand apart, as nobody could compare them.
     """
     described = dict(record, file=f'{INGREDIENTS_DIR}/{record["file"]}')
+    if recipe := entry.get('recipe'):
+        # Of a trial there may be several, such as snapshots.
+        described['recipe'] = recipe + record['name'].removeprefix(entry['id'])
     if has_own_validation(entry['overrides']):
         described.update(metrics={}, own_metrics=record['metrics'])
     return described

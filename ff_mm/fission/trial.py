@@ -20,6 +20,7 @@ from ff_mm.config import (
     without_pretrained,
 )
 from ff_mm.datasets.folds import set_folds
+from ff_mm.datasets.unlabelled import set_unlabelled
 from ff_mm.errors import ConfigError
 from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
@@ -27,6 +28,8 @@ from ff_mm.fission.class_balance import read_class_balance
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates; None: all images train.
 FOLDS = 'folds'
+#: The override that adds images without labels: the config of their data set.
+ADDED = 'unlabelled'
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
     'plan',
@@ -65,6 +68,8 @@ class Trial:
             best epoch; ``'snapshots'``, one at each minimum of the schedule;
             ``'start'``, none, it is what all others start from; ``'nothing'``, none, it
             is on the way to others.
+        recipe: What its ingredients have in common with those of the same trial in
+            other folds; None: there are none.
         validates: ``'every_epoch'``, or ``'snapshots'``: those epochs alone at whose
             ends :class:`ff_mm.engine.SnapshotHook` saves.
     """
@@ -81,6 +86,7 @@ class Trial:
     hooks: tuple[Mapping[str, Any], ...] = ()
     yields: str = 'best'
     validates: str = 'every_epoch'
+    recipe: str | None = None
 
     @property
     def folds(self) -> dict[str, int] | None:
@@ -195,6 +201,8 @@ def trial_config(
     if folds := cfg.pop(FOLDS, None):
         cut = {key: value for key, value in folds.items() if key != 'index'}
         set_folds(cfg, cut, folds['index'])
+    if added := cfg.pop(ADDED, None):
+        set_unlabelled(cfg, added.to_dict())
     for key in _TEST_KEYS:
         cfg.pop(key, None)
     balance = read_class_balance(cfg.pop('class_balance', None))

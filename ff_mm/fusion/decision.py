@@ -12,7 +12,12 @@ from mmengine.config import Config
 from ff_mm.display.numbers import shown
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.decisions.decision import Decision, Outputs
-from ff_mm.evaluation.decisions.fitting import cross_fitted, decided_by_others, fit
+from ff_mm.evaluation.decisions.fitting import (
+    cross_fitted,
+    decided_by_others,
+    fit,
+    undecided,
+)
 from ff_mm.evaluation.decisions.folding import fold, is_multilabel, last_layers
 from ff_mm.evaluation.decisions.outputs import read_outputs, training_frequencies
 from ff_mm.evaluation.decisions.steps import FITTED, Prior, Step, read_steps
@@ -260,6 +265,19 @@ def scores_by_others(
     return decided_by_others(
         scores, multilabel, _decision(facts), list(decisions), fold_of
     )
+
+
+def scores_without(
+    facts: Mapping[str, Any], scores: np.ndarray, multilabel: bool
+) -> np.ndarray:
+    """Returns scores without a decision, from those of a file with it.
+
+    Args:
+        facts: What the report says of its decision.
+        scores: Of the file.
+        multilabel: Whether a case can have several labels.
+    """
+    return undecided(scores, multilabel, _decision(facts))
 
 
 def _decision(facts: Mapping[str, Any]) -> Decision:

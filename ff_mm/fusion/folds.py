@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
@@ -47,6 +46,8 @@ class FoldSoupRunner(SoupRunner):
     method = 'folds'
     title = 'folds'
     is_of_folds = True
+    # One left out would be missing in its recipe.
+    keeps_copies = True
 
     def _check_keys(self) -> None:
         known = ('type', 'accept_ties', 'bn_reestimation')
@@ -57,8 +58,6 @@ class FoldSoupRunner(SoupRunner):
         kind = self.options.get('type', _TYPES[0])
         if kind not in _TYPES:
             raise ConfigError(f'soup.type={kind!r}: expected one of {list(_TYPES)}')
-        # A copy would be missing in its recipe.
-        self.options['keep_copies'] = True
 
     def build_levels(self) -> list[Level]:
         """Returns recipes, and what is chosen of these."""
@@ -91,7 +90,7 @@ class FoldSoupRunner(SoupRunner):
             self.line(note)
         recipes: dict[str, list[PoolEntry]] = {}
         for entry in pool.entries:
-            recipes.setdefault(_recipe_of(entry), []).append(entry)
+            recipes.setdefault(str(entry.recipe), []).append(entry)
         chosen = []
         for name, entries in recipes.items():
             lacking = set(range(self._folds.number)) - {e.hyper[FOLD] for e in entries}
@@ -238,7 +237,7 @@ def refit_options(pool: Pool, recipes: Sequence[str]) -> list[str]:
         pool: All ingredients.
         recipes: Names of some.
     """
-    chosen = [entry for entry in pool.entries if _recipe_of(entry) in recipes]
+    chosen = [entry for entry in pool.entries if entry.recipe in recipes]
     lrs = {entry.hyper['lr'] for entry in chosen if 'lr' in entry.hyper}
     bases = [
         entry.checkpoint.meta.get('ingredient', {}).get('epoch')
@@ -254,13 +253,6 @@ def refit_options(pool: Pool, recipes: Sequence[str]) -> list[str]:
 
 def _set_name(fold: int) -> str:
     return f'fold/{fold}'
-
-
-def _recipe_of(entry: PoolEntry) -> str:
-    """The name of an ingredient without that of its fold."""
-    of_fold = rf'_fold{entry.hyper[FOLD]}(?=_|$)'
-    parts: Sequence[str] = re.split(of_fold, entry.name)
-    return entry.name if len(parts) < 2 else '_fold'.join(parts[:-1]) + parts[-1]
 
 
 def _cut(cfg: Config, folds: Folds) -> Config:

@@ -94,6 +94,8 @@ class SoupRunner(FusionRunner):
     file_name = SOUP_FILE
     #: Whether it knows which images each ingredient has seen.
     is_of_folds = False
+    #: Whether ingredients with the same weights all count, asked for or not.
+    keeps_copies = False
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -148,7 +150,7 @@ class SoupRunner(FusionRunner):
         self.evaluator.check(first.checkpoint.weights(), str(first.file))
         if self.decision is not None:
             self.decision = self.decision.prepared(self.evaluator, setup.team)
-        if not self.options.get('keep_copies'):
+        if not (self.keeps_copies or self.options.get('keep_copies')):
             pool = session.without_copies(pool)
         self.pool = pool
         self.candidates = CandidateEvaluator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,19 @@ class Folds:
     number: int
     seed: int
     cases: tuple[str, ...]
+
+
+def recipe_by_name(name: str, fold: Any) -> str:
+    """Tells what models of all folds have in common by what one of them is called.
+
+    For manifests of versions that did not write it down.
+
+    Args:
+        name: That of an ingredient.
+        fold: The fold that it was validated on.
+    """
+    parts = re.split(rf'_fold{fold}(?=_|$)', name)
+    return name if len(parts) < 2 else f'_fold{fold}'.join(parts[:-1]) + parts[-1]
 
 
 def has_seen_validation(meta: Mapping[str, Any]) -> bool:

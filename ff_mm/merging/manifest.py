@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import ConfigError
-from ff_mm.merging.folds import Folds
+from ff_mm.merging.folds import FOLD, Folds, recipe_by_name
 from ff_mm.merging.state_dict import CheckpointError
 from ff_mm.records import (
     COST,
@@ -42,7 +42,14 @@ _GROUPING: dict[str, Check] = {
     'hyper': Optional(NAMED),
     **dict.fromkeys(_KEYS, Optional(_KEY)),
 }
-_ENTRY = Table(name=TEXT, file=TEXT, sha256=SHA256, metrics=METRICS, **_GROUPING)
+_ENTRY = Table(
+    name=TEXT,
+    file=TEXT,
+    sha256=SHA256,
+    metrics=METRICS,
+    recipe=Optional(TEXT),
+    **_GROUPING,
+)
 _MANIFEST = Table(
     FORMAT,
     ingredients=Rows(_ENTRY),
@@ -70,6 +77,8 @@ class ManifestEntry:
         sha256: What it must have.
         hyper: What levels can group by: hyper-parameters, stage, cycle, parent.
         metrics: Validation metrics, finite; those recorded as null are left out.
+        recipe: What it has in common with the ingredients of other folds; None: it is
+            of no fold.
     """
 
     name: str
@@ -77,6 +86,7 @@ class ManifestEntry:
     sha256: str
     hyper: Mapping[str, Any]
     metrics: Mapping[str, float]
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -196,13 +206,18 @@ def grouping(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _entry(content: Mapping[str, Any], manifest: Path) -> ManifestEntry:
-    metrics = content['metrics'].items()
+    metrics, hyper = content['metrics'].items(), grouping(content, '')
+    name, fold = content['name'], hyper.get(FOLD)
+    recipe = content.get('recipe')
+    if recipe is None and fold is not None:
+        recipe = recipe_by_name(name, fold)
     return ManifestEntry(
-        name=content['name'],
-        file=_inside(content['file'], content['name'], manifest),
+        name=name,
+        file=_inside(content['file'], name, manifest),
         sha256=content['sha256'],
-        hyper=grouping(content, ''),
+        hyper=hyper,
         metrics={key: value for key, value in metrics if value is not None},
+        recipe=recipe,
     )
 
 

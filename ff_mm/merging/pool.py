@@ -47,6 +47,8 @@ class PoolEntry:
         digest: SHA-256 that the file must have; None: not known.
         validation: The validation set of these metrics; None: not known.
         seen: Whether it was trained on images of the plan's validation set.
+        recipe: What it has in common with the ingredients of other folds; None: it is
+            of no fold, or nobody knows.
     """
 
     name: str
@@ -56,6 +58,7 @@ class PoolEntry:
     digest: str | None = None
     validation: Validation | None = None
     seen: bool = False
+    recipe: str | None = None
 
     @property
     def file(self) -> Path:
@@ -333,6 +336,7 @@ def _read_manifest(path: Path) -> Pool:
             digest=entry.sha256,
             validation=manifest.validation,
             seen=entry.hyper.get(FOLD) is not None,
+            recipe=entry.recipe,
         )
 
     return Pool(
@@ -384,11 +388,31 @@ def _distinct(entries: Sequence[PoolEntry]) -> list[PoolEntry]:
         depth += 1
         counts = Counter(entry.name for entry in entries)
         names = [
-            '/'.join((*entry.file.parent.parts[-depth:], entry.name))
+            str(_in_folders(entry.name, entry.file, depth))
             if counts[entry.name] > 1
             else entry.name
             for entry in entries
         ]
+    renamed = {
+        entry.recipe
+        for entry, name in zip(entries, names, strict=True)
+        if entry.name != name
+    }
+    recipes = [
+        _in_folders(entry.recipe, entry.file, depth)
+        if entry.recipe in renamed
+        else entry.recipe
+        for entry in entries
+    ]
     # A name stands in logs, tables and figures; that of a file may be anything.
-    shown = (one_line(str(name)) for name in names)
-    return [replace(e, name=name) for e, name in zip(entries, shown, strict=True)]
+    return [
+        replace(entry, name=one_line(name), recipe=recipe and one_line(recipe))
+        for entry, name, recipe in zip(entries, names, recipes, strict=True)
+    ]
+
+
+def _in_folders(name: str | None, file: Path, depth: int) -> str | None:
+    """A name after so many of the folders in which a file lies."""
+    if name is None:
+        return None
+    return '/'.join((*file.parent.parts[-depth:], name))

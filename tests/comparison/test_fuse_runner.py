@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.apis import init_model
 
 from ff_mm.comparison.fuse.findings import closing
 from ff_mm.comparison.fuse.nested import choose_nested
+from ff_mm.datasets import DatasetError, Digits
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.decisions.decision import Outputs
 from ff_mm.evaluation.decisions.folds import folds
@@ -135,26 +138,66 @@ def test_a_decision_goes_into_every_fusion_and_is_judged_cross_fitted(config, tm
         assert value == pytest.approx(report['val']['accuracy'])
 
 
+def test_with_a_decision_all_are_compared_with_the_best_single_as_trained(
+    fused, config, tmp_path
+):
+    """Else the decision could not be seen to help, or to cost anything."""
+    fusions = {name: None for name in ('soft', 'bou', 'both')}
+    decision = [dict(PRIOR[0], tau=1.0)]
+    found = run(config(tmp_path, decision=decision, ensemble=False, fusions=fusions))
+    assert found['baseline'] == 'plain'
+    assert found['fusions']['best']['title'] == 'best single + prior'
+    for split in ('val', 'test', 'ood/corrupted'):
+        as_trained = fused[1]['sets'][split]
+        of_set = found['sets'][split]
+        plain, decided = (of_set['results'][name] for name in ('plain', 'best'))
+        assert plain['value'] == as_trained['results']['best']['value']
+        assert plain['value'] != decided['value'] and plain['difference'] is None
+        gained = decided['value'] - plain['value']
+        assert decided['difference']['value'] == pytest.approx(gained)
+        # Undone in the numbers that the file has said.
+        expected = as_trained['beside']['best']
+        assert of_set['beside']['plain'] == pytest.approx(expected, abs=1e-5)
+    assert 'as it was trained' in found['closing']
+    plain, decided = (found['sets']['val']['results'][n] for n in ('plain', 'best'))
+    said = f'accuracy from {plain["value"]:.4f} to {decided["value"]:.4f}'
+    assert said in found['text'][-1]
+    helps = decided['value'] > plain['value']
+    assert ('does not say that it helps' in found['text'][-1]) is not helps
+    text = (tmp_path / 'report.md').read_text()
+    loss = found['sets']['test']['beside']['plain']['loss']
+    assert '| set | model | loss |\n' in text and f'| {loss:.3f} |' in text
+
+
 def test_the_pool_is_distilled_in_the_epochs_that_there_are(config, tmp_path):
-    plan = dict(type='DistillationPlan', lrs=[1e-2, 1e-3], seeds=[0])
+    student = dict(monitor='fitting', rule=None)
+    plan = dict(type='DistillationPlan', lrs=[1e-2, 1e-3], seeds=[0], student=student)
     fusions = {name: None for name in ('soft', 'both', 'bou')}
     cfg = config(tmp_path, budget=5, ensemble=False, fusions=fusions, plan=plan)
     found = run(cfg)
     assert list(found['fusions']) == ['best', 'distilled']
-    ledger = read_json(tmp_path / 'distilled' / 'from_best_2_epochs' / 'ledger.json')
-    students = [t for t in ledger['trials'] if t['stage'] == 'student']
+    folder = tmp_path / 'distilled' / 'from_best_2_epochs_by_accuracy'
+    students = [
+        t
+        for t in read_json(folder / 'ledger.json')['trials']
+        if t['stage'] == 'student'
+    ]
     assert [trial['planned_epochs'] for trial in students] == [2, 2]
-    val = found['sets']['val']['results']
-    # The start is in the pool of students: it can get no worse.
-    assert val['distilled']['value'] >= val['best']['value']
+    # Without a decision the best epoch is that with the best value of what selects.
+    (trained,) = (folder / 'trials' / students[0]['id']).glob('*.py')
+    hooks = Config.fromfile(trained).custom_hooks
+    (kept,) = (h for h in hooks if h['type'] == 'BestCheckpointHook')
+    assert (kept['monitor'], kept['rule']) == ('accuracy', 'greater')
     # Other epochs are another training, not a conflict with the first.
     cfg.budget = 2
     assert run(cfg)['budget'] == 2
-    assert (tmp_path / 'distilled' / 'from_best_1_epochs' / 'ledger.json').is_file()
+    again = folder.with_name('from_best_1_epochs_by_accuracy')
+    assert (again / 'ledger.json').is_file()
 
 
 def test_students_start_without_the_decision_that_they_get_afterwards(config, tmp_path):
-    plan = dict(type='DistillationPlan', lrs=[1e-3], seeds=[0])
+    student = dict(monitor='fitting', rule=None)
+    plan = dict(type='DistillationPlan', lrs=[1e-3], seeds=[0], student=student)
     fusions = {name: None for name in ('soft', 'both', 'bou')}
     decision = [dict(PRIOR[0], tau=1.0)]
     options = dict(budget=1, decision=decision, fusions=fusions, plan=plan)
@@ -167,6 +210,18 @@ def test_students_start_without_the_decision_that_they_get_afterwards(config, tm
     assert (read_state_dict(start)['head.fc.bias'] == plain['head.fc.bias']).all()
 
 
+def test_images_without_labels_that_are_evaluated_are_refused_first(config, tmp_path):
+    """Training itself is shown no test set to compare them with."""
+    image = Digits(split='test').get_data_info(5)['img']
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite(str(tmp_path / 'images' / 'new.png'), image)
+    plan = dict(type='DistillationPlan', unlabelled=str(tmp_path / 'images'))
+    with pytest.raises(DatasetError) as caught:
+        run(config(tmp_path / 'out', budget=1, plan=plan))
+    assert 'images of test with the content of an unlabelled' in str(caught.value)
+    assert not list((tmp_path / 'out').glob('best*'))
+
+
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [
@@ -174,6 +229,7 @@ def test_students_start_without_the_decision_that_they_get_afterwards(config, tm
         (dict(budget=3), 'plan.type'),
         (dict(budget=1, plan=dict(type='DistillationPlan', seeds=[0, 1])), 'seeds'),
         (dict(budget=1, train_dataloader=None), 'train_dataloader'),
+        (dict(budget=1, plan=dict(type='DistillationPlan', share=2)), 'plan.share=2'),
         (dict(baseline='nosuch'), 'baseline'),
         (dict(fusions=dict(ensemble=FUSIONS['best'])), 'the name is taken'),
         (dict(fusions=dict(x=dict(title='x'))), 'fusions.x'),
@@ -260,6 +316,7 @@ def test_the_last_sentence_says_whether_it_is_better_than_the_best_single(
         baseline='best',
         metric='macro_recall',
         rule=rule,
+        pool_size=4,
         fusions=dict(bou=dict(title='BoU'), best=dict(title='best single')),
         sets=dict(val=of_set, test=of_set),
     )

@@ -61,7 +61,10 @@ def test_the_words_say_whether_the_difference_is_one(p, verdict):
         'leave one model.'
     )
     assert on_test == 'On test it has 0.5000 [0.4000, 0.6000].'
-    assert '(GS (best)) is +0.0200 [-0.0100, +0.0500]' in compared
+    # Of a pool of students, or of soups, that is no single run.
+    assert 'single model' not in compared
+    assert 'the difference to GS (best), on validation the best of what' in compared
+    assert 'is +0.0200 [-0.0100, +0.0500]' in compared
     assert compared.endswith(f'{verdict}.')
 
 
@@ -74,12 +77,12 @@ def test_of_several_runs_the_best_is_named_beside_their_mean():
     )
 
 
-def test_a_single_model_is_not_compared_with_itself():
+def test_what_is_made_of_one_model_is_not_compared_with_itself():
     found = recommendation(0.2, differences={}, method='gs_best')
     *_, last = in_words(found, 'accuracy')
-    assert last == 'It is a single model: no soup did better on validation.'
+    assert 'made of one model of its pool' in last and 'single' not in last
 
 
-def test_a_soup_without_a_rival_is_not_called_a_single_model():
+def test_a_soup_without_a_rival_is_not_called_one_model():
     words = in_words(recommendation(0.2, differences={}, best_single=None), 'accuracy')
     assert len(words) == 2

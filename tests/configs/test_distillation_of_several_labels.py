@@ -1,9 +1,11 @@
-"""A student of several labels, of which some are missing."""
+"""A student of several labels, of which some are missing, of some images all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from miniatures import WRITERS
@@ -65,7 +67,12 @@ def test_targets_of_labels(missing, tmp_path):
         temperature=2.0,
         missing=missing,
         student=dict(epochs=1),
+        unlabelled=str(tmp_path / 'unlabelled'),
     )
+    (tmp_path / 'unlabelled').mkdir()
+    for value in range(3):
+        image = np.full((40, 40, 3), 50 * value, np.uint8)
+        cv2.imwrite(str(tmp_path / 'unlabelled' / f'{value}.png'), image)
     LabelTargetsSeen.seen.clear()
     manifest = RUNNERS.build(cfg).train()
     assert manifest['made_of']['cost'] is None
@@ -76,6 +83,9 @@ def test_targets_of_labels(missing, tmp_path):
         torch.stack([LabelTargetsSeen.seen[index][i] for index in range(len(teacher))])
         for i in (0, 1)
     )
+    # Of what has no label at all the teacher alone says what is to be learned.
+    assert (labels[-3:] == -1).all() and torch.equal(targets[-3:], teacher[-3:])
+    labels, targets, teacher = labels[:-3], targets[:-3], teacher[:-3]
     known = labels != -1
     assert known.any() and not known.all()
     mixed = 0.25 * teacher + 0.75 * labels

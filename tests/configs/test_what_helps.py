@@ -66,3 +66,19 @@ def test_models_are_compared_by_what_they_were_trained_with(setting):
         assert cfg[key] == trained[key]
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         assert cfg[key].dataset == trained[key].dataset
+
+
+def test_its_pool_becomes_one_model():
+    runner = RUNNERS.build(load_config(STUDY / 'ham10000/fuse.py', dict(budget=5)))
+    assert [method.name for method in runner.methods] == [
+        'best',
+        'soft',
+        'bou',
+        'greedy',
+    ]
+    student = runner.cfg.plan.student
+    # As in the study: a decision follows.
+    assert (student.monitor, student.rule) == ('loss', 'less')
+    alone = load_config(STUDY / 'ham10000/fuse.py', dict(budget=5, decision=None))
+    student = RUNNERS.build(alone).cfg.plan.student
+    assert (student.monitor, student.rule) == ('macro_recall', 'greater')

@@ -20,6 +20,7 @@ from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.files import read_json
 from ff_mm.fusion.folds import mean_that_fails
 from ff_mm.merging import read_state_dict
+from ff_mm.merging.folds import recipe_by_name
 from ff_mm.merging.pool import read_pool
 
 FOLDS = dict(number=2, seed=0)
@@ -67,6 +68,53 @@ def test_who_says_that_validation_is_of_other_images_is_believed(fold_pool):
     assert all(entry.seen for entry in read_pool(files).entries)
     pool = read_pool(str(Path(fold_pool.cfg.work_dir) / 'ingredients.json'))
     assert pool.folds is not None and pool.folds.number == 2
+
+
+def recipes_of(folder, change=None):
+    """Recipes by file, of a manifest that may have been changed."""
+    file = folder / 'ingredients.json'
+    content = read_json(file)
+    for number, entry in enumerate(content['ingredients'] if change else ()):
+        change(entry, number)
+    (folder / 'changed.json').write_text(json.dumps(content))
+    pool = read_pool(str(folder / 'changed.json'))
+    return {entry.file.name: entry.recipe for entry in pool.entries}
+
+
+def test_the_recipe_of_a_model_stands_in_the_manifest(fold_pool):
+    folder = Path(fold_pool.cfg.work_dir)
+    expected = {
+        f'{start}{fold}{end}.pth': recipe
+        for recipe, (start, end) in RECIPES.items()
+        for fold in range(2)
+    }
+    assert recipes_of(folder) == expected
+    # Whatever it is called; and in manifests of earlier versions by what it is called.
+    renamed = recipes_of(folder, lambda e, n: e.update(name=f'model {n}'))
+    assert renamed == expected
+    assert recipes_of(folder, lambda e, _: e.pop('recipe')) == expected
+    (folder / 'changed.json').unlink()
+
+
+@pytest.mark.parametrize(
+    ('name', 'recipe'),
+    [
+        ('base_lr0.1_fold1', 'base_lr0.1'),
+        ('base_fold1_lr0.1_fold1_cycle2', 'base_fold1_lr0.1_cycle2'),
+        ('base_fold11', 'base_fold11'),
+        ('base', 'base'),
+    ],
+)
+def test_a_recipe_by_name(name, recipe):
+    assert recipe_by_name(name, 1) == recipe
+
+
+def test_recipes_of_two_pools_are_told_apart(fold_pool, tmp_path):
+    for name in 'ab':
+        shutil.copytree(fold_pool.cfg.work_dir, tmp_path / name)
+    pool = read_pool([str(tmp_path / name / 'ingredients.json') for name in 'ab'])
+    found = {entry.recipe for entry in pool.entries}
+    assert found == {f'{p}/ingredients/{name}' for p in 'ab' for name in RECIPES}
 
 
 def weights_of(fold_pool, recipes, folds):

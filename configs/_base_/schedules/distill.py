@@ -19,6 +19,7 @@ plan = dict(
     views=None,
     # Labels that are missing stay so; 'teacher': the teacher's are taken.
     missing='ignore',
+    # Images without labels, of which the teacher alone speaks: unlabelled=FOLDER
     lrs=[5e-4],
     seeds=[0],
     student=dict(epochs=10, monitor='loss', rule='less', patience=None),

@@ -13,11 +13,18 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.comparison.comparison_runner import read_bootstrap
-from ff_mm.comparison.fuse.distilling import STUDENT, check_budget, distil
+from ff_mm.comparison.fuse.distilling import (
+    STUDENT,
+    check_budget,
+    check_unlabelled_of,
+    distil,
+    fit_monitor,
+)
 from ff_mm.comparison.fuse.findings import (
     ENSEMBLE,
     EXPECTED,
     FORMAT,
+    PLAIN,
     VALIDATION,
     Fusion,
     closing,
@@ -44,7 +51,7 @@ from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import atomic_write, sha256
-from ff_mm.fusion.decision import describe_step
+from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.parallel.claim import only_one
@@ -118,7 +125,11 @@ class FuseRunner:
         # How students are trained says nothing of the other fusions.
         self.choosing = copy.deepcopy(self.cfg)
         self.choosing.pop('plan', None)
-        self.budget = check_budget(tree.get('budget'), self.cfg, self.source)
+        self.single = next(m for m in self.methods if m.name == self.cfg.baseline)
+        fit_monitor(self.cfg, decided=bool(self.single.soup.get('decision')))
+        self.budget = check_budget(
+            tree.get('budget'), self.cfg, _NOT_OF_TRAINING, self.source
+        )
         self.console = make_console()
 
     @classmethod
@@ -153,7 +164,7 @@ class FuseRunner:
         for name, values in given.items():
             if values is None:
                 continue
-            if name in (ENSEMBLE, EXPECTED, STUDENT):
+            if name in (ENSEMBLE, EXPECTED, PLAIN, STUDENT):
                 raise ConfigError(f'fusions.{name}: the name is taken, give another')
             if not isinstance(values, Mapping) or not values.get('runner_type'):
                 raise ConfigError(
@@ -173,6 +184,8 @@ class FuseRunner:
 
     def _fuse(self) -> dict[str, Any]:
         check_data(self.cfg)
+        if self.budget:
+            check_unlabelled_of(self.cfg, self.console)
         for name in self.left_out:
             metric = self.cfg.selection['metric']
             self._line(f'fusions.{name}: left out, {metric} has no other soft score')
@@ -215,7 +228,8 @@ class FuseRunner:
         self, session: FusionSession, made: list[_Made], nested: Nested
     ) -> _Made:
         """Distils the pool, from the chosen fusion on."""
-        self._line(f'distillation: {self.budget} epochs')
+        monitor = (self.cfg.plan.get('student') or {}).get('monitor', 'loss')
+        self._line(f'distillation: {self.budget} epochs, the best one by {monitor}')
         one = next(m for m in made if m.method.name == nested.chosen)
         if (one.model.report or {}).get('decision'):
             # A head with a decision in it is no place to train from.
@@ -228,13 +242,12 @@ class FuseRunner:
         assert one.model.file is not None
         start = nested.chosen, one.model.file
         pool = distil(self.cfg, _NOT_OF_TRAINING, self.source, start, self.budget)
-        single = next(m for m in self.methods if m.name == self.cfg.baseline)
         method = Method(
             name=STUDENT,
             title='distilled',
             pool=_POOL,
             runner_type='BestIngredientRunner',
-            soup=dict(decision=single.soup.get('decision')),
+            soup=dict(decision=self.single.soup.get('decision')),
         )
         return self._make(session, method, pool)
 
@@ -244,7 +257,9 @@ class FuseRunner:
         """Looks at all sets; the choice stands."""
         evaluator = session.setup(self.cfg, self._line).evaluator
         said = self._said(evaluator)
-        fusions = {one.method.name: _fusion(one, said) for one in made}
+        metric = self.cfg.selection['metric']
+        fusions = {one.method.name: _fusion(one, said, metric) for one in made}
+        single = next(one for one in made if one.method.name == self.cfg.baseline)
         pool = session.pool(self.source, self.cfg.get('origin'))
         ensemble: Mapping[str, Predictions] = {}
         if self.cfg.get(ENSEMBLE, True):
@@ -253,18 +268,19 @@ class FuseRunner:
             ensemble = said.of(model, session.digests(pool))
         found = findings(
             fusions,
+            said.undecided(single.model, single.digests),
             ensemble,
             nested,
             _metrics(evaluator),
             self.cfg.selection,
             self.cfg.baseline,
             self.bootstrap,
+            len(pool.entries),
         )
         words = in_words(found)
         return dict(
             format=FORMAT,
             **found,
-            pool_size=len(pool.entries),
             budget=self.budget,
             text=words,
         )
@@ -305,14 +321,21 @@ def _metrics(evaluator: ModelEvaluator) -> dict[str, PredictionMetrics]:
     }
 
 
-def _fusion(made: _Made, said: ModelPredictions) -> Fusion:
+def _fusion(made: _Made, said: ModelPredictions, metric: str) -> Fusion:
     report = made.model.report or {}
-    steps = (report.get('decision') or {}).get('steps') or ()
+    decision = report.get('decision') or {}
+    steps = decision.get('steps') or ()
+    decided = {}
+    if decision:
+        before, after = decision['before'][VALIDATION], report[VALIDATION]
+        decided[metric] = dict(before=before[metric], after=after[metric])
+        decided.setdefault(ACCURACY, decision[ACCURACY][VALIDATION])
     return Fusion(
-        title=made.method.title,
+        title=' + '.join([made.method.title, *(step['type'] for step in steps)]),
         file=str(made.model.file),
         models=made.model.models,
         passes=int(selection_cost(report)['passes']),
         decision='; '.join(describe_step(step) for step in steps),
+        decided=decided,
         predictions=said.of(made.model, made.digests),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ff_mm.comparison.fuse.findings import rows
+from ff_mm.comparison.fuse.findings import rows, rows_beside
 from ff_mm.comparison.report.wording import metric_title
 from ff_mm.display.console import make_console, say
 from ff_mm.display.escaping import markdown
@@ -36,18 +36,20 @@ def fuse_table(found: Mapping[str, Any], console: Console | None = None) -> None
         console: Where to print; standard output by default.
     """
     console = console or make_console()
-    columns, lines = rows(found)
-    table = Table(*columns, title=f'{metric_title(found["metric"])}, as fractions')
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
+    title = f'{metric_title(found["metric"])}, as fractions'
+    tables = {title: rows(found), 'other metrics': rows_beside(found)}
+    for title, (columns, lines) in tables.items():
+        table = Table(*columns, title=title)
+        for line in lines:
+            table.add_row(*line)
+        if lines:
+            console.print(table)
     for sentence in found['text']:
         say(sentence, console)
     say(found['closing'], console)
 
 
 def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
-    columns, lines = rows(found)
     yield '# The one model'
     yield ''
     yield f'**{markdown(found["closing"])}**'
@@ -57,11 +59,12 @@ def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
     yield ''
     yield f'{markdown(metric_title(found["metric"]))}, with intervals:'
     yield ''
-    yield '| ' + ' | '.join(map(markdown, columns)) + ' |'
-    yield '|---' * len(columns) + '|'
-    for line in lines:
-        yield '| ' + ' | '.join(map(markdown, line)) + ' |'
-    yield ''
+    yield from _table(*rows(found))
+    beside = rows_beside(found)
+    if beside[1]:
+        yield 'Other metrics:'
+        yield ''
+        yield from _table(*beside)
     yield (
         'Validation has chosen between the fusions, cross-fitted where a decision was '
         'fitted; other sets have chosen nothing. What is expected comes of choosing '
@@ -74,3 +77,11 @@ def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
     yield '|---|---|'
     for fusion in found['fusions'].values():
         yield f'| {markdown(fusion["title"])} | {markdown(fusion["file"])} |'
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield '| ' + ' | '.join(map(markdown, columns)) + ' |'
+    yield '|---' * len(columns) + '|'
+    for line in lines:
+        yield '| ' + ' | '.join(map(markdown, line)) + ' |'
+    yield ''

@@ -192,29 +192,41 @@ def check_classes(datasets: Mapping[str, BaseDataset], problems: Problems) -> No
         )
 
 
-def check_leaks(datasets: Mapping[str, BaseDataset], problems: Problems) -> None:
-    """Notes what train shares with the others, as in :func:`check_datasets`."""
-    if 'train' not in datasets:
+def check_leaks(
+    datasets: Mapping[str, BaseDataset],
+    problems: Problems,
+    trained: str = 'train',
+    remedy: str = 'Make the split anew, or correct its lists.',
+) -> None:
+    """Notes what train shares with the others, as in :func:`check_datasets`.
+
+    Args:
+        datasets: By name.
+        problems: Takes the notes.
+        trained: The name of the one that is trained on.
+        remedy: What to do about images that are shared.
+    """
+    if trained not in datasets:
         return
-    train = identities(datasets['train'])
+    train = identities(datasets[trained])
     for name, dataset in datasets.items():
-        if name == 'train':
+        if name == trained:
             continue
         others = identities(dataset)
         shared = overlap(train, others)
         problems.found(
-            f'images of train that are also in {name}',
+            f'images of {trained} that are also in {name}',
             shared.images,
-            'Make the split anew, or correct its lists.',
+            remedy,
         )
         problems.found(
-            f'groups (lesions, patients) of train that are also in {name}',
+            f'groups (lesions, patients) of {trained} that are also in {name}',
             shared.groups,
             'Keep all images of one on the same side of the split.',
         )
         alike = _groups_alike(train, others)
         problems.found(
-            f'groups (lesions, patients) of train and {name} that differ only in '
+            f'groups (lesions, patients) of {trained} and {name} that differ only in '
             f'{how_alike(alike)}',
             map(join_alike, alike),
             'Write each in one way; where they are not the same patient or lesion, '

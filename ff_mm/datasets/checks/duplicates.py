@@ -72,7 +72,7 @@ def compare_duplicates(
             'Such images count several times.',
         )
     for first, second in combinations(names, 2):
-        found = _matches(duplicates, first, second)
+        found = matches(duplicates, first, second)
         what = f'images of {second} with the content of another one of {first}'
         if first == 'train':
             remedy = 'Training sees them: leave them out of one of the two.'
@@ -134,18 +134,18 @@ def _by_content(
     return [equal for equal in together.values() if len(equal) > 1]
 
 
-def _matches(
+def matches(
     duplicates: Sequence[Sequence[Entry]], first: str, second: str
 ) -> list[str]:
-    """Names the images of one set that are other images of another set."""
-    matches = []
+    """Names the images of the second set that are other images of the first."""
+    found = []
     for equal in duplicates:
         for entry in equal:
             others = (e for e in equal if e.set_name == first and e.key != entry.key)
             other = next(others, None)
             if entry.set_name == second and other:
-                matches.append(f'{entry.name} = {other.name}')
-    return matches
+                found.append(f'{entry.name} = {other.name}')
+    return found
 
 
 def _by_label(equal: Sequence[Entry]) -> list[Entry]:

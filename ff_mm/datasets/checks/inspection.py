@@ -182,13 +182,13 @@ def inspect_datasets(
     check_classes(datasets, problems)
     find_wrong_head(head or {}, datasets, problems)
     check_leaks(datasets, problems)
-    entries, sets = _read_all_labels(datasets)
+    entries, sets = read_all_labels(datasets)
     began = time.perf_counter()
-    facts = _look_at_images(datasets, entries, workers, decode, console)
+    facts = look_at_images(datasets, entries, workers, decode, console)
     seconds = time.perf_counter() - began
     for entry in entries:
         sets[entry.set_name].files[entry.key] = facts[entry.key]
-    _find_bad_images(sets, problems)
+    find_bad_images(sets, problems)
     _find_bad_labels(sets, problems)
     _find_empty_classes(sets, notes)
     _find_unused_bits(datasets, sets, decode, notes)
@@ -208,9 +208,10 @@ def inspect_datasets(
     )
 
 
-def _read_all_labels(
+def read_all_labels(
     datasets: Mapping[str, BaseDataset],
 ) -> tuple[list[Entry], dict[str, SetFacts]]:
+    """Gives the images of all data sets, and of each set its labels and groups."""
     entries, sets = [], {}
     for name, dataset in datasets.items():
         listed, sets[name] = _read_labels(name, dataset)
@@ -247,7 +248,7 @@ def _below(path: str, root: str) -> str:
     return os.path.relpath(path, root) if inside else path
 
 
-def _look_at_images(
+def look_at_images(
     datasets: Mapping[str, BaseDataset],
     entries: Sequence[Entry],
     workers: int,
@@ -282,7 +283,8 @@ def _look_at(
     return look_at(info, loaders[set_name], decode)
 
 
-def _find_bad_images(sets: Mapping[str, SetFacts], problems: Problems) -> None:
+def find_bad_images(sets: Mapping[str, SetFacts], problems: Problems) -> None:
+    """Notes images that are missing, or that cannot be read."""
     for name, found in sets.items():
         errors = {key: facts.error for key, facts in found.files.items() if facts.error}
         problems.found(

@@ -16,6 +16,7 @@ from ff_mm.datasets.class_frequencies import (
     count_classes,
     log_priors,
 )
+from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.display.console import log
 from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.errors import ConfigError
@@ -72,7 +73,7 @@ class LogitAdjustmentHook(Hook):
                 f"{_KEY}: the model's head has no loss_module to adjust, or one with a "
                 "state of its own: take class_balance='sampling', or leave it out"
             )
-        dataset = runner.train_dataloader.dataset
+        dataset = labelled_part(runner.train_dataloader.dataset)
         bias = adjustment(dataset, head.num_classes, self.tau)
         device = next(model.parameters()).device
         head.loss_module = AdjustedLoss(loss, bias.to(device))

@@ -95,11 +95,28 @@ def decided_by_others(
         decisions: As :class:`CrossFitted` has them.
         fold_of: Likewise.
     """
+    plain = _undecided_logits(scores, multilabel, decision)
+    return probabilities(_by_fold(plain, decisions, fold_of), multilabel)
+
+
+def undecided(scores: np.ndarray, multilabel: bool, decision: Decision) -> np.ndarray:
+    """Returns the scores without a decision, from those with it.
+
+    Args:
+        scores: Of a model with a decision in it.
+        multilabel: Whether a case can have several labels.
+        decision: That decision.
+    """
+    return probabilities(_undecided_logits(scores, multilabel, decision), multilabel)
+
+
+def _undecided_logits(
+    scores: np.ndarray, multilabel: bool, decision: Decision
+) -> np.ndarray:
     wide = scores.astype(np.float64)
     with np.errstate(divide='ignore'):
         logits = np.log(wide) - (np.log1p(-wide) if multilabel else 0)
-    plain = decision.undo(logits)
-    return probabilities(_by_fold(plain, decisions, fold_of), multilabel)
+    return decision.undo(logits)
 
 
 def _by_fold(

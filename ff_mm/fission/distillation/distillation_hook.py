@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.datasets.unlabelled import UNLABELLED
 from ff_mm.engine.hooks.view_seed_hook import CHECKSUM, INDEX, VIEW
 from ff_mm.fission.distillation.mixture import labels_of, mixture, prepare_loss
 from ff_mm.fission.distillation.targets import Targets, TargetsError
@@ -20,8 +21,8 @@ class DistillationHook(Hook):
     """Replaces labels by a mixture with the teacher's probabilities.
 
     The teacher has seen the very same view of each image; what is shown is compared
-    with the checksum of that. Use it with
-    :class:`ff_mm.engine.hooks.ViewSeedHook`.
+    with the checksum of that. An image without a label has the teacher's probabilities
+    alone. Use it with :class:`ff_mm.engine.hooks.ViewSeedHook`.
 
     Args:
         targets (str): The file of :class:`ff_mm.fission.distillation.targets.Targets`,
@@ -61,6 +62,9 @@ class DistillationHook(Hook):
             said = self._targets.of(
                 sample.get(VIEW), sample.get(INDEX), sample.get(CHECKSUM), str(name)
             )
-            labels = labels_of(sample, len(said))
-            teacher = torch.from_numpy(said).to(labels.device)
-            sample.set_gt_score(mixture(labels, teacher, self.share, self.missing))
+            teacher = torch.from_numpy(said)
+            if not sample.get(UNLABELLED):
+                labels = labels_of(sample, len(said))
+                teacher = teacher.to(labels.device)
+                teacher = mixture(labels, teacher, self.share, self.missing)
+            sample.set_gt_score(teacher)

@@ -11,6 +11,7 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample, label_to_onehot
 from torch import Tensor
 
+from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.view_seed_hook import views_of
 from ff_mm.errors import ConfigError
@@ -90,7 +91,7 @@ def _tried_losses(runner: Runner, model: Any) -> tuple[float, float, float, floa
     """Losses of labels as they are, as scores, of other scores, and half of both."""
     loader: Any = runner.train_dataloader
     views = views_of(runner)
-    numbers = [0, min(1, len(loader.dataset) - 1)]
+    numbers = [0, min(1, len(labelled_part(loader.dataset)) - 1)]
     training = model.training
     model.eval()
 

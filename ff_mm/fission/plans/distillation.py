@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.registry import TASK_UTILS
 
+from ff_mm.datasets.unlabelled import read_unlabelled
 from ff_mm.errors import ConfigError
 from ff_mm.fission.distillation.mixture import MISSING_LABELS
 from ff_mm.fission.distillation.targets import TARGETS
@@ -20,7 +21,7 @@ from ff_mm.fission.distillation.teacher import (
 )
 from ff_mm.fission.plans.plan import FineTuningPlan, Point, common_overrides
 from ff_mm.fission.plans.stages import StudentStage, build_stage
-from ff_mm.fission.trial import Trial
+from ff_mm.fission.trial import ADDED, Trial
 
 
 @TASK_UTILS.register_module()
@@ -45,6 +46,10 @@ class DistillationPlan(FineTuningPlan):
         temperature: By which the logits of each member are divided.
         views: How many views of each image are made; epochs show them in turn. None:
             each epoch has one of its own.
+        unlabelled: Images without labels, on which the teacher alone says what is to be
+            learned: a folder, or a dict as
+            :func:`ff_mm.datasets.unlabelled.read_unlabelled` takes it. They are mixed
+            into the training set, so that an epoch is of both.
         missing: ``'ignore'``: a label that is missing stays missing; ``'teacher'``: it
             gets the teacher's probability.
         lrs: Learning rates, of each of which there is a student.
@@ -65,6 +70,7 @@ class DistillationPlan(FineTuningPlan):
         temperature: float = 1.0,
         views: int | None = None,
         missing: str = 'ignore',
+        unlabelled: str | Mapping[str, Any] | None = None,
         lrs: Sequence[float] = (5e-4,),
         seeds: Sequence[int] = (0,),
         augmentations: Sequence[str] | None = None,
@@ -93,6 +99,12 @@ class DistillationPlan(FineTuningPlan):
                 f'plan.augmentations={list(self.augmentations)}: expected one, as all '
                 'students see what the teacher saw'
             )
+        self.unlabelled = read_unlabelled(unlabelled, 'plan.unlabelled')
+        if self.unlabelled and not share:
+            raise ConfigError(
+                'plan.unlabelled: with plan.share=0 labels alone teach, and these '
+                'images have none; give plan.unlabelled=None, or a share'
+            )
         self.pool, self.start, self.teacher = pool, start, teacher
         self.share, self.temperature, self.missing = share, temperature, missing
         epochs = self.base.epochs
@@ -115,12 +127,18 @@ class DistillationPlan(FineTuningPlan):
             teacher.check_files()
             notify(
                 f'teacher: {len(teacher.members)} models, each with one pass over the '
-                f'training images a view; {self.views} views'
+                f'training images{", with and without labels," * bool(self.unlabelled)}'
+                f' a view; {self.views} views'
             )
 
     @property
     def _views(self) -> dict[str, Any]:
         return dict(type='ViewSeedHook', views=self.views, seed=self.seeds[0])
+
+    @property
+    def _added(self) -> dict[str, Any]:
+        """The images without labels, for teacher and students."""
+        return {} if self.unlabelled is None else {ADDED: self.unlabelled}
 
     def _first(self) -> Trial:
         """Trains nothing: it validates the start, and has the teacher look."""
@@ -144,6 +162,7 @@ class DistillationPlan(FineTuningPlan):
             epochs=0,
             overrides={
                 **common_overrides(0, self.seeds[0], self.augmentations[0]),
+                **self._added,
                 **stage.overrides,
                 'train_cfg.max_epochs': 0,
                 'param_scheduler': [],
@@ -163,7 +182,11 @@ class DistillationPlan(FineTuningPlan):
                 missing=self.missing,
             )
             hooks.append(hook)
-        return replace(trial, hooks=(*hooks, *trial.hooks))
+        return replace(
+            trial,
+            hooks=(*hooks, *trial.hooks),
+            overrides={**trial.overrides, **self._added},
+        )
 
 
 def _number(value: Any) -> float:

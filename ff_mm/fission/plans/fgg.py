@@ -23,16 +23,10 @@ class FGGPlan(FineTuningPlan):
     is then a base and a fission for every combination; the probe remains one.
 
     Args:
-        lrs: As the others, see :class:`FineTuningPlan`.
-        seeds: Likewise.
-        augmentations: Likewise.
-        probe: Likewise.
-        base: Likewise.
+        lrs: Learning rates of the bases.
         fission: Values of :class:`ff_mm.fission.plans.stages.FissionStage`; None: bases
             only.
-
-        domains: As the others, see :class:`FineTuningPlan`.
-        folds: Likewise.
+        **common: As :class:`FineTuningPlan` takes them.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -41,15 +35,11 @@ class FGGPlan(FineTuningPlan):
     def __init__(
         self,
         lrs: Sequence[float],
-        seeds: Sequence[int] = (0,),
-        augmentations: Sequence[str] | None = None,
-        probe: Mapping[str, Any] | None = {},
-        base: Mapping[str, Any] = {},
+        *,
         fission: Mapping[str, Any] | None = {},
-        domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | str | Mapping[str, int] | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
+        super().__init__(lrs, **common)
         self.fission = (
             None
             if fission is None
@@ -72,6 +62,7 @@ class FGGPlan(FineTuningPlan):
             hyper=point.hyper,
             parent=f'base_{suffix}',
             inherit_optimizer=True,
+            recipe=self.recipe('fission', point),
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_cyclical(stage),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.registry import TASK_UTILS
@@ -23,10 +23,8 @@ class GridSearchPlan(FineTuningPlan):
         lrs: Learning rates.
         seeds: Seeds; the probe takes the first.
         augmentations: Names in the config's ``augmentations``; likewise.
-        probe: As :class:`FineTuningPlan` takes it.
-        base: Likewise; the values of each model.
-        domains: Likewise.
-        folds: Likewise.
+        **common: As :class:`FineTuningPlan` takes them; ``base`` has the values of each
+            model.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -37,9 +35,6 @@ class GridSearchPlan(FineTuningPlan):
         lrs: Sequence[float],
         seeds: Sequence[int],
         augmentations: Sequence[str],
-        probe: Mapping[str, Any] | None = {},
-        base: Mapping[str, Any] = {},
-        domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | str | Mapping[str, int] | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
+        super().__init__(lrs, seeds, augmentations, **common)

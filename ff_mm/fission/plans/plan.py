@@ -173,6 +173,12 @@ class FineTuningPlan(Plan):
         parts += [] if point.domain is None else [point.domain]
         return '_'.join(parts) + _of_fold(point.fold)
 
+    def recipe(self, name: str, point: Point) -> str | None:
+        """What a trial has in common with those of other folds, if there are any."""
+        if self.folds is None:
+            return None
+        return f'{name}_{self.suffix(point._replace(fold=None))}'
+
     def _probe(self, stage: ProbeStage, fold: int | str | None = None) -> Trial:
         frozen = {
             'model.type': 'LinearProbingClassifier',
@@ -217,6 +223,7 @@ class FineTuningPlan(Plan):
             hyper=point.hyper,
             parent=parent,
             yields=yields,
+            recipe=self.recipe(name, point),
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_cosine(point.lr),

@@ -29,15 +29,9 @@ class SWAPlan(FineTuningPlan):
     an ingredient beside the base.
 
     Args:
-        lrs: As the others, see :class:`FineTuningPlan`.
-        seeds: Likewise.
-        augmentations: Likewise.
-        probe: Likewise.
-        base: Likewise.
+        lrs: Learning rates of the bases.
         swa: Values of :class:`ff_mm.fission.plans.stages.SWAStage`.
-
-        domains: As the others, see :class:`FineTuningPlan`.
-        folds: Likewise.
+        **common: As :class:`FineTuningPlan` takes them.
 
     Raises:
         ConfigError: An unknown key, or a value that makes no plan.
@@ -48,17 +42,9 @@ class SWAPlan(FineTuningPlan):
     """
 
     def __init__(
-        self,
-        lrs: Sequence[float],
-        seeds: Sequence[int] = (0,),
-        augmentations: Sequence[str] | None = None,
-        probe: Mapping[str, Any] | None = {},
-        base: Mapping[str, Any] = {},
-        swa: Mapping[str, Any] = {},
-        domains: Mapping[str, Mapping[str, Any]] | None = None,
-        folds: int | str | Mapping[str, int] | None = None,
+        self, lrs: Sequence[float], *, swa: Mapping[str, Any] = {}, **common: Any
     ) -> None:
-        super().__init__(lrs, seeds, augmentations, probe, base, domains, folds)
+        super().__init__(lrs, **common)
         self.swa = build_stage(SWAStage, swa, 'plan.swa')
 
     def trials(self) -> list[Trial]:
@@ -82,6 +68,7 @@ class SWAPlan(FineTuningPlan):
             hyper=point.hyper,
             parent=f'base_{suffix}',
             inherit_optimizer=True,
+            recipe=self.recipe('swa', point),
             overrides={
                 **self.overrides(stage.epochs, point),
                 **_rate(stage, point.lr),

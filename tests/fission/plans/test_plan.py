@@ -10,6 +10,7 @@ from mmengine.config import Config
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import ConfigError
 from ff_mm.fission import FGGPlan, GridSearchPlan, SparseSoupPlan, SWAPlan
+from ff_mm.fission.plans.plan import FineTuningPlan
 
 SCHEDULES = Path(__file__).parents[3] / 'configs' / '_base_' / 'schedules'
 PLANS = {
@@ -103,6 +104,17 @@ def test_a_grid_search_names_its_axes(missing):
     axes = dict(lrs=[1e-3], seeds=[0], augmentations=['heavy'])
     with pytest.raises(TypeError, match=missing):
         GridSearchPlan(**{key: v for key, v in axes.items() if key != missing})
+
+
+@pytest.mark.parametrize('name', ['FGGPlan', 'GridSearchPlan', 'SWAPlan'])
+def test_all_of_these_take_what_the_plain_plan_takes(name):
+    axes = dict(lrs=[1e-3], seeds=[3], augmentations=['heavy'])
+    shared = dict(probe=None, base=dict(epochs=4), domains=dict(north={'a': 1}))
+    (plain,) = FineTuningPlan(**axes, **shared).trials()
+    trials = PLANS[name](**axes, **shared).trials()
+    assert trials[0] == plain and plain.overrides['a'] == 1
+    with pytest.raises(TypeError, match='nosuch'):
+        PLANS[name](**axes, nosuch=1)
 
 
 def test_each_starts_from_its_own_and_only_fission_takes_the_optimizer():
