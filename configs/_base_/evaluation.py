@@ -11,7 +11,7 @@ evaluation = dict(
     early_exit=True,
     # Makes batch norm part of the convolutions before it; the same to rounding.
     fold_batch_norm=True,
-    # None (float32), 'bfloat16' or 'float16'.
+    # None (float32, on GPUs too), 'tf32', 'bfloat16' or 'float16'.
     dtype=None,
     # What several processes share out (tools/dist_soup.sh): 'candidates', 'images' of
     # each pass, or 'auto': candidates, if all have room for the images.

@@ -212,9 +212,7 @@ class EvaluationSet:
 
     def precision(self, model: Any) -> AbstractContextManager:
         """Returns the context in which a network is called."""
-        device = next(model.parameters()).device.type
-        dtype = self._options.dtype
-        return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
+        return self._options.precision(next(model.parameters()).device)
 
     def keep(self) -> None:
         """Decodes all images now, for more than one pass; if there is room for them."""

@@ -18,6 +18,7 @@ from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
+from ff_mm.engine.precision import FLOAT32, has_tf32
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
@@ -81,6 +82,21 @@ class ModelEvaluator:
     def model(self) -> torch.nn.Module:
         """The network, without a distributed wrapper."""
         return unwrapped_model(self.runner.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def precision(self) -> Any:
+        """What ``evaluation.dtype`` says, as keys have it.
+
+        What earlier versions called None was TF32 on devices that have it, so float32
+        has its name there, and is made anew.
+        """
+        unnamed = self.options.dtype is None and has_tf32(self.device)
+        return FLOAT32 if unnamed else self.options.dtype
 
     @cached_property
     def weights(self) -> StateDict:
@@ -276,7 +292,8 @@ class ModelEvaluator:
         Returns:
             How many were used.
         """
-        used = self._reestimate(num_samples, keep)
+        with self.options.precision(self.device, mixed=False):
+            used = self._reestimate(num_samples, keep)
         self.training.passes += 1
         self.training.images += used // get_world_size()
         return used
@@ -309,7 +326,7 @@ class ModelEvaluator:
             dataset=loader['dataset'],
             classes=dataset.metainfo.get('classes'),
             model=self.cfg.model,
-            dtype=self.options.dtype,
+            dtype=self.precision,
             **more,
         )
         text = json.dumps(parts, sort_keys=True, default=str)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ff_mm.config import read_options
+from ff_mm.engine.precision import FLOAT32, TF32, float32
 from ff_mm.errors import ConfigError
 
 _DTYPES = {
     None: None,
-    'float32': None,
+    FLOAT32: None,
+    TF32: TF32,
     'bfloat16': torch.bfloat16,
     'float16': torch.float16,
 }
@@ -34,8 +37,9 @@ class EvaluationOptions:
         early_exit: Whether a pass ends once its candidate can no longer win.
         fold_batch_norm: Whether batch norm becomes part of the convolutions before it
             while candidates are compared; outputs are the same to rounding.
-        dtype: ``'bfloat16'`` or ``'float16'`` for automatic mixed precision; None is
-            float32.
+        dtype: ``'tf32'`` for float32 whose products are TF32 on GPUs that have it;
+            ``'bfloat16'`` or ``'float16'`` for automatic mixed precision; None is
+            float32, on GPUs too.
         channels_last: The memory format of images. None: that which is faster, which is
             channels last on a CPU, and on a GPU in mixed precision.
         parallel: What several processes (``tools/dist_soup.sh``) share out.
@@ -72,6 +76,24 @@ class EvaluationOptions:
         if self.channels_last is None:
             faster = not torch.cuda.is_available() or self.dtype is not None
             object.__setattr__(self, 'channels_last', faster)
+
+    @property
+    def tf32(self) -> bool:
+        """Whether products of float32 may be TF32."""
+        return self.dtype == TF32
+
+    @contextmanager
+    def precision(self, device: torch.device, mixed: bool = True) -> Iterator[None]:
+        """The context in which a network is called to evaluate it.
+
+        Args:
+            device: Where it is.
+            mixed: Whether in automatic mixed precision, if ``dtype`` asks for it.
+        """
+        dtype = self.dtype if mixed and not self.tf32 else None
+        autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+        with float32(self.tf32), autocast:
+            yield
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any] | None) -> EvaluationOptions:
