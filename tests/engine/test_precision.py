@@ -152,6 +152,22 @@ def test_training_may_be_tf32_and_its_validation_is_float32(
             RUNNERS.build(generation_config(tmp_path, **SHORT)).train()
 
 
+def test_averages_of_a_run_have_batch_norm_of_float32(
+    tmp_path, generation_config, monkeypatch
+):
+    done = []
+
+    def note(*_):
+        done.append(flags())
+        return 0
+
+    monkeypatch.setattr('ff_mm.fission.averaging_hook.reestimate_batch_norm', note)
+    averages = [dict(type='swa')]
+    cfg = generation_config(tmp_path, **SHORT, tf32=True, plan__base__averages=averages)
+    RUNNERS.build(cfg).train()
+    assert done == [says(False)]
+
+
 def test_a_training_precision_that_is_none_is_refused(tmp_path, generation_config):
     with pytest.raises(ConfigError, match="tf32='high': expected True"):
         RUNNERS.build(generation_config(tmp_path, **SHORT, tf32='high')).train()
