@@ -173,11 +173,14 @@ class EvaluationSet:
             yield prepared['inputs'], prepared['data_samples']
 
     def first_output(self, model: Any) -> Any:
-        """Returns the network's output for the first images, in evaluation mode."""
-        model.eval()
-        with torch.inference_mode(), self.precision(model):
-            batch = next(iter(self.cases.batches(self._options.batch_size)))
-            return model(model.data_preprocessor(batch, False)['inputs'])
+        """Returns a network's output for the first image, in the dtype of its weights.
+
+        Args:
+            model: The network as it is, or a copy of it elsewhere.
+        """
+        batch = self._loader.collate_fn([self.dataset[0]])
+        inputs = model.data_preprocessor(batch, False)['inputs']
+        return model(inputs.to(next(model.parameters()).dtype))
 
     def _pass(
         self,

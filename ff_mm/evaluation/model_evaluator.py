@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
@@ -21,7 +21,11 @@ from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_
 from ff_mm.engine.precision import FLOAT32, has_tf32
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
-from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
+from ff_mm.evaluation.batch_norm_folding import (
+    BatchNormFolding,
+    Foldable,
+    find_foldable,
+)
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.evaluation_set import Count, EvaluationSet
@@ -256,12 +260,25 @@ class ModelEvaluator:
 
     def fold_batch_norm(self) -> None:
         """Makes batch norm part of the convolutions, until weights are loaded anew."""
+        self.prepare_folding().fold()
+
+    def prepare_folding(
+        self, once: Callable[[Callable[[], Any]], Any] = lambda work: work()
+    ) -> BatchNormFolding:
+        """Finds out what can be folded, the first time; the ranks of a group together.
+
+        Args:
+            once: Has one of several processes do something, and gives all the result.
+        """
         if self._folding is None:
-            val = self.sets['val']
-            self._folding = BatchNormFolding(
-                self.model, lambda: val.first_output(self.model)
-            )
-        self._folding.fold()
+            find = partial(find_foldable, self.model, self.sets['val'].first_output)
+            found = [once(find) if is_main_process() else None]
+            broadcast_object_list(found)
+            pairs, problem = found[0] or Foldable()
+            if problem:
+                self._notify(f'batch norm is not folded into convolutions: {problem}')
+            self._folding = BatchNormFolding(self.model, pairs)
+        return self._folding
 
     def evaluate_all(
         self, evaluate: Callable[[str], dict[str, Any]] | None = None
