@@ -3,9 +3,10 @@ _base_ = './analyses.py'
 
 # How candidates are evaluated. None of it changes what is chosen, but dtype may.
 evaluation = dict(
-    # Images that go through the network at a time: on a GPU take more.
-    batch_size=32,
-    # Bytes of memory for the decoded images of one set; more are kept in a file.
+    # Images that go through the network at a time; None: what suits the device.
+    batch_size=None,
+    # Bytes of main memory for the decoded images of one set; more are kept in a file.
+    # A GPU that has room for them has them in its own memory.
     cache_memory=4e9,
     # Ends a pass once its candidate can no longer win.
     early_exit=True,

@@ -16,12 +16,15 @@ from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.device_reads import as_dicts
 from ff_mm.evaluation.early_exit import CannotWin, EarlyExit, Selection
-from ff_mm.evaluation.kept_images import Cases, KeptCases, StreamedCases, keep
+from ff_mm.evaluation.kept_images import FEW, Cases, KeptCases, StreamedCases, keep
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
 from ff_mm.parallel.termination import raise_if_requested
+
+_CPU = torch.device('cpu')
 
 
 @dataclass
@@ -46,6 +49,7 @@ class EvaluationSet:
         options: How passes are made.
         folder: Where images may be kept that do not fit into memory.
         notify: Takes lines for the user.
+        device: Where the models are.
 
     Attributes:
         cases: What passes go through.
@@ -60,6 +64,7 @@ class EvaluationSet:
         options: EvaluationOptions,
         folder: Path,
         notify: Callable[[str], None],
+        device: torch.device = _CPU,
     ) -> None:
         self.name = name
         self.dataset: Any = loader.dataset
@@ -70,7 +75,8 @@ class EvaluationSet:
         self._options = options
         self._folder = folder
         self._notify = notify
-        self.cases: Cases = StreamedCases(loader, bool(options.channels_last))
+        self._device = device
+        self.cases: Cases = StreamedCases(loader, bool(options.channels_last), device)
         self._tried_to_keep = False
         self._early: dict[tuple[str, str], EarlyExit | None] = {}
 
@@ -132,7 +138,7 @@ class EvaluationSet:
         model.eval()
         with torch.inference_mode(), self.precision(model):
             for batch in self.cases.batches(self._options.batch_size):
-                samples += [output.to_dict() for output in model.val_step(batch)]
+                samples += as_dicts(model.val_step(batch), self._device)
         self.count.images += len(samples)
         return self._of_all_ranks(samples)
 
@@ -167,7 +173,8 @@ class EvaluationSet:
         self._require_order()
         self.keep()
         self.count.passes += 1
-        for batch in self.cases.batches(self._options.batch_size):
+        # Few by default: with gradients a batch takes many times the memory.
+        for batch in self.cases.batches(self._options.batch_size or FEW):
             prepared = model.data_preprocessor(batch, False)
             self.count.images += len(prepared['data_samples'])
             yield prepared['inputs'], prepared['data_samples']
@@ -193,7 +200,7 @@ class EvaluationSet:
         order = watch.order if watch else None
         done, bound = 0, None
         for batch in self.cases.batches(self._options.batch_size, order):
-            outputs = model.val_step(batch)
+            outputs = as_dicts(model.val_step(batch), self._device)
             self.evaluator.process(data_samples=outputs, data_batch=batch)
             done += len(outputs)
             bound = watch.lost(done) if watch else None
@@ -229,6 +236,7 @@ class EvaluationSet:
             bool(options.channels_last),
             options.cache_memory,
             self._folder,
+            self._device,
         )
         if kept is None:
             self._notify(
@@ -237,9 +245,8 @@ class EvaluationSet:
             )
             return
         self.cases = kept
-        where = 'a file' if kept.in_file else 'memory'
         self._notify(
-            f'{self.name}: {len(kept)} images decoded once and kept in {where}, '
+            f'{self.name}: {len(kept)} images decoded once and kept in {kept.where}, '
             f'{kept.nbytes / 1e6:.0f} MB, {time.perf_counter() - start:.1f} s'
         )
 
@@ -252,7 +259,8 @@ class EvaluationSet:
             return None
         key = selection.metric, selection.rule
         if key not in self._early:
-            samples = [sample.to_dict() for sample in self.cases.samples]
+            # Passes have left their labels on the device.
+            samples = as_dicts(self.cases.samples, self._device)
             attainable = AttainableScore.find(self.evaluator.metrics, *key, samples)
             self._early[key] = (
                 None if attainable is None else EarlyExit(attainable, len(samples))

@@ -359,6 +359,7 @@ class ModelEvaluator:
             self.options,
             folder=Path(self.cfg.work_dir),
             notify=self._notify,
+            device=self.device,
         )
 
 

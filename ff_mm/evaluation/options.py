@@ -30,10 +30,11 @@ class EvaluationOptions:
     """The values of a config's ``evaluation``. Only ``dtype`` can change a decision.
 
     Attributes:
-        batch_size: Images that go through the network at a time. On a CPU, few of them
-            fit into its caches; on a GPU take more.
-        cache_memory: Bytes of memory for the images of one set that several models
-            pass over. What is more is kept in a file.
+        batch_size: Images that go through the network at a time. None: on a CPU 32, of
+            which few fit into its caches; on a GPU 256, fewer of more than 224 x 224.
+        cache_memory: Bytes of main memory for the images of one set that several models
+            pass over. What is more is kept in a file. A GPU that has room for them has
+            them in its own memory.
         early_exit: Whether a pass ends once its candidate can no longer win.
         fold_batch_norm: Whether batch norm becomes part of the convolutions before it
             while candidates are compared; outputs are the same to rounding.
@@ -52,7 +53,7 @@ class EvaluationOptions:
             memory is what it costs.)
     """
 
-    batch_size: int = 32
+    batch_size: int | None = None
     cache_memory: int = 4 * 10**9
     early_exit: bool = True
     fold_batch_norm: bool = True
@@ -61,7 +62,8 @@ class EvaluationOptions:
     parallel: str = 'auto'
 
     def __post_init__(self) -> None:
-        _check('batch_size', self.batch_size, at_least=1)
+        if self.batch_size is not None:
+            _check('batch_size', self.batch_size, at_least=1)
         _check('cache_memory', self.cache_memory, at_least=0)
         if self.dtype not in _DTYPES:
             raise ConfigError(
