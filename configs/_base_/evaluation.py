@@ -14,6 +14,9 @@ evaluation = dict(
     fold_batch_norm=True,
     # None (float32, on GPUs too), 'tf32', 'bfloat16' or 'float16'.
     dtype=None,
+    # Whether the pool stays on the device of the network, where models are added up.
+    # None: on a GPU if there is room; True on a CPU: in main memory.
+    keep_pool=None,
     # What several processes share out (tools/dist_soup.sh): 'candidates', 'images' of
     # each pass, or 'auto': candidates, if all have room for the images.
     parallel='auto',

@@ -43,6 +43,9 @@ class EvaluationOptions:
             float32, on GPUs too.
         channels_last: The memory format of images. None: that which is faster, which is
             channels last on a CPU, and on a GPU in mixed precision.
+        keep_pool: Whether the models of a pool stay where they are added up, which is
+            where the network is. None: on a GPU, if they take no more than a third of
+            what is free; on a CPU they are read anew each time, in the memory of two.
         parallel: What several processes (``tools/dist_soup.sh``) share out.
             ``'candidates'``: each evaluates another one of the next candidates, on the
             whole validation set, and stops as soon as it has lost. ``'images'``: all
@@ -59,6 +62,7 @@ class EvaluationOptions:
     fold_batch_norm: bool = True
     dtype: Any = None
     channels_last: bool | None = None
+    keep_pool: bool | None = None
     parallel: str = 'auto'
 
     def __post_init__(self) -> None:
@@ -70,6 +74,10 @@ class EvaluationOptions:
                 f'evaluation.dtype={self.dtype!r}: expected one of {list(_DTYPES)}'
             )
         object.__setattr__(self, 'dtype', _DTYPES[self.dtype])
+        if self.keep_pool not in (None, True, False):
+            raise ConfigError(
+                f'evaluation.keep_pool={self.keep_pool!r}: expected True, False or None'
+            )
         if self.parallel not in _PARALLEL:
             raise ConfigError(
                 f'evaluation.parallel={self.parallel!r}: expected one of '

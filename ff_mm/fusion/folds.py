@@ -89,6 +89,7 @@ class FoldSoupRunner(SoupRunner):
         self._check_cases()
         for note in other_classes(pool, self.evaluator):
             self.line(note)
+        placement = self.session.placement(pool, self.line)
         recipes: dict[str, list[PoolEntry]] = {}
         for entry in pool.entries:
             recipes.setdefault(_recipe_of(entry), []).append(entry)
@@ -104,6 +105,7 @@ class FoldSoupRunner(SoupRunner):
                     entry.checkpoint,
                     name=entry.name,
                     hyper={**entry.hyper, RECIPE: name},
+                    placement=placement,
                 )
                 for entry in entries
             ]
