@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,9 +17,16 @@ from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
 from ff_mm.errors import ConfigError
-from ff_mm.evaluation.device_reads import as_dicts
+from ff_mm.evaluation.device_reads import Reading, as_dicts
 from ff_mm.evaluation.early_exit import CannotWin, EarlyExit, Selection
-from ff_mm.evaluation.kept_images import FEW, Cases, KeptCases, StreamedCases, keep
+from ff_mm.evaluation.kept_images import (
+    FEW,
+    Batch,
+    Cases,
+    KeptCases,
+    StreamedCases,
+    keep,
+)
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
@@ -76,6 +84,7 @@ class EvaluationSet:
         self._folder = folder
         self._notify = notify
         self._device = device
+        self._ahead = 0 if device.type == 'cpu' else 1
         self.cases: Cases = StreamedCases(loader, bool(options.channels_last), device)
         self._tried_to_keep = False
         self._early: dict[tuple[str, str], EarlyExit | None] = {}
@@ -137,9 +146,8 @@ class EvaluationSet:
         samples: list[dict[str, Any]] = []
         model.eval()
         with torch.inference_mode(), self.precision(model):
-            for batch in self.cases.batches(self._options.batch_size):
-                samples += as_dicts(model.val_step(batch), self._device)
-        self.count.images += len(samples)
+            for _, outputs in self._said(model):
+                samples += outputs
         return self._of_all_ranks(samples)
 
     def _require_order(self) -> None:
@@ -199,19 +207,34 @@ class EvaluationSet:
         watch = early.watch(cannot_win) if early and cannot_win else None
         order = watch.order if watch else None
         done, bound = 0, None
-        for batch in self.cases.batches(self._options.batch_size, order):
-            outputs = as_dicts(model.val_step(batch), self._device)
+        for batch, outputs in self._said(model, order):
             self.evaluator.process(data_samples=outputs, data_batch=batch)
             done += len(outputs)
             bound = watch.lost(done) if watch else None
             if bound is not None:
                 break
-        self.count.images += done
         if early:
             early.learn(np.arange(done) if order is None else order[:done])
         if order is not None and bound is None:
             self._restore_order(order)
         return bound
+
+    def _said(
+        self, model: Any, order: np.ndarray | None = None
+    ) -> Iterator[tuple[Batch, list[Any]]]:
+        """Yields batches, and what the network says of them as dicts in main memory.
+
+        A GPU works on the next batch while what it has said of one is looked at.
+        """
+        ahead: deque[tuple[Batch, Reading]] = deque()
+        for batch in self.cases.batches(self._options.batch_size, order):
+            ahead.append((batch, Reading(model.val_step(batch), self._device)))
+            self.count.images += len(batch['data_samples'])
+            if len(ahead) > self._ahead:
+                begun, reading = ahead.popleft()
+                yield begun, reading.result()
+        for begun, reading in ahead:
+            yield begun, reading.result()
 
     def _restore_order(self, order: np.ndarray) -> None:
         """Puts what metrics keep as a plain pass has it: sums round by their order."""

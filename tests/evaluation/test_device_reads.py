@@ -5,9 +5,16 @@ import torch
 from mmpretrain.structures import DataSample
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ff_mm.evaluation.device_reads import as_dicts, in_memory
+from ff_mm.evaluation.device_reads import Reading, as_dicts
 
 CPU = torch.device('cpu')
+
+
+def in_memory(given, device):
+    """As from a device, whatever device that is."""
+    reading = Reading(given, CPU)
+    reading._begin(device)
+    return reading.result()
 
 
 def samples(number=5):

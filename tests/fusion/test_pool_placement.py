@@ -10,8 +10,9 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.engine import device_memory
 from ff_mm.evaluation import evaluation_set
-from ff_mm.evaluation.device_reads import in_memory
-from ff_mm.evaluation.kept_images import KeptCases
+from ff_mm.evaluation.device_reads import Reading
+from ff_mm.evaluation.evaluation_set import EvaluationSet
+from ff_mm.evaluation.kept_images import KeptCases, StreamedCases
 from ff_mm.fusion.pool_placement import place
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.placement import Placement
@@ -67,33 +68,45 @@ def as_a_device(monkeypatch):
     """Has the CPU treated as a device with memory of its own; counts what it is for."""
     found = SimpleNamespace(reads=0, batches=0, images=set(), placements=[])
 
-    def read(samples, device):
-        found.reads += 1
-        return in_memory([sample.to_dict() for sample in samples], device)
+    class Read(Reading):
+        def __init__(self, samples, device):
+            found.reads += 1
+            super().__init__(samples, device)
+            self._begin(device)
 
-    real_batches, real_init = KeptCases.batches, Placement.__init__
+    real_init, real_set = Placement.__init__, EvaluationSet.__init__
 
-    def batches(self, *args):
-        found.images.add(self.where)
-        for batch in real_batches(self, *args):
-            found.batches += 1
-            yield batch
+    def works_ahead(self, *args, **kwargs):
+        real_set(self, *args, **kwargs)
+        self._ahead = 1
+
+    def counted(batches):
+        def count(self, *args):
+            found.images.add(getattr(self, 'where', 'decoded anew'))
+            for batch in batches(self, *args):
+                found.batches += 1
+                yield batch
+
+        return count
 
     def init(self, *args):
         real_init(self, *args)
         found.placements.append(self)
 
     monkeypatch.setattr(device_memory, 'free_memory', lambda device: 10**10)
-    monkeypatch.setattr(evaluation_set, 'as_dicts', read)
-    monkeypatch.setattr(KeptCases, 'batches', batches)
+    monkeypatch.setattr(evaluation_set, 'Reading', Read)
+    monkeypatch.setattr(EvaluationSet, '__init__', works_ahead)
+    for cases in (KeptCases, StreamedCases):
+        monkeypatch.setattr(cases, 'batches', counted(cases.batches))
     monkeypatch.setattr(Placement, '__init__', init)
     return found
 
 
 def soup(analysis_config, folder):
     cfg = analysis_config('GoGSoupRunner', folder)
-    cfg.selection = dict(metric='loss', rule='less')
+    cfg.selection = dict(metric='accuracy', rule='greater')
     cfg.soup = dict(group_by='lr')
+    cfg.evaluation = dict(batch_size=4)
     report = RUNNERS.build(cfg).run()
     del report['seconds']
     return report, (folder / 'soup.pth').read_bytes()
@@ -103,12 +116,18 @@ def test_a_soup_is_the_same_with_all_on_the_device(
     analysis_config, tmp_path, as_a_device, monkeypatch
 ):
     report, file = soup(analysis_config, tmp_path / 'device')
-    assert as_a_device.images == {'the memory of cpu'}
+    # Those that one model alone sees are not kept.
+    assert as_a_device.images == {'the memory of cpu', 'decoded anew'}
     assert [p.keeps for p in as_a_device.placements] == [True]
-    # One read a batch; labels once for the bound, and passes over other sets.
-    assert 0 < as_a_device.batches <= as_a_device.reads <= as_a_device.batches + 10
+    assert as_a_device.reads == as_a_device.batches > 0
     monkeypatch.undo()
-    assert (report, file) == soup(analysis_config, tmp_path / 'plain')
+    plain, other = soup(analysis_config, tmp_path / 'plain')
+    assert report['evaluations']['stopped'] > 0
+    # By when a candidate has lost, another batch has been begun.
+    images, fewer = report['evaluations'].pop('images'), plain['evaluations']['images']
+    assert images['val'] > fewer['val'] and images['test'] == fewer['test']
+    del plain['evaluations']['images']
+    assert (report, file) == (plain, other)
 
 
 def paths(analysis_config, folder):
