@@ -18,6 +18,7 @@ from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
+from ff_mm.engine.freed_memory import keep_freed_memory
 from ff_mm.engine.precision import FLOAT32, has_tf32
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
@@ -72,6 +73,8 @@ class ModelEvaluator:
         init_distributed(self.cfg)
         self.runner = QuietRunner.from_cfg(_network_config(self.cfg))
         self.runner.call_hook('before_run')
+        if self.device.type == 'cpu':
+            keep_freed_memory()
         self._notify = notify
         self._folding: BatchNormFolding | None = None
         self._kept_batches: dict[int, KeptBatches] = {}
