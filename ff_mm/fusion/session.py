@@ -31,6 +31,7 @@ from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
 from ff_mm.fusion.pool_placement import place
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.folds import refuse_folds
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.placement import Placement
@@ -134,7 +135,7 @@ class FusionSession:
         #: Files of statistics of models, by what they are of.
         self.statistics: dict[str, Path] = {}
         self._digests: dict[Path, str] = {}
-        self._placement: tuple[list[Path], Placement] | None = None
+        self._placement: tuple[list[CheckpointFile], Placement] | None = None
 
     def __enter__(self) -> FusionSession:
         return self
@@ -254,11 +255,11 @@ class FusionSession:
             notify: Takes a line where it stays.
         """
         assert self._setup is not None
-        files = [entry.file for entry in pool.entries]
-        if self._placement is None or self._placement[0] != files:
+        models = [entry.checkpoint for entry in pool.entries]
+        if self._placement is None or self._placement[0] != models:
             self._placement = None  # before another takes its room
-            placement = place(self._setup.evaluator, len(files), notify)
-            self._placement = files, placement
+            placement = place(self._setup.evaluator, len(models), notify)
+            self._placement = models, placement
         return self._placement[1]
 
     @property
