@@ -237,8 +237,8 @@ def _allocate(
 ) -> tuple[Tensor | None, str]:
     """Room for all images, of the shape and dtype of those in ``inputs``; and where."""
     channels, height, width = inputs.shape[1:]
-    shape = (height, width, channels) if channels_last else (channels, height, width)
-    shape = (number, *shape)
+    image = (height, width, channels) if channels_last else (channels, height, width)
+    shape = (number, *image)
     nbytes = number * inputs[0].nbytes
     images, where = None, f'the memory of {device}'
     if fits(nbytes, device):
