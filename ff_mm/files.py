@@ -57,10 +57,16 @@ def open_regular(path: PathLike, mode: str = 'rb') -> IO[Any]:
     return open(path, mode, encoding=encoding, opener=_open_regular)
 
 
-def append_text(path: PathLike, text: str) -> None:
+def append_text(path: PathLike, text: str, sync: bool = True) -> None:
     """Append UTF-8 text to a file, which is on disk when this returns.
 
     Parent directories are created, and so is the file.
+
+    Args:
+        path: The file.
+        text: What is added to it.
+        sync: Whether to wait for the disk. If not, the system has the text: it is lost
+            if the machine breaks down, not if this process does.
 
     Raises:
         NotRegularError: If it is a link, a pipe, a device or a socket.
@@ -71,7 +77,8 @@ def append_text(path: PathLike, text: str) -> None:
         with open(path, 'a', encoding='utf-8', opener=_open_own) as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
     except OSError as error:  # Python names no file when a write fails
         raise OSError(error.errno, error.strerror, str(path)) from error
 

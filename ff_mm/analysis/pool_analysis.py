@@ -162,8 +162,9 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         self.setup: EvaluationSetup = session.setup(self.cfg, self.line)
         evaluator = self.setup.evaluator
         validation = evaluator.validation
+        placement = session.placement(self.pool, self.line)
         self.ingredients: dict[str, Ingredient] = {
-            entry.name: entry.ingredient(self.metric, validation)
+            entry.name: entry.ingredient(self.metric, validation, placement)
             for entry in self.pool.entries
         }
         check_view(self.pool, evaluator)

@@ -17,9 +17,11 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets.sharing import build_dataset
+from ff_mm.engine.precision import float32
 from ff_mm.files import atomic_write
 
 
@@ -33,6 +35,9 @@ class QuietRunner(Runner):
 
     What one run has paid for the next need not pay again: data sets are shared (see
     :mod:`ff_mm.datasets.sharing`), and so is compiled code.
+
+    Training multiplies in float32, or with ``tf32=True`` in the config in TF32 where
+    there is that; validation in float32 whatever training does.
     """
 
     @classmethod
@@ -60,6 +65,18 @@ class QuietRunner(Runner):
             dataset = dict(type=build_dataset, config=dataloader['dataset'])
             dataloader = dict(dataloader, dataset=dataset)
         return Runner.build_dataloader(dataloader, *args, **kwargs)
+
+    def train(self) -> nn.Module:
+        """Trains; see the class for the precision."""
+        with float32(tf32=bool(self.cfg.get('tf32'))):
+            return super().train()
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the loop of validation, in float32."""
+        built = super().build_val_loop(loop)
+        if built is not loop:
+            built.run = float32()(built.run)
+        return built
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Builds the logger; its console handler lets only warnings pass."""

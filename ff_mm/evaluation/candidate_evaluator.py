@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_world_size
@@ -27,7 +28,7 @@ from ff_mm.merging.recipe import (
     needs_batch_norm,
 )
 from ff_mm.parallel.team import Team
-from ff_mm.parallel.together import in_turn, together
+from ff_mm.parallel.together import first_alone, in_turn, together
 from ff_mm.plain import plain_metrics
 
 Outcome = float | NoBetterThan
@@ -119,6 +120,7 @@ class CandidateEvaluator:
             return self.value(found) if isinstance(found, dict) else NoBetterThan(found)
 
         by_key = {self._key('val', c.recipe): c for c in candidates}
+        self._prepare_folding()
         in_turn(
             self.team,
             'score',
@@ -188,6 +190,8 @@ class CandidateEvaluator:
             for key, point in zip(keys, points, strict=True)
             if self._known(split, key) is None
         }
+        if unknown:
+            self._prepare_folding()
         with CountProgress(title, len(unknown), self._console, 'points') as progress:
 
             def note(key: str, metrics: dict[str, Any]) -> None:
@@ -277,6 +281,11 @@ class CandidateEvaluator:
             remembered=remembered + self.others['remembered'],
             images={name: count['images'] for name, count in total.items()},
         )
+
+    def _prepare_folding(self) -> None:
+        """Has one process find out what all of them fold."""
+        if self.evaluator.options.fold_batch_norm:
+            self.evaluator.prepare_folding(partial(first_alone, self.team, 'folding'))
 
     def _counts(self) -> list[tuple[str, Count]]:
         """What passes over each set have cost so far, for whatever reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,12 +17,22 @@ from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.device_reads import Reading, as_dicts
 from ff_mm.evaluation.early_exit import CannotWin, EarlyExit, Selection
-from ff_mm.evaluation.kept_images import Cases, KeptCases, StreamedCases, keep
+from ff_mm.evaluation.kept_images import (
+    FEW,
+    Batch,
+    Cases,
+    KeptCases,
+    StreamedCases,
+    keep,
+)
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
 from ff_mm.parallel.termination import raise_if_requested
+
+_CPU = torch.device('cpu')
 
 
 @dataclass
@@ -46,6 +57,7 @@ class EvaluationSet:
         options: How passes are made.
         folder: Where images may be kept that do not fit into memory.
         notify: Takes lines for the user.
+        device: Where the models are.
 
     Attributes:
         cases: What passes go through.
@@ -60,6 +72,7 @@ class EvaluationSet:
         options: EvaluationOptions,
         folder: Path,
         notify: Callable[[str], None],
+        device: torch.device = _CPU,
     ) -> None:
         self.name = name
         self.dataset: Any = loader.dataset
@@ -70,7 +83,9 @@ class EvaluationSet:
         self._options = options
         self._folder = folder
         self._notify = notify
-        self.cases: Cases = StreamedCases(loader, bool(options.channels_last))
+        self._device = device
+        self._ahead = 0 if device.type == 'cpu' else 1
+        self.cases: Cases = StreamedCases(loader, bool(options.channels_last), device)
         self._tried_to_keep = False
         self._early: dict[tuple[str, str], EarlyExit | None] = {}
 
@@ -131,9 +146,8 @@ class EvaluationSet:
         samples: list[dict[str, Any]] = []
         model.eval()
         with torch.inference_mode(), self.precision(model):
-            for batch in self.cases.batches(self._options.batch_size):
-                samples += [output.to_dict() for output in model.val_step(batch)]
-        self.count.images += len(samples)
+            for _, outputs in self._said(model):
+                samples += outputs
         return self._of_all_ranks(samples)
 
     def _require_order(self) -> None:
@@ -167,17 +181,21 @@ class EvaluationSet:
         self._require_order()
         self.keep()
         self.count.passes += 1
-        for batch in self.cases.batches(self._options.batch_size):
+        # Few by default: with gradients a batch takes many times the memory.
+        for batch in self.cases.batches(self._options.batch_size or FEW):
             prepared = model.data_preprocessor(batch, False)
             self.count.images += len(prepared['data_samples'])
             yield prepared['inputs'], prepared['data_samples']
 
     def first_output(self, model: Any) -> Any:
-        """Returns the network's output for the first images, in evaluation mode."""
-        model.eval()
-        with torch.inference_mode(), self.precision(model):
-            batch = next(iter(self.cases.batches(self._options.batch_size)))
-            return model(model.data_preprocessor(batch, False)['inputs'])
+        """Returns a network's output for the first image, in the dtype of its weights.
+
+        Args:
+            model: The network as it is, or a copy of it elsewhere.
+        """
+        batch = self._loader.collate_fn([self.dataset[0]])
+        inputs = model.data_preprocessor(batch, False)['inputs']
+        return model(inputs.to(next(model.parameters()).dtype))
 
     def _pass(
         self,
@@ -189,19 +207,34 @@ class EvaluationSet:
         watch = early.watch(cannot_win) if early and cannot_win else None
         order = watch.order if watch else None
         done, bound = 0, None
-        for batch in self.cases.batches(self._options.batch_size, order):
-            outputs = model.val_step(batch)
+        for batch, outputs in self._said(model, order):
             self.evaluator.process(data_samples=outputs, data_batch=batch)
             done += len(outputs)
             bound = watch.lost(done) if watch else None
             if bound is not None:
                 break
-        self.count.images += done
         if early:
             early.learn(np.arange(done) if order is None else order[:done])
         if order is not None and bound is None:
             self._restore_order(order)
         return bound
+
+    def _said(
+        self, model: Any, order: np.ndarray | None = None
+    ) -> Iterator[tuple[Batch, list[Any]]]:
+        """Yields batches, and what the network says of them as dicts in main memory.
+
+        A GPU works on the next batch while what it has said of one is looked at.
+        """
+        ahead: deque[tuple[Batch, Reading]] = deque()
+        for batch in self.cases.batches(self._options.batch_size, order):
+            ahead.append((batch, Reading(model.val_step(batch), self._device)))
+            self.count.images += len(batch['data_samples'])
+            if len(ahead) > self._ahead:
+                begun, reading = ahead.popleft()
+                yield begun, reading.result()
+        for begun, reading in ahead:
+            yield begun, reading.result()
 
     def _restore_order(self, order: np.ndarray) -> None:
         """Puts what metrics keep as a plain pass has it: sums round by their order."""
@@ -212,9 +245,7 @@ class EvaluationSet:
 
     def precision(self, model: Any) -> AbstractContextManager:
         """Returns the context in which a network is called."""
-        device = next(model.parameters()).device.type
-        dtype = self._options.dtype
-        return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
+        return self._options.precision(next(model.parameters()).device)
 
     def keep(self) -> None:
         """Decodes all images now, for more than one pass; if there is room for them."""
@@ -228,6 +259,7 @@ class EvaluationSet:
             bool(options.channels_last),
             options.cache_memory,
             self._folder,
+            self._device,
         )
         if kept is None:
             self._notify(
@@ -236,9 +268,8 @@ class EvaluationSet:
             )
             return
         self.cases = kept
-        where = 'a file' if kept.in_file else 'memory'
         self._notify(
-            f'{self.name}: {len(kept)} images decoded once and kept in {where}, '
+            f'{self.name}: {len(kept)} images decoded once and kept in {kept.where}, '
             f'{kept.nbytes / 1e6:.0f} MB, {time.perf_counter() - start:.1f} s'
         )
 
@@ -251,7 +282,8 @@ class EvaluationSet:
             return None
         key = selection.metric, selection.rule
         if key not in self._early:
-            samples = [sample.to_dict() for sample in self.cases.samples]
+            # Passes have left their labels on the device.
+            samples = as_dicts(self.cases.samples, self._device)
             attainable = AttainableScore.find(self.evaluator.metrics, *key, samples)
             self._early[key] = (
                 None if attainable is None else EarlyExit(attainable, len(samples))

@@ -17,10 +17,18 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ff_mm.engine.device_memory import fits
+
 Batch = dict[str, Any]
 # Of other errors: there are file systems that cannot take space.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+# Images that go through the network at a time. On a CPU few fit into its caches. A GPU
+# is busy with so many of 224 x 224; of larger ones it is as many pixels.
+FEW, _MANY = 32, 256
+_PIXELS = _MANY * 224**2
+
+_CPU = torch.device('cpu')
 
 Order = Sequence[int] | np.ndarray
 
@@ -29,11 +37,11 @@ class Cases(ABC):
     """What a pass goes through: all cases that a data loader gives to this rank."""
 
     @abstractmethod
-    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
+    def batches(self, size: int | None, order: Order | None = None) -> Iterator[Batch]:
         """Yields batches as the model's ``val_step`` takes them.
 
         Args:
-            size: Cases of a batch, at most.
+            size: Cases of a batch, at most; None: what suits the device.
             order: Numbers of the cases in the order in which they are wanted; None:
                 that of the data loader.
 
@@ -50,13 +58,17 @@ class StreamedCases(Cases):
         loader: The data loader.
         channels_last: Whether to give images in that memory format, which convolutions
             on a CPU are fastest with.
+        device: Where they are looked at.
     """
 
-    def __init__(self, loader: DataLoader, channels_last: bool) -> None:
+    def __init__(
+        self, loader: DataLoader, channels_last: bool, device: torch.device = _CPU
+    ) -> None:
         self._loader = loader
         self._format = torch.channels_last if channels_last else torch.preserve_format
+        self._device = device
 
-    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
+    def batches(self, size: int | None, order: Order | None = None) -> Iterator[Batch]:
         """Yields the loader's batches, cut to ``size``; ``order`` must be None."""
         assert order is None
         for batch in self._loader:
@@ -64,8 +76,10 @@ class StreamedCases(Cases):
             if not _is_stack(inputs):
                 yield batch
                 continue
-            for start in range(0, len(inputs), size):
-                chosen = slice(start, start + size)
+            inputs = inputs.to(self._device, non_blocking=True)
+            step = size or usual_size(inputs, self._device)
+            for start in range(0, len(inputs), step):
+                chosen = slice(start, start + step)
                 yield dict(
                     inputs=inputs[chosen].contiguous(memory_format=self._format),
                     data_samples=batch['data_samples'][chosen],
@@ -78,15 +92,22 @@ class KeptCases(Cases):
     Args:
         inputs: All images, (cases, channels, height, width), in either memory format.
         samples: Their data samples.
-        in_file: Whether the images are mapped from a file.
+        where: Where the images are, in words.
+        device: Where they are looked at.
     """
 
     def __init__(
-        self, inputs: Tensor, samples: Sequence[DataSample], in_file: bool
+        self,
+        inputs: Tensor,
+        samples: Sequence[DataSample],
+        where: str = 'memory',
+        device: torch.device = _CPU,
     ) -> None:
         self.samples = list(samples)
-        self.in_file = in_file
+        self.where = where
         self.nbytes = inputs.nbytes
+        self._device = device
+        self._usual = usual_size(inputs, device)
         # Seen from the side on which it is contiguous, else picking would transpose.
         self._last = not inputs.is_contiguous()
         self._rows = inputs.permute(0, 2, 3, 1) if self._last else inputs
@@ -94,24 +115,64 @@ class KeptCases(Cases):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def batches(self, size: int, order: Order | None = None) -> Iterator[Batch]:
+    def batches(self, size: int | None, order: Order | None = None) -> Iterator[Batch]:
         """Yields batches without decoding anything."""
+        size = size or self._usual
+        numbers = np.arange(len(self)) if order is None else np.asarray(order)
+        # To the device once, and not with each batch.
+        there = torch.as_tensor(numbers, device=self._rows.device)
         for start in range(0, len(self), size):
-            if order is None:
-                rows = self._rows[start : start + size]
-                samples = self.samples[start : start + size]
-            else:
-                picked = [int(number) for number in order[start : start + size]]
-                rows = self._rows[picked]
-                samples = [self.samples[number] for number in picked]
+            chosen = slice(start, start + size)
+            samples = [self.samples[number] for number in numbers[chosen].tolist()]
+            picks = order is not None
+            rows = self._picked(there[chosen]) if picks else self._rows[chosen]
+            # From pinned memory this does not wait.
+            rows = rows.to(self._device, non_blocking=True)
             inputs = rows.permute(0, 3, 1, 2) if self._last else rows
             yield dict(inputs=inputs, data_samples=samples)
 
+    def _picked(self, numbers: Tensor) -> Tensor:
+        """Images by their numbers, in pinned memory if they are to be copied."""
+        rows = self._rows
+        out = torch.empty(
+            (len(numbers), *rows.shape[1:]),
+            dtype=rows.dtype,
+            device=rows.device,
+            pin_memory=_pins(self._device) and rows.device != self._device,
+        )
+        return torch.index_select(rows, 0, numbers, out=out)
+
+
+def usual_size(inputs: Tensor, device: torch.device) -> int:
+    """Returns how many images suit a device at a time.
+
+    Args:
+        inputs: Some of these.
+        device: Where they are looked at.
+    """
+    if device.type == 'cpu':
+        return FEW
+    pixels = inputs.shape[-2] * inputs.shape[-1]
+    return max(FEW, min(_MANY, _PIXELS // pixels))
+
+
+def _pins(device: torch.device) -> bool:
+    """Whether memory can be pinned from which a device copies by itself."""
+    return device.type == 'cuda'
+
 
 def keep(
-    loader: DataLoader, channels_last: bool, memory: int, folder: Path
+    loader: DataLoader,
+    channels_last: bool,
+    memory: int,
+    folder: Path,
+    device: torch.device = _CPU,
 ) -> KeptCases | None:
     """Sends all cases through the pipeline and keeps what comes out.
+
+    On a GPU they are one tensor there, if it takes no more than a third of what is free
+    (:func:`ff_mm.engine.device_memory.fits`); else, and on a CPU, they are in memory,
+    pinned for a GPU, or in a file.
 
     Args:
         loader: The data loader, whose workers decode.
@@ -119,6 +180,7 @@ def keep(
         memory: Bytes that they may take in memory. More go into a file in ``folder``
             that is mapped into memory, and gone when it is closed.
         folder: Where such a file may lie.
+        device: Where they are looked at.
 
     Returns:
         The cases; None where they cannot be kept: images of different sizes, or no
@@ -127,20 +189,23 @@ def keep(
     sampler: Any = loader.sampler
     number = len(sampler)
     images: Tensor | None = None
+    where = ''
     samples: list[DataSample] = []
     for batch in loader:
         inputs = batch['inputs']
         if not _is_stack(inputs):
             return None
         if images is None:
-            images = _allocate(number, inputs, channels_last, memory, folder)
+            images, where = _allocate(
+                number, inputs, channels_last, memory, folder, device
+            )
         if images is None or inputs.shape[1:] != images.shape[1:]:
             return None
         images[len(samples) : len(samples) + len(inputs)] = inputs
         samples += batch['data_samples']
     if images is None or len(samples) != number:  # a sampler or batches of one's own
         return None
-    return KeptCases(images, samples, in_file=images.nbytes > memory)
+    return KeptCases(images, samples, where, device)
 
 
 def _take_space(file: IO[bytes], nbytes: int) -> bool:
@@ -163,22 +228,49 @@ def _is_stack(inputs: Any) -> bool:
 
 
 def _allocate(
-    number: int, inputs: Tensor, channels_last: bool, memory: int, folder: Path
-) -> Tensor | None:
-    """Room for all images, of the shape and dtype of those in ``inputs``."""
+    number: int,
+    inputs: Tensor,
+    channels_last: bool,
+    memory: int,
+    folder: Path,
+    device: torch.device,
+) -> tuple[Tensor | None, str]:
+    """Room for all images, of the shape and dtype of those in ``inputs``; and where."""
     channels, height, width = inputs.shape[1:]
-    shape = (height, width, channels) if channels_last else (channels, height, width)
+    image = (height, width, channels) if channels_last else (channels, height, width)
+    shape = (number, *image)
     nbytes = number * inputs[0].nbytes
-    if nbytes <= memory:
-        images = torch.empty((number, *shape), dtype=inputs.dtype)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        if nbytes > shutil.disk_usage(folder).free:
+    images, where = None, f'the memory of {device}'
+    if fits(nbytes, device):
+        images = _on_device(shape, inputs.dtype, device)
+    if images is None and nbytes <= memory:
+        where = 'memory'
+        images = torch.empty(shape, dtype=inputs.dtype, pin_memory=_pins(device))
+    if images is None:
+        where = 'a file'
+        images = _in_file(shape, inputs, nbytes, folder)
+    if images is None or not channels_last:
+        return images, where
+    return images.permute(0, 3, 1, 2), where
+
+
+def _on_device(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor | None:
+    try:
+        return torch.empty(shape, dtype=dtype, device=device)
+    except torch.OutOfMemoryError:  # another process has taken what was free
+        return None
+
+
+def _in_file(
+    shape: tuple[int, ...], inputs: Tensor, nbytes: int, folder: Path
+) -> Tensor | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if nbytes > shutil.disk_usage(folder).free:
+        return None
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if not _take_space(file, nbytes):
             return None
-        with tempfile.TemporaryFile(dir=folder) as file:
-            if not _take_space(file, nbytes):
-                return None
-            dtype = inputs.numpy().dtype
-            mapped = np.memmap(file, dtype, 'w+', shape=(number, *shape))
-        images = torch.from_numpy(mapped)
-    return images.permute(0, 3, 1, 2) if channels_last else images
+        mapped = np.memmap(file, inputs.numpy().dtype, 'w+', shape=shape)
+    return torch.from_numpy(mapped)

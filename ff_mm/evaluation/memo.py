@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,9 @@ from ff_mm.plain import plain_metrics
 from ff_mm.records import MEASURED, NUMBER, PLAIN, WORDS, Table
 
 MEMO = 'evaluations.jsonl'
+# Seconds from one line that is waited for to the next. A pass of a GPU is over in less
+# time than a disk takes, and there are thousands between all pairs of a pool.
+_SYNC_EVERY = 1.0
 _LINE = Table(key=WORDS, value=PLAIN)
 # Of which images a line is, or all from here on; and of which those are taken to be
 # that do not say it.
@@ -27,8 +32,10 @@ class EvaluationMemo:
     """Metrics by what went into them: weights, cases, pipeline, network, metrics.
 
     A pass that has been made is never made again, be it for another soup or after an
-    interruption. Each finding is a line of ``evaluations.jsonl``, on disk before
-    anything goes on; a line that was cut short by a crash does not count.
+    interruption. Each finding is a line of ``evaluations.jsonl``, which the system has
+    before anything goes on; once a second it is waited for that all are on disk. So a
+    process that is killed loses none, and a machine that breaks down the last ones at
+    most. A line that was cut short by a crash does not count.
 
     Args:
         known: Findings that several memos of one process share.
@@ -55,6 +62,7 @@ class EvaluationMemo:
         self._team = team or Team.alone()
         self._images = images
         self._path: Path | None = None
+        self._synced = -math.inf
         self.notes: list[str] = []
 
     def open(self, path: Path) -> None:
@@ -144,7 +152,11 @@ class EvaluationMemo:
         if self._path is None or not writes:
             return
         # The line break comes first: a line that was cut short stays alone.
-        append_text(self._path, '\n' + json.dumps(entry))
+        now = time.monotonic()
+        sync = now - self._synced >= _SYNC_EVERY
+        append_text(self._path, '\n' + json.dumps(entry), sync)
+        if sync:
+            self._synced = now
 
     def _read(self, line: str) -> None:
         try:

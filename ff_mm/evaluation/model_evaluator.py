@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
+from ff_mm.engine.freed_memory import keep_freed_memory
+from ff_mm.engine.precision import FLOAT32, has_tf32
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
-from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
+from ff_mm.evaluation.batch_norm_folding import (
+    BatchNormFolding,
+    Foldable,
+    find_foldable,
+)
 from ff_mm.evaluation.batch_norm_reestimation import KeptBatches, reestimate_batch_norm
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.evaluation_set import Count, EvaluationSet
@@ -71,6 +77,8 @@ class ModelEvaluator:
         init_distributed(self.cfg)
         self.runner = QuietRunner.from_cfg(_network_config(self.cfg))
         self.runner.call_hook('before_run')
+        if self.device.type == 'cpu':
+            keep_freed_memory()
         self._notify = notify
         self._folding: BatchNormFolding | None = None
         self._kept_batches: dict[int, KeptBatches] = {}
@@ -85,6 +93,21 @@ class ModelEvaluator:
     def model(self) -> torch.nn.Module:
         """The network, without a distributed wrapper."""
         return unwrapped_model(self.runner.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def precision(self) -> Any:
+        """What ``evaluation.dtype`` says, as keys have it.
+
+        What earlier versions called None was TF32 on devices that have it, so float32
+        has its name there, and is made anew.
+        """
+        unnamed = self.options.dtype is None and has_tf32(self.device)
+        return FLOAT32 if unnamed else self.options.dtype
 
     @cached_property
     def weights(self) -> StateDict:
@@ -245,12 +268,25 @@ class ModelEvaluator:
 
     def fold_batch_norm(self) -> None:
         """Makes batch norm part of the convolutions, until weights are loaded anew."""
+        self.prepare_folding().fold()
+
+    def prepare_folding(
+        self, once: Callable[[Callable[[], Any]], Any] = lambda work: work()
+    ) -> BatchNormFolding:
+        """Finds out what can be folded, the first time; the ranks of a group together.
+
+        Args:
+            once: Has one of several processes do something, and gives all the result.
+        """
         if self._folding is None:
-            val = self.sets['val']
-            self._folding = BatchNormFolding(
-                self.model, lambda: val.first_output(self.model)
-            )
-        self._folding.fold()
+            find = partial(find_foldable, self.model, self.sets['val'].first_output)
+            found = [once(find) if is_main_process() else None]
+            broadcast_object_list(found)
+            pairs, problem = found[0] or Foldable()
+            if problem:
+                self._notify(f'batch norm is not folded into convolutions: {problem}')
+            self._folding = BatchNormFolding(self.model, pairs)
+        return self._folding
 
     def evaluate_all(
         self, evaluate: Callable[[str], dict[str, Any]] | None = None
@@ -281,7 +317,8 @@ class ModelEvaluator:
         Returns:
             How many were used.
         """
-        used = self._reestimate(num_samples, keep)
+        with self.options.precision(self.device, mixed=False):
+            used = self._reestimate(num_samples, keep)
         self.training.passes += 1
         self.training.images += used // get_world_size()
         return used
@@ -314,7 +351,7 @@ class ModelEvaluator:
             dataset=loader['dataset'],
             classes=dataset.metainfo.get('classes'),
             model=self.cfg.model,
-            dtype=self.options.dtype,
+            dtype=self.precision,
             **more,
         )
         text = json.dumps(parts, sort_keys=True, default=str)
@@ -330,6 +367,7 @@ class ModelEvaluator:
             self.options,
             folder=Path(self.cfg.work_dir),
             notify=self._notify,
+            device=self.device,
         )
 
 

@@ -15,6 +15,7 @@ from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotValLoop, add_snapshot
 from ff_mm.engine.ingredient_file import model_weights, write_ingredient
+from ff_mm.engine.precision import float32
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import (
     DEFAULT_SAMPLES,
@@ -151,9 +152,9 @@ class AveragingHook(Hook):
             _draw_as_in_the_next_epoch(runner)
             loader = runner.train_dataloader
             # No more than there are, nor less than a batch.
-            reestimate_batch_norm(
-                unwrapped_model(runner.model), loader, max(samples, loader.batch_size)
-            )
+            samples = max(samples, loader.batch_size)
+            with float32():  # whatever training does
+                reestimate_batch_norm(unwrapped_model(runner.model), loader, samples)
         metrics = validation.evaluate(runner.model)
         if not is_main_process():
             return

@@ -43,4 +43,5 @@ def validation_of(runner: Runner) -> EvaluationSet:
         EvaluationOptions(early_exit=False),
         folder=Path(runner.work_dir),
         notify=runner.logger.info,
+        device=next(runner.model.parameters()).device,
     )

@@ -269,8 +269,15 @@ def check_mixed_precision(cfg: Config) -> None:
         cfg: The config of a training run.
 
     Raises:
-        ConfigError: MMEngine's ``AmpOptimWrapper``, which is for GPUs, without one.
+        ConfigError: MMEngine's ``AmpOptimWrapper``, which is for GPUs, without one;
+            ``tf32`` that is neither on nor off.
     """
+    tf32 = cfg.get('tf32', False)
+    if not isinstance(tf32, bool):
+        raise ConfigError(
+            f'tf32={tf32!r}: expected True (products of float32 are TF32 in training, '
+            'on GPUs that have it) or False'
+        )
     wrapper = (cfg.get('optim_wrapper') or {}).get('type')
     if wrapper == 'AmpOptimWrapper' and get_device() == 'cpu':
         raise ConfigError(

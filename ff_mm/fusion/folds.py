@@ -88,6 +88,7 @@ class FoldSoupRunner(SoupRunner):
         self._check_cases()
         for note in other_classes(pool, self.evaluator):
             self.line(note)
+        placement = self.session.placement(pool, self.line)
         recipes: dict[str, list[PoolEntry]] = {}
         for entry in pool.entries:
             recipes.setdefault(str(entry.recipe), []).append(entry)
@@ -103,6 +104,7 @@ class FoldSoupRunner(SoupRunner):
                     entry.checkpoint,
                     name=entry.name,
                     hyper={**entry.hyper, RECIPE: name},
+                    placement=placement,
                 )
                 for entry in entries
             ]

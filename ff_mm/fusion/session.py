@@ -30,8 +30,11 @@ from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.files import sha256
+from ff_mm.fusion.pool_placement import place
+from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.folds import refuse_folds
 from ff_mm.merging.methods import Supply
+from ff_mm.merging.placement import Placement
 from ff_mm.merging.pool import Origin, Pool, PoolEntry, read_pool
 from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
@@ -132,6 +135,7 @@ class FusionSession:
         #: Files of statistics of models, by what they are of.
         self.statistics: dict[str, Path] = {}
         self._digests: dict[Path, str] = {}
+        self._placement: tuple[list[CheckpointFile], Placement] | None = None
 
     def __enter__(self) -> FusionSession:
         return self
@@ -241,6 +245,23 @@ class FusionSession:
             forget_datasets()  # the evaluator has its own hold of what it needs
         return self._setup
 
+    def placement(self, pool: Pool, notify: Callable[[str], None]) -> Placement:
+        """Says where models of a pool are added up, see :func:`place`.
+
+        It is the same for all of its soups; one pool is kept at a time.
+
+        Args:
+            pool: One of :meth:`pool`.
+            notify: Takes a line where it stays.
+        """
+        assert self._setup is not None
+        models = [entry.checkpoint for entry in pool.entries]
+        if self._placement is None or self._placement[0] != models:
+            self._placement = None  # before another takes its room
+            placement = place(self._setup.evaluator, len(models), notify)
+            self._placement = models, placement
+        return self._placement[1]
+
     @property
     def sharing(self) -> Team:
         """The processes that share out models; once :meth:`setup` was called."""
@@ -304,7 +325,7 @@ class FusionSession:
         if self._setup is not None:
             self._setup.evaluator.close()
         # Before the next is built: its images and network need the memory.
-        self._setup = None
+        self._setup = self._placement = None
 
 
 def _kept_bytes(cfg: Config) -> int:

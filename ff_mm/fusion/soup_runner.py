@@ -234,7 +234,10 @@ class SoupRunner(FusionRunner):
     def _ingredients(self, pool: Pool) -> list[Ingredient]:
         """The pool's ingredients, with the metrics that can be relied on."""
         validation = self.evaluator.validation
-        ingredients = [e.ingredient(self.metric, validation) for e in pool.entries]
+        placement = self.session.placement(pool, self.line)
+        ingredients = [
+            e.ingredient(self.metric, validation, placement) for e in pool.entries
+        ]
         notes = list(notes_on_set(pool, self.evaluator))
         for name, metrics in self.setup.recorded(pool).items():
             self.candidates.take_over(name, metrics)

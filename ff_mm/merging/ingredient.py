@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ff_mm.files import PathLike
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm.merging.placement import Placement
 from ff_mm.merging.recipe import Recipe
 from ff_mm.merging.state_dict import (
     CheckpointError,
@@ -50,6 +51,13 @@ class AnyIngredient(Protocol):
     def in_passing(self) -> Mapping[str, Tensor]:
         """Return the weights for reading them once, with little memory."""
 
+    def to_sum(self) -> Mapping[str, Tensor]:
+        """Return the weights for adding them up, on the device where that is done."""
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where it is added up with others; None: in main memory."""
+
     def prefetch(self) -> None:
         """Ask the system to bring what is read first into its cache."""
 
@@ -65,6 +73,7 @@ class Ingredient:
         score: The validation metric, if it is known: of the same metric, in the same
             unit as the :class:`~ff_mm.merging.soup.Scorer` returns it.
         checkpoint: The file that ``read`` reads, if it is one.
+        placement: Where it is added up with others; None: in main memory.
     """
 
     name: str
@@ -72,6 +81,7 @@ class Ingredient:
     hyper: Mapping[str, Any] = field(default_factory=dict)
     score: float | None = None
     checkpoint: CheckpointFile | None = None
+    placement: Placement | None = None
 
     @classmethod
     def from_file(
@@ -80,6 +90,7 @@ class Ingredient:
         name: str | None = None,
         hyper: Mapping[str, Any] | None = None,
         score: float | None = None,
+        placement: Placement | None = None,
     ) -> Ingredient:
         """Make an ingredient of a checkpoint, which is opened only when needed.
 
@@ -89,6 +100,7 @@ class Ingredient:
             name: Defaults to the name of the file without its suffix.
             hyper: Its hyper-parameters.
             score: Its validation metric, if known.
+            placement: Where it is added up with others.
         """
         checkpoint = path if isinstance(path, CheckpointFile) else CheckpointFile(path)
         return cls(
@@ -97,6 +109,7 @@ class Ingredient:
             hyper=dict(hyper or {}),
             score=score,
             checkpoint=checkpoint,
+            placement=placement,
         )
 
     @property
@@ -131,6 +144,18 @@ class Ingredient:
             return self.checkpoint.in_passing()
         return self.read()
 
+    def to_sum(self) -> Mapping[str, Tensor]:
+        """Return the weights for adding them up, on the device where that is done.
+
+        Raises:
+            CheckpointError: If they cannot be read.
+        """
+        if self.placement is None:
+            return self.in_passing()
+        if self.checkpoint is not None:
+            return self.placement.of_file(self.checkpoint)
+        return self.placement.moved(self.read())
+
     def outline(self) -> StateDict:
         """Return names, shapes and dtypes of the weights: tensors on ``meta``.
 
@@ -147,7 +172,9 @@ class Ingredient:
         Raises:
             CheckpointError: If the file cannot be read.
         """
-        if self.checkpoint is not None:
+        if self.checkpoint is None:
+            return
+        if self.placement is None or not self.placement.holds(self.checkpoint):
             self.checkpoint.prefetch()
 
     @property

@@ -12,6 +12,7 @@ from torch import Tensor
 from ff_mm.errors import ConfigError
 from ff_mm.merging.ingredient import AnyIngredient
 from ff_mm.merging.methods import Running
+from ff_mm.merging.placement import Placement
 from ff_mm.merging.recipe import Recipe
 from ff_mm.merging.state_dict import StateDict, copy_weights
 
@@ -100,6 +101,15 @@ class Rest:
     def in_passing(self) -> Mapping[str, Tensor]:
         """Return the weights without what is left out, for reading them once."""
         return _Without(self.whole.in_passing(), self.patterns)
+
+    def to_sum(self) -> Mapping[str, Tensor]:
+        """Return the weights without what is left out, for adding them up."""
+        return _Without(self.whole.to_sum(), self.patterns)
+
+    @property
+    def placement(self) -> Placement | None:
+        """That of the whole."""
+        return self.whole.placement
 
     def prefetch(self) -> None:
         """As that of the whole."""

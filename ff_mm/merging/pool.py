@@ -25,6 +25,7 @@ from ff_mm.merging.folds import FOLD, Folds, has_seen_validation
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.manifest import ManifestEntry, Validation, grouping, read_manifest
 from ff_mm.merging.origin import too_far
+from ff_mm.merging.placement import Placement
 from ff_mm.merging.state_dict import (
     CheckpointError,
     check_same_architecture,
@@ -71,13 +72,19 @@ class PoolEntry:
             return False
         return self.validation.is_of(validation)
 
-    def ingredient(self, metric: str, validation: Validation | None) -> Ingredient:
+    def ingredient(
+        self,
+        metric: str,
+        validation: Validation | None,
+        placement: Placement | None = None,
+    ) -> Ingredient:
         """Makes the ingredient.
 
         Args:
             metric: The metric that ranks and selects.
             validation: Today's validation set; a metric recorded on another one is
                 not used.
+            placement: Where it is added up with others.
         """
         same = self.is_validated_on(validation)
         score = self.metrics.get(metric) if same else None
@@ -86,6 +93,7 @@ class PoolEntry:
             name=self.name,
             hyper=self.hyper,
             score=score if isinstance(score, int | float) else None,
+            placement=placement,
         )
 
 
@@ -244,8 +252,6 @@ def _problem(entry: PoolEntry) -> str | None:
 
 
 Source = str | Mapping[str, Any] | Sequence[Any]
-
-
 Origin = str | Mapping[str, Any] | None
 
 

@@ -18,6 +18,7 @@ from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import AnyIngredient, hashable
 from ff_mm.merging.merge import Merge
 from ff_mm.merging.methods import Running
+from ff_mm.merging.placement import Placement
 from ff_mm.merging.recipe import Recipe
 from ff_mm.merging.scorer import Step
 from ff_mm.merging.state_dict import StateDict, copy_weights, write_checkpoint
@@ -99,6 +100,22 @@ class Soup:
         if self.checkpoint is not None:
             return self.checkpoint.in_passing()
         return self.members[0].in_passing() if self.is_its_member else self.load()
+
+    def to_sum(self) -> Mapping[str, Tensor]:
+        """Return the weights for adding them up, on the device where that is done.
+
+        Raises:
+            CheckpointError: If a file cannot be read.
+        """
+        if self.checkpoint is None and self.is_its_member:
+            return self.members[0].to_sum()
+        weights = self.in_passing()
+        return weights if self.placement is None else self.placement.moved(weights)
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where it is added up with others: as its members."""
+        return self.members[0].placement
 
     def prefetch(self) -> None:
         """Ask the system to bring what is read first into its cache.

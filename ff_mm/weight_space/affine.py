@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ff_mm.merging.ingredient import AnyIngredient
-from ff_mm.merging.mean import RunningMean
+from ff_mm.merging.methods.mean import MeanSoFar
 from ff_mm.merging.recipe import mixed
 from ff_mm.merging.scorer import Candidate
 from ff_mm.merging.state_dict import StateDict
@@ -52,10 +52,10 @@ def _load(
 ) -> StateDict:
     if len(terms) == 1:
         return terms[0][0].load(out)
-    mean = RunningMean()
+    mean = MeanSoFar()
     # Positive ones first, so that their sum stays positive.
     for ingredient, coefficient in sorted(terms, key=lambda term: -term[1]):
-        mean.add(ingredient.load(), coefficient)
+        mean.add(ingredient, coefficient)
     weights = mean.pop(out)
     if any(coefficient < 0 for _, coefficient in terms):
         _keep_possible(weights, [ingredient for ingredient, _ in terms])

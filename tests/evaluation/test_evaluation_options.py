@@ -27,6 +27,7 @@ def test_channels_last_where_it_is_faster(monkeypatch):
         (dict(batch_size=0), 'batch_size=0'),
         (dict(batch_size='8'), "batch_size='8'"),
         (dict(batch_size=True), 'batch_size=True'),
+        (dict(keep_pool='auto'), "keep_pool='auto': expected True, False or None"),
         (dict(cache_memory=-1), 'cache_memory=-1'),
         (dict(cache_memory=0.5), 'cache_memory=0.5'),
         (dict(dtype='bf16'), 'bfloat16'),

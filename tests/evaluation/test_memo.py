@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from ff_mm.evaluation import memo as memo_module
 from ff_mm.evaluation.memo import EvaluationMemo
 from ff_mm.files import NotRegularError
 from ff_mm.merging import NoBetterThan
@@ -157,3 +158,18 @@ def test_findings_of_earlier_versions_are_taken_for_those_of_these_images(path):
     other = of(path, val='v2')
     assert other.metrics('a') is None and 'other images' in other.notes[0]
     assert of(path, val='v1').metrics('a')
+
+
+def test_the_disk_is_waited_for_once_a_second_and_no_line_is_held_back(
+    path, monkeypatch
+):
+    """Thousands of passes may take less time than a disk takes for each."""
+    now, synced = [100.0], []
+    monkeypatch.setattr(memo_module.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(os, 'fsync', lambda _: synced.append(now[0]))
+    memo = opened(path)
+    for number, moment in enumerate((100.0, 100.5, 100.9, 101.0, 101.2, 109.0)):
+        now[0] = moment
+        memo.add_metrics(str(number), {'accuracy': 0.5})
+        assert opened(path).metrics(str(number)) == {'accuracy': 0.5}
+    assert synced == [100.0, 101.0, 109.0]

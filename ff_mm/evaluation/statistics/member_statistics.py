@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ff_mm.config import read_options
 from ff_mm.display.progress import CountProgress
+from ff_mm.engine.precision import FLOAT32, TF32
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.statistics.fisher import Fisher
@@ -205,10 +206,12 @@ class MemberStatistics:
         network = self._evaluator.model
         images = self._images.batches(network)
         passes = 0
-        if name == 'fisher':
-            found, passes = self._fisher.estimate(network, images)
-        else:
-            found = gram_matrices(network, images)
+        evaluator = self._evaluator
+        with evaluator.options.precision(evaluator.device, mixed=False):
+            if name == 'fisher':
+                found, passes = self._fisher.estimate(network, images)
+            else:
+                found = gram_matrices(network, images)
         _total(name, found, member.name)
         meta = dict(statistic=name, key=key, images=len(self._images))
         write_checkpoint(dict(state_dict=found, meta=meta), self._path(name, key))
@@ -255,6 +258,10 @@ class MemberStatistics:
                 model=self._evaluator.cfg.model,
                 estimator=asdict(self._fisher) if name == 'fisher' else None,
             )
+            # There is no mixed precision, and float32 has no name where it is all.
+            precision = str(self._evaluator.precision)
+            if precision in (FLOAT32, TF32):
+                parts['precision'] = precision
             text = json.dumps(parts, sort_keys=True, default=str)
             self._contents[name] = hashlib.sha256(text.encode()).hexdigest()
         return self._contents[name]

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.view_seed_hook import CHECKSUM, INDEX, ViewLoading, views_of
+from ff_mm.engine.precision import float32
 from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.ensemble import logits, of_logits
 from ff_mm.evaluation.predictions import Predictions
@@ -202,7 +203,7 @@ class TeacherPasses:
         model = unwrapped_model(self.runner.model)
         model.eval()
         scores = []
-        with torch.inference_mode():
+        with torch.inference_mode(), float32():
             for batch in batches:
                 raise_if_requested()
                 outputs = model.val_step(dict(batch))

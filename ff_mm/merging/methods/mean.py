@@ -25,25 +25,35 @@ def mean(members: Members, weights: Sequence[float]) -> StateDict:
 
 
 class MeanSoFar:
-    """The mean of the members taken in so far, see :class:`RunningMean`."""
+    """The mean of the members taken in so far, see :class:`RunningMean`.
+
+    The sum is where members are added up. What is returned, and not written somewhere,
+    is in main memory.
+    """
 
     def __init__(self) -> None:
         self._mean = RunningMean()
 
     def add(self, member: AnyIngredient, weight: float = 1.0) -> None:
         """Take in one more member."""
-        self._mean.add(member.in_passing(), weight)
+        self._mean.add(member.to_sum(), weight)
 
     def with_one_more(
         self, member: AnyIngredient, out: StateDict | None = None, weight: float = 1.0
     ) -> StateDict:
         """Return the mean as if a member had been added."""
-        return self._mean.mean_with(member.in_passing(), weight, out)
+        return _of(self._mean.mean_with(member.to_sum(), weight, out), out)
 
     def so_far(self, out: StateDict | None = None) -> StateDict:
         """Return the mean, and go on."""
-        return self._mean.mean(out)
+        return _of(self._mean.mean(out), out)
 
     def pop(self, out: StateDict | None = None) -> StateDict:
         """Return the mean, freeing memory on the way."""
-        return self._mean.pop(out)
+        return _of(self._mean.pop(out), out)
+
+
+def _of(mean: StateDict, out: StateDict | None) -> StateDict:
+    if out is not None:
+        return out
+    return {key: value.cpu() for key, value in mean.items()}
