@@ -41,9 +41,7 @@ def test_a_uniform_soup_needs_no_score():
     assert found.table[0]['score'] is None
 
 
-@pytest.mark.parametrize(
-    ('method', 'expected'), [('gou', 1.5), ('gog', 1), ('bou', 1)]
-)
+@pytest.mark.parametrize(('method', 'expected'), [('gou', 1.5), ('gog', 1), ('bou', 1)])
 def test_soups_of_groups(method, expected):
     # Groups {0, 2} and {1, 3} with means 1 and 2; greedy ones are 1 and 1.
     found = ff_mm.soup(FOUR, method, score=near, groups=['a', 'b', 'a', 'b'])
