@@ -28,6 +28,9 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 RESOURCES=(--ntasks="$GPUS")
 if [ "$GPUS_PER_NODE" -gt 0 ]; then
     RESOURCES+=(--ntasks-per-node="$GPUS_PER_NODE" --gres="gpu:$GPUS_PER_NODE")
+    DEVICE=()
+else
+    DEVICE=(--device cpu) # there may be GPUs that are not this job's
 fi
 
 WORK_DIR=()
@@ -46,4 +49,4 @@ exec srun -p "$PARTITION" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
     "${PYTHON:-python}" -u "$ROOT/tools/train.py" "$CONFIG" \
-    --launcher slurm "${WORK_DIR[@]}" "${OPTIONS[@]}"
+    --launcher slurm "${DEVICE[@]}" "${WORK_DIR[@]}" "${OPTIONS[@]}"

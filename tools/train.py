@@ -23,16 +23,18 @@ from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
+from ff_mm.engine.device import computes_bfloat16, describe_device
 from ff_mm.engine.distributed import (
     describe_data_parallel,
     init_distributed,
     model_wrapper,
 )
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.fission.begun import begun_with
 from ff_mm.fission.plan_checks import check_folds
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
-from ff_mm.parallel.termination import Terminated
+from ff_mm.parallel.termination import TERMINATED, Terminated
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,9 +53,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='automatic mixed precision training: float16 on a GPU; on a CPU bfloat16, '
-        'which pays only where the CPU has instructions for it (lscpu: avx512_bf16, '
-        'amx_bf16)',
+        help='automatic mixed precision training: bfloat16 on a GPU that has it (since '
+        'Ampere), else float16, also with optim_wrapper.dtype=float16; on a CPU '
+        'bfloat16, which pays only where the CPU has instructions for it (lscpu: '
+        'avx512_bf16, amx_bf16)',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='single runs: do not validate'
@@ -139,13 +142,30 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def use_mixed_precision(cfg: Config) -> None:
     """Changes the optimizer's wrapper to the one for the device that there is."""
-    if get_device() != 'cpu':
+    if get_device() != 'cpu' and not _takes_bfloat16(cfg):
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         return
     cfg.optim_wrapper.type = Bfloat16OptimWrapper.__name__
     for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's
         cfg.optim_wrapper.pop(key, None)
+
+
+def _takes_bfloat16(cfg: Config) -> bool:
+    """Says whether a GPU trains in bfloat16, which needs no scaling of the loss.
+
+    Not if the config speaks of float16 or of its scaling, nor if the plan was begun so.
+    """
+    wrapper = cfg.optim_wrapper
+    if any(wrapper.get(key) for key in ('loss_scale', 'dtype')):
+        return str(wrapper.get('dtype')) in ('bfloat16', 'torch.bfloat16')
+    begun = begun_with(cfg.work_dir).get('optim_wrapper') or {}
+    if 'plan' in cfg and str(begun.get('type')) in (
+        'AmpOptimWrapper',
+        Bfloat16OptimWrapper.__name__,
+    ):
+        return begun['type'] != 'AmpOptimWrapper'
+    return wrapper.get('type') != 'AmpOptimWrapper' and computes_bfloat16()
 
 
 def become_data_parallel(cfg: Config) -> None:
@@ -202,11 +222,13 @@ def main() -> None:
         hooks.append(dict(type='ChannelsLastHook'))
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
     become_data_parallel(cfg)
+    if is_main_process():
+        print(describe_device())
     try:
         Runner.from_cfg(cfg).train()
     except Terminated:
         print('terminated; --resume goes on from the last checkpoint', file=sys.stderr)
-        sys.exit(cli.TERMINATED)
+        sys.exit(TERMINATED)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
 from ff_mm.display.console import make_console, say
 from ff_mm.display.tables import generation_table
+from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
@@ -203,6 +204,7 @@ class GenerationRunner:
         else:
             self.cfg.launcher = 'none'  # to MMEngine each process is alone
         self.data_parallel = self.parallel == 'data' and launcher != 'none'
+        self._say(describe_device())
         if self.data_parallel:
             self._say(describe_data_parallel(self.cfg, self.team.size))
         elif self.team.size > 1:

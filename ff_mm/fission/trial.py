@@ -6,9 +6,11 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -23,6 +25,7 @@ from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
 from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
+from ff_mm.parallel.termination import GRACE_PERIOD
 
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates; None: all images train.
@@ -38,9 +41,6 @@ _PLAN_KEYS = (
     'trials',
     'retry_failed',
 )
-# Seconds: SLURM and torchrun kill 30 after SIGTERM unless told otherwise, and what is
-# saved takes time.
-GRACE_PERIOD = 20
 # As _PLAN_KEYS, but other values may refer to them. MMEngine wants all three or none.
 _TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
 
@@ -221,6 +221,7 @@ def trial_config(
     plain = val_cfg is not None and val_cfg.get('type') in (None, 'ValLoop')
     if trial.validates == 'snapshots' and plain:
         val_cfg.type = 'SnapshotValLoop'
+    check_compile(cfg)
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)
@@ -270,6 +271,31 @@ def check_mixed_precision(cfg: Config) -> None:
             "a CPU use optim_wrapper.type='Bfloat16OptimWrapper' without loss_scale "
             'and dtype'
         )
+
+
+def check_compile(cfg: Config) -> None:
+    """Refuses, before training, what ``torch.compile`` does not know.
+
+    Args:
+        cfg: The config of a training run. An empty ``compile`` is made False, as to
+            MMEngine it is True.
+
+    Raises:
+        ConfigError: ``compile`` is something else than options, or an unknown one.
+    """
+    options = cfg.get('compile')
+    if not options:
+        if options is not None:
+            cfg.compile = False
+        return
+    known = sorted(set(signature(torch.compile).parameters) - {'model'})
+    if options is not True and not isinstance(options, Mapping):
+        raise ConfigError(
+            f'compile={options!r}: expected True, or options such as '
+            "dict(mode='max-autotune')"
+        )
+    if options is not True and (unknown := sorted(set(options) - set(known))):
+        raise ConfigError(f'compile.{unknown[0]}: unknown, there are {known}')
 
 
 def _make_resumable(cfg: Config, state_interval: int) -> None:
