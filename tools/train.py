@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -22,15 +21,14 @@ import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
 from ff_mm.datasets.files.image_paths import first_line
-from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
-from ff_mm.engine.device import computes_bfloat16, describe_device
+from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import (
     describe_data_parallel,
     init_distributed,
     model_wrapper,
 )
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.fission.begun import begun_with
+from ff_mm.fission.mixed_precision import use_mixed_precision
 from ff_mm.fission.plan_checks import check_folds
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
@@ -138,34 +136,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         if cfg.get(field) and args.no_persistent_workers:
             cfg[field]['persistent_workers'] = False
     return cfg
-
-
-def use_mixed_precision(cfg: Config) -> None:
-    """Changes the optimizer's wrapper to the one for the device that there is."""
-    if get_device() != 'cpu' and not _takes_bfloat16(cfg):
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        return
-    cfg.optim_wrapper.type = Bfloat16OptimWrapper.__name__
-    for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's
-        cfg.optim_wrapper.pop(key, None)
-
-
-def _takes_bfloat16(cfg: Config) -> bool:
-    """Says whether a GPU trains in bfloat16, which needs no scaling of the loss.
-
-    Not if the config speaks of float16 or of its scaling, nor if the plan was begun so.
-    """
-    wrapper = cfg.optim_wrapper
-    if any(wrapper.get(key) for key in ('loss_scale', 'dtype')):
-        return str(wrapper.get('dtype')) in ('bfloat16', 'torch.bfloat16')
-    begun = begun_with(cfg.work_dir).get('optim_wrapper') or {}
-    if 'plan' in cfg and str(begun.get('type')) in (
-        'AmpOptimWrapper',
-        Bfloat16OptimWrapper.__name__,
-    ):
-        return begun['type'] != 'AmpOptimWrapper'
-    return wrapper.get('type') != 'AmpOptimWrapper' and computes_bfloat16()
 
 
 def become_data_parallel(cfg: Config) -> None:
