@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 import ff_mm
 from ff_mm import cli
-from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.config import leaves_workers_open, resolve, set_dataloader_defaults
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import (
@@ -182,12 +182,14 @@ def main() -> None:
             runner.train()
         return
     cfg = resolve(cfg)
+    # Else the run could not be resumed from its own checkpoints.
+    hooks = [dict(type='SafeCheckpointHook')]
+    if leaves_workers_open(cfg.get('train_dataloader')):
+        hooks.append(dict(type='EpochSeedHook', by_batch=True))
     set_dataloader_defaults(
         cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
     )
     check_mixed_precision(cfg)
-    # Else the run could not be resumed from its own checkpoints.
-    hooks = [dict(type='SafeCheckpointHook')]
     if cfg.get('channels_last'):
         hooks.append(dict(type='ChannelsLastHook'))
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]

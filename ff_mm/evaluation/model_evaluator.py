@@ -14,10 +14,16 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.config import (
+    leaves_workers_open,
+    ood_dataloaders,
+    resolve,
+    with_defaults,
+)
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
+from ff_mm.engine.hooks.epoch_seed_hook import SeededLoading
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
 from ff_mm.evaluation.batch_norm_folding import BatchNormFolding
@@ -289,6 +295,8 @@ class ModelEvaluator:
         set_random_seed(self.runner.seed)
         loader = with_defaults(self.cfg.train_dataloader)
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
+        if leaves_workers_open(self.cfg.train_dataloader):
+            SeededLoading(batches, by_batch=True).announce(0, self.runner.seed)
         if keep:
             kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
         with loading_images():

@@ -24,6 +24,7 @@ from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.files import check_own_folder
+from ff_mm.fission.begun import go_on_as_begun
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
@@ -87,6 +88,7 @@ class GenerationRunner:
             )
         self.cfg = cfg
         self.work_dir = Path(cfg.work_dir)
+        go_on_as_begun(cfg)
         plan = dict(cfg.plan)
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]

@@ -16,6 +16,7 @@ from mmengine.device import get_device
 
 from ff_mm.config import (
     is_reference,
+    leaves_workers_open,
     look_up,
     resolve,
     set_dataloader_defaults,
@@ -172,7 +173,7 @@ def trial_config(
     work_dir: str | Path,
     parent_file: str | Path | None = None,
     state: str | Path | None = None,
-    state_interval: int = 1,
+    state_interval: int | str = 1,
 ) -> Config:
     """Builds the config with which an MMEngine Runner carries out one trial.
 
@@ -182,7 +183,7 @@ def trial_config(
         work_dir: The trial's own folder.
         parent_file: Checkpoint of the parent trial.
         state: A state of this very trial to go on from; wins over ``parent_file``.
-        state_interval: Epochs between two such states.
+        state_interval: Epochs, or the time, between two such states.
 
     Returns:
         A config that stock MMEngine understands once ff_mm is imported.
@@ -298,12 +299,13 @@ def check_compile(cfg: Config) -> None:
         raise ConfigError(f'compile.{unknown[0]}: unknown, there are {known}')
 
 
-def _make_resumable(cfg: Config, state_interval: int) -> None:
+def _make_resumable(cfg: Config, state_interval: int | str) -> None:
     """Puts in what makes an interrupted run end like an unbroken one, bit for bit."""
     hooks = cfg.setdefault('default_hooks', {})
     hooks.checkpoint = None
+    open_number = leaves_workers_open(cfg.get('train_dataloader'))
     cfg.custom_hooks += [
-        dict(type='EpochSeedHook'),
+        dict(type='EpochSeedHook', by_batch=open_number),
         dict(type='SafeCheckpointHook'),
         dict(type='ResumeStateHook', interval=state_interval),
     ]
