@@ -11,7 +11,7 @@ from torch import nn
 
 
 def to_channels_last(model: nn.Module) -> None:
-    """Lays the weights of convolutions out so that a pixel's channels are neighbours."""
+    """Lays weights of convolutions out so that a pixel's channels are neighbours."""
     for parameter in model.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.to(memory_format=torch.channels_last)

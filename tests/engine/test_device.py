@@ -45,7 +45,7 @@ SHOWN_BY = {
 @pytest.mark.parametrize('files', SHOWN_BY.values(), ids=SHOWN_BY)
 def test_a_gpu_that_torch_cannot_use_is_one_line_with_a_remedy(machine, files):
     machine(*files)
-    with pytest.raises(DeviceError, match='NVIDIA device .* insist with') as caught:
+    with pytest.raises(DeviceError, match='insist with') as caught:
         use_device(None)
     assert '--device cpu' in str(caught.value) and '\n' not in str(caught.value)
 

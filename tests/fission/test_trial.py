@@ -168,9 +168,7 @@ def test_compiling_takes_options(tmp_path, generation_config, said, found):
     [('max-autotune', "compile='max-autotune': expected"), (dict(m=1), 'compile.m: ')],
     ids=['text', 'unknown'],
 )
-def test_what_cannot_be_compiled_with_is_said(
-    tmp_path, generation_config, said, line
-):
+def test_what_cannot_be_compiled_with_is_said(tmp_path, generation_config, said, line):
     cfg = generation_config(tmp_path, compile=said)
     with pytest.raises(ConfigError, match=line):
         trial_config(cfg, trial(), tmp_path)
