@@ -17,9 +17,11 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets.sharing import build_dataset
+from ff_mm.engine.background_writer import BackgroundWriter
 from ff_mm.files import atomic_write
 
 
@@ -43,6 +45,21 @@ class QuietRunner(Runner):
             cfg: The config, which the run leaves as it is.
         """
         return super().from_cfg(_LaidOutOnce(cfg.to_dict(), filename=cfg.filename))
+
+    @cached_property
+    def writer(self) -> BackgroundWriter:
+        """Writes the run's states and its best epoch while training goes on."""
+        return BackgroundWriter()
+
+    def train(self) -> nn.Module:
+        """Trains; all that it writes is on disk when it ends, however it does."""
+        try:
+            model = super().train()
+        except BaseException:
+            self.writer.close()
+            raise
+        self.writer.wait()
+        return model
 
     @staticmethod
     def build_dataloader(

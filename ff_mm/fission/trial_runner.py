@@ -187,6 +187,7 @@ class TrialRunner:
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
             runner.register_hook(WaitingHook(self._note_once))
+            runner.writer.allowed = partial(self._is_ours, trial.id)
             require_mine = partial(self._together, self.ledger.require_mine, trial.id)
             runner.hooks.insert(0, OwnershipHook(require_mine))
             with without_worker_traceback():
@@ -232,6 +233,13 @@ class TrialRunner:
         except CheckpointError as error:
             remove_states(folder)
             self.progress.note(f'{error}: trial {trial_id} begins anew')
+
+    def _is_ours(self, trial_id: str) -> bool:
+        try:
+            self.ledger.require_mine(trial_id)
+        except TakenOverError:  # training hears of it where it asks itself
+            return False
+        return True
 
     def _note_once(self, line: str) -> None:
         if not self._noted and is_main_process():

@@ -21,7 +21,7 @@ parallel = 'trial'
 # torchrun kill after 30 unless told otherwise.
 grace_period = 20
 
-# Epochs between two states from which a killed trial goes on.
+# Epochs between two states from which a killed trial goes on, or a time: '3min'.
 state_interval = 1
 
 # Decode images once for all trials and data workers: cache_images=True. With options:
