@@ -24,15 +24,12 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from ff_mm.cores import data_workers
+from ff_mm.cores import read_workers
 from ff_mm.errors import ConfigError
 from ff_mm.option_values import OptionText, at, read_value
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-#: What ``num_workers`` says where there may be as many as there are cores.
-AUTO = 'auto'
 
 _INNERMOST = re.compile(r'\$\{([^${}]+)\}')
 _MAX_DEPTH = 20
@@ -285,29 +282,10 @@ def with_defaults(loader: Mapping) -> ConfigDict:
         collate_fn=dict(type='default_collate'),
     )
     filled.update(loader)
-    if leaves_workers_open(filled):
-        filled['num_workers'] = data_workers()
-    elif isinstance(filled.get('num_workers'), str):
-        raise ConfigError(
-            f'num_workers={filled["num_workers"]!r}: expected a number of data '
-            f'workers, or {AUTO!r}: as many as there are cores'
-        )
-    if not filled.get('num_workers'):
-        filled['num_workers'] = 0
+    filled['num_workers'] = read_workers(filled.get('num_workers'))
+    if not filled['num_workers']:
         filled['persistent_workers'] = False
     return filled
-
-
-def leaves_workers_open(loader: Mapping | None) -> bool:
-    """Says whether there are as many data workers as cores.
-
-    Nothing may depend on their number then, see
-    :class:`ff_mm.engine.hooks.epoch_seed_hook.SeededLoading`.
-
-    Args:
-        loader: A data loader's config, with nothing filled in yet.
-    """
-    return loader is not None and loader.get('num_workers') == AUTO
 
 
 def ood_dataloaders(cfg: Config) -> dict[str, dict]:

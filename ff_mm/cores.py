@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from ff_mm.errors import ConfigError
+
+# What ``num_workers`` says where there may be as many as there are cores.
+_AUTO = 'auto'
 # Beyond this one GPU has as many images as it takes, and starting them takes longer.
 _MOST_WORKERS = 24
 
@@ -33,28 +39,50 @@ def allowed_cores(root: str | Path = '/') -> int:
 def own_cores() -> int:
     """Returns this process's share of them, where a launcher has started several."""
     cores = allowed_cores()
-    for name in _LOCAL:
-        if (number := os.environ.get(name, '')).isdigit():
-            return max(1, cores // max(1, int(number)))
-    return max(1, cores // _tasks_of_slurm(cores, os.environ))
+    # SLURM binds each task to cores of its own, unless it is configured otherwise: then
+    # each may use all that the job has on this machine.
+    on_node = os.environ.get('SLURM_CPUS_ON_NODE', '')
+    launched = any(name in os.environ for name in _LOCAL)
+    if not launched and not (on_node.isdigit() and cores >= int(on_node)):
+        return cores
+    return max(1, cores // local_processes())
 
 
-def data_workers() -> int:
-    """Returns how many data workers ``num_workers='auto'`` stands for."""
-    return min(own_cores(), _MOST_WORKERS)
+def local_processes() -> int:
+    """Returns how many processes a launcher has started on this machine, as a rule."""
+    tasks = ''
+    if 'SLURM_PROCID' in os.environ:  # such as 8(x2),4
+        tasks = re.split(r'[(,]', os.environ.get('SLURM_STEP_TASKS_PER_NODE', ''))[0]
+    numbers = (*(os.environ.get(name, '') for name in _LOCAL), tasks)
+    return next((max(1, int(n)) for n in numbers if n.isdigit()), 1)
 
 
-def _tasks_of_slurm(cores: int, environment: Mapping[str, str]) -> int:
-    """Among how many tasks of a job step these cores are shared out.
+def leaves_workers_open(loader: Mapping[str, Any] | None) -> bool:
+    """Says whether there are as many data workers as cores.
 
-    SLURM binds each task to cores of its own, unless it is configured otherwise: then
-    each may use all that the job has on this machine.
+    Nothing may depend on their number then, see
+    :class:`ff_mm.engine.hooks.epoch_seed_hook.SeededLoading`.
+
+    Args:
+        loader: A data loader's config, with nothing filled in yet.
     """
-    on_node = environment.get('SLURM_CPUS_ON_NODE', '')
-    tasks = environment.get('SLURM_STEP_TASKS_PER_NODE', '').split('(')[0].split(',')[0]
-    if 'SLURM_PROCID' not in environment or not (on_node + tasks).isdigit():
-        return 1
-    return max(1, int(tasks or 1)) if on_node and cores >= int(on_node) else 1
+    return loader is not None and loader.get('num_workers') == _AUTO
+
+
+def read_workers(number: Any) -> int:
+    """Returns how many data workers a ``num_workers`` stands for.
+
+    Raises:
+        ConfigError: It is a word other than ``'auto'``.
+    """
+    if number == _AUTO:
+        return min(own_cores(), _MOST_WORKERS)
+    if isinstance(number, str):
+        raise ConfigError(
+            f'num_workers={number!r}: expected a number of data workers, or {_AUTO!r}: '
+            'as many as there are cores'
+        )
+    return number or 0
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from ff_mm import config
+from ff_mm import cores
 from ff_mm.config import (
     check_names,
     load_config,
@@ -159,16 +159,15 @@ def test_workers_persist_only_where_there_are_any(loader, expected):
 
 
 def test_workers_are_as_many_as_there_are_cores_where_that_is_left_open(monkeypatch):
-    monkeypatch.setattr(config, 'data_workers', lambda: 7)
+    monkeypatch.setattr(cores, 'own_cores', lambda: 7)
     assert with_defaults(dict(num_workers='auto')).num_workers == 7
     with pytest.raises(ConfigError, match=r"num_workers='many': expected .* 'auto'"):
         with_defaults(dict(num_workers='many'))
 
 
 def test_shipped_configs_start_no_more_workers_than_there_are_cores(monkeypatch):
-    cores = {0, 1, 2}
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: cores, raising=False)
-    monkeypatch.setattr(config, 'data_workers', lambda: len(cores))
+    bound = {0, 1, 2}
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: bound, raising=False)
     for file in sorted((ROOT / 'configs').glob('*_resnet*.py')):
         cfg = resolve(load_config(file))
         for name in ('train', 'val', 'test'):

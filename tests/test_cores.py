@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ff_mm import cores
-from ff_mm.cores import allowed_cores, data_workers, own_cores
+from ff_mm.cores import allowed_cores, local_processes, own_cores, read_workers
 
 V2 = 'sys/fs/cgroup'
 V1 = 'sys/fs/cgroup/cpu,cpuacct'
@@ -54,11 +54,12 @@ MACHINES = {
     ),
     'damaged': ({'proc/self/cgroup': 'x\n0::/\n', f'{V2}/cpu.max': '1 0'}, 64),
 }
-# The environment of a process that may use 32 cores -> how many are its own.
+# The environment of a process that may use 32 cores -> how many are its own, and how
+# many processes there are on its machine.
 LAUNCHED = {
-    'alone': ({}, 32),
-    'torchrun': (dict(LOCAL_WORLD_SIZE='8', SLURM_CPUS_ON_NODE='32'), 4),
-    'mpirun': (dict(OMPI_COMM_WORLD_LOCAL_SIZE='40'), 1),
+    'alone': ({}, 32, 1),
+    'torchrun': (dict(LOCAL_WORLD_SIZE='8', SLURM_CPUS_ON_NODE='32'), 4, 8),
+    'mpirun': (dict(OMPI_COMM_WORLD_LOCAL_SIZE='40'), 1, 40),
     'srun, bound': (
         dict(
             SLURM_PROCID='1',
@@ -66,6 +67,7 @@ LAUNCHED = {
             SLURM_STEP_TASKS_PER_NODE='8(x2)',
         ),
         32,
+        8,
     ),
     'srun, not bound': (
         dict(
@@ -74,8 +76,9 @@ LAUNCHED = {
             SLURM_STEP_TASKS_PER_NODE='4,2',
         ),
         8,
+        4,
     ),
-    'in a job, without srun': (dict(SLURM_CPUS_ON_NODE='32'), 32),
+    'in a job, without srun': (dict(SLURM_CPUS_ON_NODE='32'), 32, 1),
 }
 
 
@@ -107,12 +110,15 @@ def test_cores_that_others_have_do_not_count(tmp_path, bound, monkeypatch):
     assert allowed_cores(tmp_path) == 5
 
 
-@pytest.mark.parametrize(('said', 'number'), LAUNCHED.values(), ids=LAUNCHED)
-def test_processes_of_one_machine_share_its_cores(monkeypatch, said, number):
+@pytest.mark.parametrize(
+    ('said', 'number', 'processes'), LAUNCHED.values(), ids=LAUNCHED
+)
+def test_processes_of_one_machine_share_its_cores(monkeypatch, said, number, processes):
     for name in [n for n in os.environ if n.startswith(('SLURM', 'LOCAL_', 'OMPI'))]:
         monkeypatch.delenv(name)
     for name, value in said.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(cores, 'allowed_cores', lambda: 32)
     assert own_cores() == number
-    assert data_workers() == min(number, 24)
+    assert local_processes() == processes
+    assert read_workers('auto') == min(number, 24)

@@ -19,7 +19,8 @@ from mmengine.runner import Runner
 
 import ff_mm
 from ff_mm import cli
-from ff_mm.config import leaves_workers_open, resolve, set_dataloader_defaults
+from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import (

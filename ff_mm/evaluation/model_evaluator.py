@@ -14,12 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import (
-    leaves_workers_open,
-    ood_dataloaders,
-    resolve,
-    with_defaults,
-)
+from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model

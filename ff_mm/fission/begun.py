@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ff_mm.config import leaves_workers_open
+from ff_mm.cores import leaves_workers_open
 from ff_mm.files import read_json
 from ff_mm.fission.ledger import LEDGER
 

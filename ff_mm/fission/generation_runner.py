@@ -18,6 +18,7 @@ from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
 from ff_mm.display.console import make_console, say
 from ff_mm.display.tables import generation_table
+from ff_mm.engine.data_loaders import forget_batches
 from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
@@ -130,6 +131,7 @@ class GenerationRunner:
         option = resolve(self.cfg).get('cache_images')
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
+            stack.callback(forget_batches)
             validation = self._set_up(stack)
             self._carry_out(validation)
             manifest = self._sum_up(validation)

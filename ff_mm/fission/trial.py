@@ -16,14 +16,15 @@ from mmengine.device import get_device
 
 from ff_mm.config import (
     is_reference,
-    leaves_workers_open,
     look_up,
     resolve,
     set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.parallel.termination import GRACE_PERIOD
@@ -226,9 +227,12 @@ def trial_config(
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)
+    memory = EvaluationOptions.from_config(cfg.get('evaluation')).cache_memory
     cfg.custom_hooks += [
         dict(type='DivergenceHook'),
         dict(type='TerminationHook', grace=cfg.pop('grace_period', GRACE_PERIOD)),
+        dict(type='EarlyWorkersHook'),
+        dict(type='KeptValidationHook', memory=memory),
     ]
     _make_resumable(cfg, state_interval)
     return cfg

@@ -100,6 +100,8 @@ def test_what_makes_a_trial_resumable_is_in_it(base_config, tmp_path):
         'X',
         'DivergenceHook',
         'TerminationHook',
+        'EarlyWorkersHook',
+        'KeptValidationHook',
         'EpochSeedHook',
         'SafeCheckpointHook',
         'ResumeStateHook',

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
-from ff_mm import config
+from ff_mm import cores
 from ff_mm.comparison.method import selection_cost
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
@@ -159,7 +159,7 @@ def test_statistics_do_not_go_by_a_number_of_workers_that_is_left_open(
 ):
     found = []
     for number in (1, 2):
-        monkeypatch.setattr(config, 'data_workers', lambda number=number: number)
+        monkeypatch.setattr(cores, 'own_cores', lambda number=number: number)
         cfg = small_pool.copy()
         cfg.train_dataloader.update(num_workers='auto', batch_size=16)
         flip = dict(type='RandomFlip', prob=0.5)

@@ -48,11 +48,22 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds for the epoch that starts."""
-        sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
-        seed = int(sequence.generate_state(1)[0])
+        self.announce(runner)
+        set_random_seed(_seed_of_epoch(runner))
+
+    def announce(self, runner: Runner) -> None:
+        """Tells data workers, which must not be at work, the seed of the next epoch.
+
+        Args:
+            runner: One whose next epoch is about to start.
+        """
         if self._workers is not None:
-            self._workers.announce(runner.epoch, seed)
-        set_random_seed(seed)
+            self._workers.announce(runner.epoch, _seed_of_epoch(runner))
+
+
+def _seed_of_epoch(runner: Runner) -> int:
+    sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
+    return int(sequence.generate_state(1)[0])
 
 
 class SeededLoading:

@@ -63,6 +63,7 @@ def record(
     persist=False,
     dataset='DrawnData',
     by_batch=False,
+    more=(),
     **changes,
 ):
     loader = dict(
@@ -75,7 +76,7 @@ def record(
     )
     hooks = [dict(type='EpochSeedHook', by_batch=by_batch)]
     hooks.append(dict(type='SafeCheckpointHook'))
-    hooks += [dict(type='ResumeStateHook'), dict(type='Interrupt')]
+    hooks += [dict(type='ResumeStateHook'), dict(type='Interrupt'), *more]
     runner = toy_runner(
         name, epochs=3, train_dataloader=loader, custom_hooks=hooks, **changes
     )
@@ -131,6 +132,22 @@ def test_batches_that_are_seeded_draw_the_same_whoever_loads_them(
     state = str(find_state(tmp_path / 'broken'))
     resumed = record(toy_runner, 'on', 2, resume=True, load_from=state, **options)
     assert resumed.seen == {2: one.seen[2]}
+
+
+@pytest.mark.parametrize('by_batch', [True, False])
+def test_workers_that_begin_while_others_validate_draw_the_same(
+    toy_runner, tmp_path, interrupt, by_batch
+):
+    options = dict(persist=True, by_batch=by_batch)
+    late = record(toy_runner, 'late', 2, **options)
+    options['more'] = [dict(type='EarlyWorkersHook')]
+    early = record(toy_runner, 'early', 2, **options)
+    assert (early.seen, early.main) == (late.seen, late.main)
+
+    record(toy_runner, 'broken', 2, interrupt, **options)
+    state = str(find_state(tmp_path / 'broken'))
+    resumed = record(toy_runner, 'on', 2, resume=True, load_from=state, **options)
+    assert resumed.seen == {2: late.seen[2]}
 
 
 def test_a_data_set_that_loads_whole_batches_goes_on_doing_so(toy_runner):
