@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
@@ -184,7 +185,7 @@ def main() -> None:
         return
     cfg = resolve(cfg)
     # Else the run could not be resumed from its own checkpoints.
-    hooks = [dict(type='SafeCheckpointHook')]
+    hooks: list[dict[str, Any]] = [dict(type='SafeCheckpointHook')]
     if leaves_workers_open(cfg.get('train_dataloader')):
         hooks.append(dict(type='EpochSeedHook', by_batch=True))
     set_dataloader_defaults(
