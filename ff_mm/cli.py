@@ -6,7 +6,6 @@ import argparse
 import errno
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,8 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.config import load_config, soup_names
 from ff_mm.display.output import output_that_may_end
+from ff_mm.engine.device import use_device
+from ff_mm.engine.distributed import leave_distributed, use_port
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import check_folder
 from ff_mm.fission.trial_runner import failure_of
@@ -24,7 +25,11 @@ from ff_mm.fusion.session import FusionSession
 from ff_mm.one_line import one_line
 from ff_mm.option_values import ReadOptions
 from ff_mm.parallel.team import Team
-from ff_mm.parallel.termination import Terminated, termination_as_exception
+from ff_mm.parallel.termination import (
+    TERMINATED,
+    Terminated,
+    termination_as_exception,
+)
 from ff_mm.parallel.together import AnotherFailed
 from ff_mm.plain import not_utf8
 
@@ -38,9 +43,6 @@ _KINDS = {
 
 # Each file of it is a soup that --soup takes.
 SOUPS = Path(__file__).parents[1] / 'configs' / '_base_' / 'soups'
-
-# Exit status of a program that SIGTERM has ended before its work was done.
-TERMINATED = 128 + signal.SIGTERM
 
 # What the system refuses -> what is wrong, and what to do.
 _GO_ON = 'and give the same command again; nothing finished is lost'
@@ -82,6 +84,12 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='job launcher',
     )
+    parser.add_argument(
+        '--device',
+        choices=['cpu'],
+        help='compute on the CPU, though there is a GPU; without it a GPU that is '
+        'there and cannot be used is an error',
+    )
     # torch.distributed.launch passes --local-rank, torchrun sets the variable.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -100,11 +108,14 @@ def read_config(
         ConfigError: No such config or soup.
         NotRegularError: The work directory is none.
         OSError: Its name is too long, or a link to itself.
+        DeviceError: There is a GPU that cannot be used.
     """
+    use_device(getattr(args, 'device', None))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
     cfg = load_config(path, args.cfg_options, file)
     cfg.launcher = args.launcher
+    use_port(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'
     check_folder(cfg.work_dir)
@@ -205,6 +216,7 @@ def _run(
     try:
         with termination_as_exception():
             main()
+        leave_distributed()
         if (reason := lost()) is not None:
             raise reason
     except AnotherFailed:
@@ -225,6 +237,7 @@ def _run(
     except Terminated:
         if not goes_on:
             _leave('terminated', TERMINATED)
+        leave_distributed()  # all ranks come here together
         kept = 'everything finished is kept, the same command goes on from here'
         _leave(f'terminated; {kept}', 0)
 

@@ -24,6 +24,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from ff_mm.cores import read_workers
 from ff_mm.errors import ConfigError
 from ff_mm.option_values import OptionText, at, read_value
 
@@ -281,8 +282,8 @@ def with_defaults(loader: Mapping) -> ConfigDict:
         collate_fn=dict(type='default_collate'),
     )
     filled.update(loader)
-    if not filled.get('num_workers'):
-        filled['num_workers'] = 0
+    filled['num_workers'] = read_workers(filled.get('num_workers'))
+    if not filled['num_workers']:
         filled['persistent_workers'] = False
     return filled
 

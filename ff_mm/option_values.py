@@ -58,8 +58,9 @@ def read_value(key: str, text: str, current: Any = None) -> Any:
     Args:
         key: The option.
         text: What was given for it.
-        current: What the config has there: where it has a text, a number is one, too;
-            where it has a list, so are words with commas and spaces between them.
+        current: What the config has there: where it has a text, a number is one, too,
+            but for 'auto', which stands in the place of a number; where it has a list,
+            so are words with commas and spaces between them.
 
     Returns:
         A list or tuple for what is in brackets, or has commas between words; a dict for
@@ -82,7 +83,7 @@ def read_value(key: str, text: str, current: Any = None) -> Any:
         return tuple(items) if stripped[0] == '(' else items
     if _is_list(key, text, current):
         return [_read_item(key, part) for part in _parts(text)]
-    named = isinstance(current, str) and not current.startswith('${')
+    named = isinstance(current, str) and current != 'auto' and current[:2] != '${'
     value = _read_word(text)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return text if is_number and (named or _COLUMN.match(key)) else value

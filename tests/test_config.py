@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import copy
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from torch.utils.data import DataLoader
 
+from ff_mm import cores
 from ff_mm.config import (
     check_names,
     load_config,
@@ -14,9 +18,11 @@ from ff_mm.config import (
     read_options,
     resolve,
     set_dataloader_defaults,
+    with_defaults,
     without_pretrained,
 )
 from ff_mm.errors import ConfigError
+from ff_mm.option_values import OptionText
 
 ROOT = Path(__file__).parents[1]
 
@@ -150,6 +156,32 @@ def test_workers_persist_only_where_there_are_any(loader, expected):
     assert (filled.num_workers, filled.persistent_workers) == expected
     assert filled.collate_fn == dict(type='default_collate')
     assert cfg.val_dataloader is None
+
+
+def test_workers_are_as_many_as_there_are_cores_where_that_is_left_open(monkeypatch):
+    monkeypatch.setattr(cores, 'own_cores', lambda: 7)
+    assert with_defaults(dict(num_workers='auto')).num_workers == 7
+    with pytest.raises(ConfigError, match=r"num_workers='many': expected .* 'auto'"):
+        with_defaults(dict(num_workers='many'))
+
+
+def test_shipped_configs_start_no_more_workers_than_there_are_cores(monkeypatch):
+    bound = {0, 1, 2}
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: bound, raising=False)
+    for file in sorted((ROOT / 'configs').glob('*_resnet*.py')):
+        cfg = resolve(load_config(file))
+        for name in ('train', 'val', 'test'):
+            number = with_defaults(cfg[f'{name}_dataloader']).num_workers
+            with warnings.catch_warnings():
+                warnings.simplefilter('error')  # torch has one of too many
+                DataLoader(range(4), num_workers=number)
+
+
+def test_a_number_of_workers_is_one_in_place_of_auto(tmp_path):
+    file = tmp_path / 'c.py'
+    file.write_text("train_dataloader = dict(num_workers='auto')")
+    option = {'train_dataloader.num_workers': OptionText('8')}
+    assert load_config(file, option).train_dataloader.num_workers == 8
 
 
 def test_pretrained_weights_are_left_out_at_any_depth_and_nothing_else():

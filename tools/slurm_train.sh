@@ -6,7 +6,7 @@
 # From the environment:
 #   GPUS            number of processes in all (8)
 #   GPUS_PER_NODE   on each machine (8, or GPUS if that is less); 0: none, CPUs
-#   CPUS_PER_TASK   of each process (5)
+#   CPUS_PER_TASK   cores of each process, which read images (12)
 #   SRUN_ARGS       more options of srun
 #   PYTHON          the interpreter (python)
 #
@@ -28,6 +28,9 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 RESOURCES=(--ntasks="$GPUS")
 if [ "$GPUS_PER_NODE" -gt 0 ]; then
     RESOURCES+=(--ntasks-per-node="$GPUS_PER_NODE" --gres="gpu:$GPUS_PER_NODE")
+    DEVICE=()
+else
+    DEVICE=(--device cpu) # there may be GPUs that are not this job's
 fi
 
 WORK_DIR=()
@@ -42,8 +45,8 @@ PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" \
 exec srun -p "$PARTITION" \
     --job-name="$JOB_NAME" \
     "${RESOURCES[@]}" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --cpus-per-task="${CPUS_PER_TASK:-12}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
     "${PYTHON:-python}" -u "$ROOT/tools/train.py" "$CONFIG" \
-    --launcher slurm "${WORK_DIR[@]}" "${OPTIONS[@]}"
+    --launcher slurm "${DEVICE[@]}" "${WORK_DIR[@]}" "${OPTIONS[@]}"

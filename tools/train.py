@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -21,18 +21,20 @@ from mmengine.runner import Runner
 import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.files.image_paths import first_line
-from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
+from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import (
     describe_data_parallel,
     init_distributed,
     model_wrapper,
 )
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.fission.mixed_precision import use_mixed_precision
 from ff_mm.fission.plan_checks import check_folds
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
-from ff_mm.parallel.termination import Terminated
+from ff_mm.parallel.termination import TERMINATED, Terminated
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,9 +53,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='automatic mixed precision training: float16 on a GPU; on a CPU bfloat16, '
-        'which pays only where the CPU has instructions for it (lscpu: avx512_bf16, '
-        'amx_bf16)',
+        help='automatic mixed precision training: bfloat16 on a GPU that has it (since '
+        'Ampere), else float16, also with optim_wrapper.dtype=float16; on a CPU '
+        'bfloat16, which pays only where the CPU has instructions for it (lscpu: '
+        'avx512_bf16, amx_bf16)',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='single runs: do not validate'
@@ -137,17 +140,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def use_mixed_precision(cfg: Config) -> None:
-    """Changes the optimizer's wrapper to the one for the device that there is."""
-    if get_device() != 'cpu':
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        return
-    cfg.optim_wrapper.type = Bfloat16OptimWrapper.__name__
-    for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's
-        cfg.optim_wrapper.pop(key, None)
-
-
 def become_data_parallel(cfg: Config) -> None:
     """Joins the other processes of a single run, on GPUs or CPUs, and says so."""
     if cfg.launcher == 'none':
@@ -192,21 +184,25 @@ def main() -> None:
             runner.train()
         return
     cfg = resolve(cfg)
+    # Else the run could not be resumed from its own checkpoints.
+    hooks: list[dict[str, Any]] = [dict(type='SafeCheckpointHook')]
+    if leaves_workers_open(cfg.get('train_dataloader')):
+        hooks.append(dict(type='EpochSeedHook', by_batch=True))
     set_dataloader_defaults(
         cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
     )
     check_mixed_precision(cfg)
-    # Else the run could not be resumed from its own checkpoints.
-    hooks = [dict(type='SafeCheckpointHook')]
     if cfg.get('channels_last'):
         hooks.append(dict(type='ChannelsLastHook'))
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
     become_data_parallel(cfg)
+    if is_main_process():
+        print(describe_device())
     try:
         Runner.from_cfg(cfg).train()
     except Terminated:
         print('terminated; --resume goes on from the last checkpoint', file=sys.stderr)
-        sys.exit(cli.TERMINATED)
+        sys.exit(TERMINATED)
 
 
 if __name__ == '__main__':

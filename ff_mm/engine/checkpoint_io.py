@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from torch.hub import load_state_dict_from_url
 
+from ff_mm.engine.background_writer import BackgroundWriter
 from ff_mm.files import atomic_write
 from ff_mm.merging.state_dict import read_checkpoint
 
@@ -79,6 +80,26 @@ def load_from_http(
     if world_size > 1:
         torch.distributed.barrier()
     return load() if checkpoint is None else checkpoint
+
+
+def where_to_write(runner: Runner) -> dict[str, Any]:
+    """Returns the ``backend_args`` with which a run writes what it needs later.
+
+    Args:
+        runner: If it is a :class:`ff_mm.engine.QuietRunner`, files are written while
+            training goes on; this waits until there is memory for one more.
+    """
+    writer = writer_of(runner)
+    if writer is None:
+        return dict(backend='atomic')
+    writer.make_room()
+    return writer.backend_args
+
+
+def writer_of(runner: Runner) -> BackgroundWriter | None:
+    """Returns what writes a run's files while training goes on; None: nothing does."""
+    writer = getattr(runner, 'writer', None)
+    return writer if isinstance(writer, BackgroundWriter) else None
 
 
 @register_backend('atomic', force=True)

@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ff_mm.datasets.sharing import build_dataset
+from ff_mm.engine.background_writer import BackgroundWriter
 from ff_mm.engine.precision import float32
 from ff_mm.files import atomic_write
 
@@ -49,6 +50,22 @@ class QuietRunner(Runner):
         """
         return super().from_cfg(_LaidOutOnce(cfg.to_dict(), filename=cfg.filename))
 
+    @cached_property
+    def writer(self) -> BackgroundWriter:
+        """Writes the run's states and its best epoch while training goes on."""
+        return BackgroundWriter()
+
+    def train(self) -> nn.Module:
+        """Trains; all that it writes is on disk when it ends, however it does."""
+        try:
+            with float32(tf32=bool(self.cfg.get('tf32'))):
+                model = super().train()
+        except BaseException:
+            self.writer.close()
+            raise
+        self.writer.wait()
+        return model
+
     @staticmethod
     def build_dataloader(
         dataloader: DataLoader | Mapping[str, Any], *args: Any, **kwargs: Any
@@ -65,11 +82,6 @@ class QuietRunner(Runner):
             dataset = dict(type=build_dataset, config=dataloader['dataset'])
             dataloader = dict(dataloader, dataset=dataset)
         return Runner.build_dataloader(dataloader, *args, **kwargs)
-
-    def train(self) -> nn.Module:
-        """Trains; see the class for the precision."""
-        with float32(tf32=bool(self.cfg.get('tf32'))):
-            return super().train()
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Builds the loop of validation, in float32."""

@@ -15,10 +15,12 @@ from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import set_random_seed
 
 from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
 from ff_mm.engine.freed_memory import keep_freed_memory
+from ff_mm.engine.hooks.epoch_seed_hook import SeededLoading
 from ff_mm.engine.precision import FLOAT32, has_tf32
 from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import loading_images
@@ -331,6 +333,8 @@ class ModelEvaluator:
         set_random_seed(self.runner.seed)
         loader = with_defaults(self.cfg.train_dataloader)
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
+        if leaves_workers_open(self.cfg.train_dataloader):
+            SeededLoading(batches, by_batch=True).announce(0, self.runner.seed)
         if keep:
             kept = self._kept_batches[num_samples] = KeptBatches(batches, num_samples)
         with loading_images():

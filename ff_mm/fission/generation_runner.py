@@ -19,11 +19,14 @@ from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
 from ff_mm.display.console import make_console, say
 from ff_mm.display.tables import generation_table
+from ff_mm.engine.data_loaders import forget_batches
+from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import describe_data_parallel, init_distributed
 from ff_mm.engine.hooks.resume_state_hook import remove_states
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint, validation_view
 from ff_mm.files import check_own_folder
+from ff_mm.fission.begun import go_on_as_begun
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
@@ -89,6 +92,7 @@ class GenerationRunner:
             )
         self.cfg = cfg
         self.work_dir = Path(cfg.work_dir)
+        go_on_as_begun(cfg)
         plan = dict(cfg.plan)
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]
@@ -130,6 +134,7 @@ class GenerationRunner:
         option = resolve(self.cfg).get('cache_images')
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
+            stack.callback(forget_batches)
             validation = self._set_up(stack)
             self._carry_out(validation)
             manifest = self._sum_up(validation)
@@ -208,6 +213,7 @@ class GenerationRunner:
         else:
             self.cfg.launcher = 'none'  # to MMEngine each process is alone
         self.data_parallel = self.parallel == 'data' and launcher != 'none'
+        self._say(describe_device())
         if self.data_parallel:
             self._say(describe_data_parallel(self.cfg, self.team.size))
         elif self.team.size > 1:

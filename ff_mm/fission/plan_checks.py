@@ -15,6 +15,7 @@ from ff_mm.datasets.checks.check import check_datasets, describe
 from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folds import FoldFacts, fold_facts, is_cut
 from ff_mm.datasets.unlabelled import labelled_part
+from ff_mm.engine.hooks.resume_state_hook import read_interval
 from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.class_balance import read_class_balance
@@ -36,6 +37,7 @@ def trial_configs(
     Raises:
         ConfigError: A trial that cannot be carried out, and why.
     """
+    read_interval(base.get('state_interval', 1))
     configs = []
     for trial in trials:
         try:

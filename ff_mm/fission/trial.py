@@ -6,9 +6,11 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -19,11 +21,14 @@ from ff_mm.config import (
     set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.folds import set_folds
 from ff_mm.datasets.unlabelled import set_unlabelled
 from ff_mm.errors import ConfigError
+from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
+from ff_mm.parallel.termination import GRACE_PERIOD
 
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates; None: all images train.
@@ -41,9 +46,6 @@ _PLAN_KEYS = (
     'trials',
     'retry_failed',
 )
-# Seconds: SLURM and torchrun kill 30 after SIGTERM unless told otherwise, and what is
-# saved takes time.
-GRACE_PERIOD = 20
 # As _PLAN_KEYS, but other values may refer to them. MMEngine wants all three or none.
 _TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
 
@@ -178,7 +180,7 @@ def trial_config(
     work_dir: str | Path,
     parent_file: str | Path | None = None,
     state: str | Path | None = None,
-    state_interval: int = 1,
+    state_interval: int | str = 1,
 ) -> Config:
     """Builds the config with which an MMEngine Runner carries out one trial.
 
@@ -188,7 +190,7 @@ def trial_config(
         work_dir: The trial's own folder.
         parent_file: Checkpoint of the parent trial.
         state: A state of this very trial to go on from; wins over ``parent_file``.
-        state_interval: Epochs between two such states.
+        state_interval: Epochs, or the time, between two such states.
 
     Returns:
         A config that stock MMEngine understands once ff_mm is imported.
@@ -229,12 +231,16 @@ def trial_config(
     plain = val_cfg is not None and val_cfg.get('type') in (None, 'ValLoop')
     if trial.validates == 'snapshots' and plain:
         val_cfg.type = 'SnapshotValLoop'
+    check_compile(cfg)
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)
+    memory = EvaluationOptions.from_config(cfg.get('evaluation')).cache_memory
     cfg.custom_hooks += [
         dict(type='DivergenceHook'),
         dict(type='TerminationHook', grace=cfg.pop('grace_period', GRACE_PERIOD)),
+        dict(type='EarlyWorkersHook'),
+        dict(type='KeptValidationHook', memory=memory),
     ]
     _make_resumable(cfg, state_interval)
     return cfg
@@ -287,12 +293,38 @@ def check_mixed_precision(cfg: Config) -> None:
         )
 
 
-def _make_resumable(cfg: Config, state_interval: int) -> None:
+def check_compile(cfg: Config) -> None:
+    """Refuses, before training, what ``torch.compile`` does not know.
+
+    Args:
+        cfg: The config of a training run. An empty ``compile`` is made False, as to
+            MMEngine it is True.
+
+    Raises:
+        ConfigError: ``compile`` is something else than options, or an unknown one.
+    """
+    options = cfg.get('compile')
+    if not options:
+        if options is not None:
+            cfg.compile = False
+        return
+    known = sorted(set(signature(torch.compile).parameters) - {'model'})
+    if options is not True and not isinstance(options, Mapping):
+        raise ConfigError(
+            f'compile={options!r}: expected True, or options such as '
+            "dict(mode='max-autotune')"
+        )
+    if options is not True and (unknown := sorted(set(options) - set(known))):
+        raise ConfigError(f'compile.{unknown[0]}: unknown, there are {known}')
+
+
+def _make_resumable(cfg: Config, state_interval: int | str) -> None:
     """Puts in what makes an interrupted run end like an unbroken one, bit for bit."""
     hooks = cfg.setdefault('default_hooks', {})
     hooks.checkpoint = None
+    open_number = leaves_workers_open(cfg.get('train_dataloader'))
     cfg.custom_hooks += [
-        dict(type='EpochSeedHook'),
+        dict(type='EpochSeedHook', by_batch=open_number),
         dict(type='SafeCheckpointHook'),
         dict(type='ResumeStateHook', interval=state_interval),
     ]

@@ -35,6 +35,7 @@ from ff_mm.fission.record import trial_folder
 from ff_mm.fission.run_extras import extras_of
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
+from ff_mm.fission.waiting_hook import WaitingHook
 from ff_mm.merging.state_dict import (
     CheckpointError,
     read_checkpoint,
@@ -115,6 +116,7 @@ class TrialRunner:
         self.ledger = ledger
         self.images = images
         self.progress = progress
+        self._noted = False
 
     def run(self, trial: Trial) -> None:
         """Trains one trial and notes in the ledger what came out of it.
@@ -184,6 +186,8 @@ class TrialRunner:
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
+            runner.register_hook(WaitingHook(self._note_once))
+            runner.writer.allowed = partial(self._is_ours, trial.id)
             require_mine = partial(self._together, self.ledger.require_mine, trial.id)
             runner.hooks.insert(0, OwnershipHook(require_mine))
             with without_worker_traceback():
@@ -229,6 +233,18 @@ class TrialRunner:
         except CheckpointError as error:
             remove_states(folder)
             self.progress.note(f'{error}: trial {trial_id} begins anew')
+
+    def _is_ours(self, trial_id: str) -> bool:
+        try:
+            self.ledger.require_mine(trial_id)
+        except TakenOverError:  # training hears of it where it asks itself
+            return False
+        return True
+
+    def _note_once(self, line: str) -> None:
+        if not self._noted and is_main_process():
+            self.progress.note(line)
+        self._noted = True
 
     def _free_memory(self) -> None:
         gc.collect()  # models hold cycles; without this two would be in memory

@@ -197,8 +197,12 @@ class Team:
         """
         if dist.is_initialized():
             return
+        backend = backend or ('nccl' if torch.cuda.is_available() else 'gloo')
+        if backend == 'nccl':  # which would else guess it from the rank
+            device = torch.device('cuda', torch.cuda.current_device())
+            options.setdefault('device_id', device)
         dist.init_process_group(
-            backend or ('nccl' if torch.cuda.is_available() else 'gloo'),
+            backend,
             store=dist.PrefixStore('group', self._store),
             rank=self.rank,
             world_size=self.size,

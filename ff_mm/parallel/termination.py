@@ -10,6 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# Seconds after SIGTERM in which an epoch may still end, unless the config says:
+# SLURM and torchrun kill 30 after it unless told otherwise, and saving takes time.
+GRACE_PERIOD = 20
+
+# Exit status of a program that SIGTERM has ended before its work was done.
+TERMINATED = 128 + signal.SIGTERM
+
 # For the SIGTERM that killed a data worker to reach this process, too.
 _SECONDS_TO_WAIT = 1.0
 

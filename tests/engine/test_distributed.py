@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+import warnings
+from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
-from many_processes import make
+from many_processes import PATIENCE, make
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.runner import set_random_seed
+from torch import nn
 from toys import toy_config
 
-from ff_mm.engine import QuietRunner
+from ff_mm.engine import QuietRunner, distributed
 from ff_mm.engine.distributed import (
+    _group_options,
     any_rank,
     describe_data_parallel,
     init_distributed,
     is_time_to_agree,
     model_wrapper,
+    use_port,
 )
 from ff_mm.engine.hooks.resume_state_hook import find_state
+from ff_mm.engine.memory_format import to_channels_last
 from ff_mm.errors import ConfigError, TrialDiverged
+from ff_mm.parallel.team import Team
 from ff_mm.parallel.termination import Terminated, deferred, termination_as_exception
 
 
@@ -66,6 +77,59 @@ def test_ranks_keep_their_own_buffers_during_an_epoch():
     assert [wrapper[name] for name in names & set(wrapper)] == [False]
 
 
+def test_what_mmengine_says_of_a_group_is_understood(monkeypatch):
+    said = dict(port=29511, timeout=90, init_backend='torch', backend='nccl')
+    cfg = Config(dict(launcher='slurm', env_cfg=dict(dist_cfg=said)))
+    assert _group_options(cfg) == dict(timeout=timedelta(seconds=90))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    assert _group_options(cfg)['backend'] == 'nccl'
+
+
+def test_the_port_is_where_processes_meet_unless_torchrun_has_one(monkeypatch):
+    monkeypatch.setenv('MASTER_PORT', '1')
+    cfg = Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(port=29511))))
+    use_port(cfg)
+    assert os.environ['MASTER_PORT'] == '1'
+    for launcher in ('slurm', 'mpi'):
+        os.environ['MASTER_PORT'] = '1'
+        cfg.launcher = launcher
+        use_port(cfg)
+        assert os.environ['MASTER_PORT'] == '29511'
+
+
+@pytest.mark.parametrize(
+    ('said', 'line'),
+    [
+        (dict(port=0), 'dist_cfg.port=0: expected'),
+        (dict(port='x'), "dist_cfg.port='x': expected"),
+        (dict(timeout='long'), "dist_cfg.timeout='long': expected seconds"),
+        (dict(timeout=0), 'dist_cfg.timeout=0: expected seconds'),
+        (dict(timeuot=9), 'dist_cfg.timeuot: no option .* timeout'),
+        (dict(rank=1), 'dist_cfg.rank: no option'),
+        (dict(init_backend='deepspeed'), "init_backend='deepspeed'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+)
+def test_what_no_group_takes_is_said(said, line):
+    cfg = Config(dict(launcher='slurm', env_cfg=dict(dist_cfg=said)))
+    with pytest.raises(ConfigError, match=line):
+        use_port(cfg)
+        _group_options(cfg)
+
+
+def test_a_group_of_gpus_is_told_the_device(monkeypatch):
+    made = {}
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 2)
+    monkeypatch.setattr(
+        dist, 'init_process_group', lambda backend, **options: made.update(options)
+    )
+    Team.alone().join()
+    assert made.pop('device_id') == torch.device('cuda', 2)
+    Team.alone().join('gloo')
+    assert made['world_size'] == 1 and made.get('backend') is None
+
+
 def test_batch_size_and_learning_rates_are_said():
     assert describe_data_parallel(training(), 4) == (
         'data parallel: 4 processes x batch_size 32 = 128 images a step; learning '
@@ -96,6 +160,71 @@ def test_alone_every_iteration_is_one_and_the_flag_is_the_answer():
     assert any_rank(True) is True
     assert any_rank(False) is False
     assert all(is_time_to_agree(batch_idx, 10) for batch_idx in range(20))
+
+
+def train_convolutions(unused):
+    """Trains two steps in channels_last by DDP; what torch warns of."""
+    init_distributed(Config(dict(launcher='pytorch')))
+    set_random_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 2, 3))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    cfg = dict(custom_hooks=[dict(type='ChannelsLastHook')], launcher='pytorch')
+    wrapper = model_wrapper(Config(dict(cfg, find_unused_parameters=unused)))
+    ddp = MODEL_WRAPPERS.build(dict(wrapper, module=model))
+    for key, value in model.state_dict().items():  # as it came
+        assert torch.equal(value, before[key])
+        assert value.stride() == before[key].stride()
+    to_channels_last(ddp)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for _ in range(2):
+            ddp(torch.ones(2, 3, 8, 8)).sum().backward()
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize('unused', [False, True])
+def test_gradients_in_channels_last_are_not_copied_to_be_sent(unused):
+    for said in make(2, train_convolutions, unused):
+        assert not [line for line in said if 'strides' in line]
+
+
+def wait_for_a_silent_rank(port, rank, ready):
+    """Both ranks are to meet in a collective, and the second never comes."""
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+        TORCHELASTIC_USE_AGENT_STORE='True',
+    )
+    with termination_as_exception(), deferred():
+        init_distributed(Config(dict(launcher='pytorch', plan={}, grace_period=0)))
+        ready.wait()
+        if rank == 0:
+            dist.all_reduce(torch.ones(1))
+        time.sleep(PATIENCE)
+
+
+def test_a_dead_rank_leaves_no_other_waiting_beyond_its_grace(monkeypatch):
+    monkeypatch.setattr(distributed, '_LEAST_PATIENCE', 0.5)
+    store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    fork = multiprocessing.get_context('fork')
+    ready = fork.Barrier(3)
+    ranks = [
+        fork.Process(target=wait_for_a_silent_rank, args=(store.port, rank, ready))
+        for rank in (0, 1)
+    ]
+    for rank in ranks:
+        rank.start()
+    try:
+        ready.wait(PATIENCE)
+        os.kill(ranks[0].pid, signal.SIGTERM)
+        ranks[0].join(PATIENCE)
+        assert ranks[0].exitcode == 0  # the same command goes on
+    finally:
+        for rank in ranks:
+            rank.kill()
 
 
 class Events(Hook):

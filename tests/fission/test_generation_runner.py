@@ -278,6 +278,7 @@ LABELS = dict(type='MaskedMultiLabelClsHead', num_classes=10, in_channels=8)
         (dict(plan__augmentations=['minimal', 'maximal']), 'maximal'),
         # A minimum would not be validated.
         (dict(train_cfg__val_interval=2), 'val_interval'),
+        (dict(state_interval='3 minutes'), "state_interval='3 minutes': expected"),
         (dict(cache_images=dict(size=6)), "cache_images: unknown key 'size'"),
         (dict(plan__base__monitor='macro_recal'), "'base_lr0.01'.*did you mean"),
         # The default rule, 'less', would keep the worst epoch.

@@ -204,7 +204,7 @@ def test_what_decides_nothing_may_change(tmp_path):
 
 def test_an_option_that_is_off_is_as_good_as_absent(tmp_path):
     new(tmp_path).take('probe')
-    off = dict(channels_last=False, compile=False)
+    off = dict(channels_last=False, compile={})
     again = Ledger(tmp_path, CONFIG | off, TRIALS)
     assert again.entry('probe')['state'] == 'running'
     with pytest.raises(LedgerError, match=r'channels_last: \(absent\) -> true'):

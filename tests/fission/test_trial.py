@@ -100,6 +100,8 @@ def test_what_makes_a_trial_resumable_is_in_it(base_config, tmp_path):
         'X',
         'DivergenceHook',
         'TerminationHook',
+        'EarlyWorkersHook',
+        'KeptValidationHook',
         'EpochSeedHook',
         'SafeCheckpointHook',
         'ResumeStateHook',
@@ -144,6 +146,34 @@ def test_channels_last_is_a_hook_and_no_key_of_a_trial(base_config, tmp_path):
     assert 'ChannelsLastHook' in hooks(cfg)
     assert 'ChannelsLastHook' not in hooks(plain)
     assert 'channels_last' not in cfg and 'channels_last' not in plain
+
+
+@pytest.mark.parametrize(
+    ('said', 'found'),
+    [
+        ({}, False),
+        (dict(compile=True), True),
+        (dict(compile=False), False),
+        ({'compile.mode': 'max-autotune'}, dict(mode='max-autotune')),
+        (dict(compile=dict(dynamic=False)), dict(dynamic=False)),
+    ],
+    ids=['off', 'on', 'off again', 'by key', 'dict'],
+)
+def test_compiling_takes_options(tmp_path, generation_config, said, found):
+    cfg = generation_config(tmp_path)
+    cfg.merge_from_dict(said)
+    assert trial_config(cfg, trial(), tmp_path).compile == found
+
+
+@pytest.mark.parametrize(
+    ('said', 'line'),
+    [('max-autotune', "compile='max-autotune': expected"), (dict(m=1), 'compile.m: ')],
+    ids=['text', 'unknown'],
+)
+def test_what_cannot_be_compiled_with_is_said(tmp_path, generation_config, said, line):
+    cfg = generation_config(tmp_path, compile=said)
+    with pytest.raises(ConfigError, match=line):
+        trial_config(cfg, trial(), tmp_path)
 
 
 @pytest.mark.parametrize('given', [{}, dict(type='ValLoop'), dict(fp16=True)])

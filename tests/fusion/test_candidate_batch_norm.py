@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
+from ff_mm import cores
 from ff_mm.comparison.method import selection_cost
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
@@ -151,3 +152,22 @@ def test_groups_and_the_soup_of_them_are_reestimated_alike(
 def test_options_that_are_none(analysis_config, option, message):
     with pytest.raises(ConfigError, match=message):
         run(analysis_config('GreedySoupRunner', soup=dict(bn_reestimation=option)))
+
+
+def test_statistics_do_not_go_by_a_number_of_workers_that_is_left_open(
+    small_pool, monkeypatch
+):
+    found = []
+    for number in (1, 2):
+        monkeypatch.setattr(cores, 'own_cores', lambda number=number: number)
+        cfg = small_pool.copy()
+        cfg.train_dataloader.update(num_workers='auto', batch_size=16)
+        flip = dict(type='RandomFlip', prob=0.5)
+        cfg.train_dataloader.dataset.pipeline = [flip, dict(type='PackInputs')]
+        evaluator = ModelEvaluator(cfg)
+        try:
+            evaluator.reestimate_batch_norm(64)
+            found.append({k: v.clone() for k, v in evaluator.weights.items()})
+        finally:
+            evaluator.close()
+    assert all(torch.equal(v, found[1][k]) for k, v in found[0].items())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
+from ff_mm import cores
 from ff_mm.config import load_config
 from ff_mm.files import read_json
 from ff_mm.merging.state_dict import read_checkpoint
@@ -144,6 +146,20 @@ def test_a_plain_config_trains_as_in_mmpretrain(tool, plain, tmp_path):
     assert tool('train.py', plain) == 0
     assert (tmp_path / 'plain' / 'epoch_1.pth').is_file()
     assert not (tmp_path / 'plain' / 'ledger.json').exists()
+
+
+def test_a_plain_run_does_not_go_by_a_number_of_workers_that_is_left_open(
+    tool, plain, tmp_path, monkeypatch
+):
+    found = []
+    for number in (1, 2):
+        monkeypatch.setattr(cores, 'own_cores', lambda number=number: number)
+        options = ['randomness.seed=1', 'train_dataloader.num_workers=auto']
+        work_dir = tmp_path / f'{number}'
+        command = [plain, '--work-dir', work_dir, '--cfg-options', *options]
+        assert tool('train.py', *command) == 0
+        found.append(read_checkpoint(work_dir / 'epoch_1.pth')['state_dict'])
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
 
 
 def test_a_plain_config_resumes(tool, plain, tmp_path):

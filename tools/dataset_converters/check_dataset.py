@@ -10,13 +10,13 @@ and what is wrong: missing and unreadable files, the same image under two names,
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from mmengine.registry import init_default_scope
 
 from ff_mm import cli
 from ff_mm.config import load_config, resolve
+from ff_mm.cores import allowed_cores
 from ff_mm.datasets.checks.inspection import dataset_configs, inspect_datasets
 from ff_mm.datasets.checks.report import dataset_table
 from ff_mm.files import write_json
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=int,
-        default=os.cpu_count() or 1,
+        default=allowed_cores(),
         help='processes that read images (default: %(default)s)',
     )
     parser.add_argument(

@@ -10,11 +10,11 @@ not be read, or a file was left out since it is a pipe, a device or a link to el
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 
 from ff_mm import cli
+from ff_mm.cores import allowed_cores
 from ff_mm.datasets.resizing.resizing import ResizeOptions, resize_dataset
 from ff_mm.datasets.resizing.summary import resize_summary
 from ff_mm.errors import ConfigError
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=int,
-        default=os.cpu_count() or 1,
+        default=allowed_cores(),
         help='processes (default: %(default)s)',
     )
     parser.add_argument(

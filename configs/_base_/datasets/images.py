@@ -28,21 +28,23 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=128,
-    num_workers=4,
+    # As many as there are cores for this process. What comes out goes by a number, if
+    # one is given, and not by 'auto': then it is the same on all machines.
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(split='train', pipeline='${train_pipeline}'),
 )
 val_dataloader = dict(
     batch_size=128,
-    num_workers=4,
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(split='val', pipeline='${test_pipeline}', test_mode=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    num_workers=4,
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(split='test', pipeline='${test_pipeline}', test_mode=True),

@@ -21,7 +21,7 @@ parallel = 'trial'
 # torchrun kill after 30 unless told otherwise.
 grace_period = 20
 
-# Epochs between two states from which a killed trial goes on.
+# Epochs between two states from which a killed trial goes on, or a time: '3min'.
 state_interval = 1
 
 # Decode images once for all trials and data workers: cache_images=True. With options:
@@ -31,9 +31,10 @@ cache_images = dict()
 # Speed, by option. Results differ in rounding, so one plan keeps to one choice.
 # The order in which convolutions compute fastest: on CPUs, and on GPUs with --amp.
 channels_last = False
-# torch.compile, or its arguments as a dict: for GPUs; on CPUs it was no gain. An
-# interrupted run then ends like an unbroken one only up to rounding.
-compile = False
+# torch.compile: compile=True, or with options, compile.mode=max-autotune. For GPUs; on
+# CPUs it was no gain. An interrupted run then ends like an unbroken one only up to
+# rounding.
+compile = dict()
 
 # Classes of unequal size: 'sampling' draws images by how rare their class is, 'loss' is
 # the logit-adjusted loss (balanced softmax), of several labels too. With options:

@@ -25,6 +25,7 @@ from mmpretrain.registry import TRANSFORMS
 from rich.console import Console
 
 from ff_mm.config import read_options
+from ff_mm.cores import allowed_cores
 from ff_mm.datasets.checks.check import data_infos, inner_datasets
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, needs_load_dicom
@@ -341,7 +342,7 @@ class ImageCache:
             part.decode,
             part.paths,
             total,
-            min(os.cpu_count() or 1, total // _A_PROCESS),
+            min(allowed_cores(), total // _A_PROCESS),
             'decoding images',
             self.console,
             batch=int(_HANDED_OVER / (part.average_size + 1)),

@@ -3,6 +3,7 @@
 from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
 from ff_mm.engine.hooks.divergence_hook import DivergenceHook
+from ff_mm.engine.hooks.edge_hooks import EarlyWorkersHook, KeptValidationHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.frozen_batch_norm_hook import FrozenBatchNormHook
 from ff_mm.engine.hooks.label_weights_hook import LabelWeightsHook
@@ -23,8 +24,10 @@ __all__ = [
     'BestCheckpointHook',
     'ChannelsLastHook',
     'DivergenceHook',
+    'EarlyWorkersHook',
     'EpochSeedHook',
     'FrozenBatchNormHook',
+    'KeptValidationHook',
     'LabelWeightsHook',
     'LogitAdjustmentHook',
     'PruningMaskHook',

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.engine.checkpoint_io import where_to_write
 from ff_mm.errors import ConfigError
 
 BEST_FILE = 'best.pth'
@@ -89,7 +90,7 @@ def _save(runner: Runner, meta: dict[str, Any]) -> None:
         BEST_FILE,
         save_param_scheduler=False,
         meta=meta,
-        backend_args=dict(backend='atomic'),
+        backend_args=where_to_write(runner),
     )
 
 

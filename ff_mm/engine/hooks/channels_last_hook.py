@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmengine.utils import apply_to
 
 from ff_mm.engine.ingredient_file import in_default_layout
+from ff_mm.engine.memory_format import to_channels_last
 
 
 @HOOKS.register_module()
@@ -30,9 +31,7 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Converts the weights, and what the optimizer has kept of them."""
-        for parameter in runner.model.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.to(memory_format=torch.channels_last)
+        to_channels_last(runner.model)
         wrapper = runner.optim_wrapper
         several = isinstance(wrapper, OptimWrapperDict)
         for part in wrapper.values() if several else [wrapper]:

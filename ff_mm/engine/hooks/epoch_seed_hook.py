@@ -27,22 +27,43 @@ class EpochSeedHook(Hook):
     same seeds in every epoch, and workers that persist are not seeded again.
 
     A transform that keeps a generator of its own is out of reach of this.
+
+    Args:
+        by_batch (bool): Whether workers are seeded for each batch, by the cases in it,
+            so that nothing depends on how many workers there are. Without workers it
+            makes no difference.
     """
 
     priority = 'VERY_HIGH'
 
+    def __init__(self, by_batch: bool = False) -> None:
+        self.by_batch = by_batch
+
     def before_train(self, runner: Runner) -> None:
         """Prepares the data workers, before any is started."""
         loader = runner.train_dataloader
-        self._workers = SeededLoading(loader) if loader.num_workers else None
+        self._workers = None
+        if loader.num_workers:
+            self._workers = SeededLoading(loader, self.by_batch)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds for the epoch that starts."""
-        sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
-        seed = int(sequence.generate_state(1)[0])
+        self.announce(runner)
+        set_random_seed(_seed_of_epoch(runner))
+
+    def announce(self, runner: Runner) -> None:
+        """Tells data workers, which must not be at work, the seed of the next epoch.
+
+        Args:
+            runner: One whose next epoch is about to start.
+        """
         if self._workers is not None:
-            self._workers.announce(runner.epoch, seed)
-        set_random_seed(seed)
+            self._workers.announce(runner.epoch, _seed_of_epoch(runner))
+
+
+def _seed_of_epoch(runner: Runner) -> int:
+    sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
+    return int(sequence.generate_state(1)[0])
 
 
 class SeededLoading:
@@ -53,9 +74,11 @@ class SeededLoading:
 
     Args:
         loader: Of which no iterator has been made yet.
+        by_batch: Whether each batch is seeded by its cases.
     """
 
-    def __init__(self, loader: DataLoader) -> None:
+    def __init__(self, loader: DataLoader, by_batch: bool = False) -> None:
+        self.by_batch = by_batch
         # As torch has no type for what it looks for in any data set.
         self.dataset = cast(Any, loader.dataset)
         self._load = getattr(self.dataset, '__getitems__', None)
@@ -79,16 +102,18 @@ class SeededLoading:
     def __call__(self, indices: Sequence[int]) -> list[Any]:
         """Loads the cases of one batch; the main process is seeded by the hook."""
         announced, worker = self._announced.tolist(), get_worker_info()
-        if worker is not None and announced != self._seeded:
+        if worker is not None and self.by_batch:
+            _seed([announced[1], *map(int, indices)])
+        elif worker is not None and announced != self._seeded:
             self._seeded = announced
-            _seed_worker(announced[1], worker.id)
+            _seed([announced[1], worker.id])
         if self._load is not None:
             return self._load(indices)
         return [self.dataset[index] for index in indices]
 
 
-def _seed_worker(seed: int, worker: int) -> None:
-    seeds = np.random.SeedSequence([seed, worker]).generate_state(3)
+def _seed(numbers: Sequence[int]) -> None:
+    seeds = np.random.SeedSequence(numbers).generate_state(3)
     random.seed(int(seeds[0]))
     np.random.seed(seeds[1])
     torch.manual_seed(int(seeds[2]))

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from ff_mm.engine.distributed import any_rank, is_time_to_agree
 from ff_mm.engine.hooks.resume_state_hook import save_state
 from ff_mm.engine.hooks.snapshot_hook import SnapshotValLoop
+from ff_mm.parallel.stuck import going_on
 from ff_mm.parallel.termination import Terminated, request, requested_at
 
 
@@ -118,6 +119,7 @@ class TerminationHook(Hook):
         Raises:
             Terminated: On all ranks.
         """
+        going_on()
         self._began = time.monotonic()
         if self._is_requested():
             save_state(runner)
@@ -132,6 +134,7 @@ class TerminationHook(Hook):
         Raises:
             Terminated: On all ranks.
         """
+        going_on()
         if not is_time_to_agree(batch_idx, self.interval) or not self._is_requested():
             return
         if any_rank(is_main_process() and self._is_too_long(runner, batch_idx + 1)):
@@ -149,6 +152,7 @@ class TerminationHook(Hook):
         Raises:
             Terminated: Only without a process group.
         """
+        going_on()
         if get_world_size() > 1 or not self._is_requested():
             return
         if self._is_late(batch_idx + 1, len(runner.val_dataloader)):

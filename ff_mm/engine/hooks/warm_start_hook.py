@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -14,6 +18,9 @@ from ff_mm.merging.state_dict import (
     weights_of,
 )
 
+# What of a GradScaler is found in training.
+_FOUND = ('scale', '_growth_tracker')
+
 
 @HOOKS.register_module()
 class WarmStartHook(Hook):
@@ -23,7 +30,8 @@ class WarmStartHook(Hook):
     warning in the log, and ignores the optimizer. Where one trial starts from another,
     a single layer that did not load would falsify the result.
 
-    Of the optimizer only the state is taken (moments and step counts); its settings,
+    Of the optimizer only the state is taken (moments and step counts, and the scale of
+    the loss that mixed precision in float16 has found); its settings,
     such as the weight decay, stay those of the config. (In the authors' code loading
     the base's optimizer silently restores its weight decay.)
 
@@ -78,3 +86,18 @@ class WarmStartHook(Hook):
                 f'parameters, the model has {parameters}'
             )
         optimizer.load_state_dict(dict(state=saved['state'], param_groups=groups))
+        _load_scale(runner.optim_wrapper, saved.get('loss_scaler'))
+
+
+def _load_scale(wrapper: OptimWrapper, saved: Mapping[str, Any] | None) -> None:
+    """Takes over the scale that mixed precision has found; its settings stay.
+
+    A new one begins far too high, so that the first steps are left out, and others than
+    in the base's optimizer. A scale that the config states is not found.
+    """
+    if not isinstance(wrapper, AmpOptimWrapper) or not saved:
+        return
+    own = wrapper.loss_scaler.state_dict()
+    if own and wrapper._scale_update_param is None:
+        found = {key: saved[key] for key in _FOUND if key in saved}
+        wrapper.loss_scaler.load_state_dict({**own, **found})

@@ -471,7 +471,7 @@ def test_many_images_are_decoded_by_many_processes(tmp_path, monkeypatch):
     write_images(tmp_path / 'images', count=40)
     monkeypatch.setattr(image_cache, '_A_PROCESS', 15)
     monkeypatch.setattr(image_cache, '_HANDED_OVER', 1)
-    monkeypatch.setattr(os, 'cpu_count', lambda: 2)
+    monkeypatch.setattr(image_cache, 'allowed_cores', lambda: 2)
     cfg = config(tmp_path / 'images')
     cache, _ = make_cache(cfg, tmp_path / 'run')
     for key, dataset in build(use(cache, cfg)).items():

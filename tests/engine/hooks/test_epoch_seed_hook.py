@@ -62,6 +62,8 @@ def record(
     interrupt=None,
     persist=False,
     dataset='DrawnData',
+    by_batch=False,
+    more=(),
     **changes,
 ):
     loader = dict(
@@ -72,8 +74,9 @@ def record(
         sampler=dict(type='DefaultSampler', shuffle=True),
         collate_fn=dict(type='default_collate'),
     )
-    hooks = [dict(type=t) for t in ('EpochSeedHook', 'SafeCheckpointHook')]
-    hooks += [dict(type='ResumeStateHook'), dict(type='Interrupt')]
+    hooks = [dict(type='EpochSeedHook', by_batch=by_batch)]
+    hooks.append(dict(type='SafeCheckpointHook'))
+    hooks += [dict(type='ResumeStateHook'), dict(type='Interrupt'), *more]
     runner = toy_runner(
         name, epochs=3, train_dataloader=loader, custom_hooks=hooks, **changes
     )
@@ -113,6 +116,38 @@ def test_workers_that_persist_draw_what_those_draw_that_start_anew(toy_runner):
     assert persisting.main == anew.main
     assert len(set().union(*persisting.processes.values())) == 2
     assert len(set().union(*anew.processes.values())) == 6
+
+
+def test_batches_that_are_seeded_draw_the_same_whoever_loads_them(
+    toy_runner, tmp_path, interrupt
+):
+    options = dict(persist=True, by_batch=True)
+    one, two = (record(toy_runner, f'{n}', n, **options) for n in (1, 2))
+    assert one.seen == two.seen
+    assert one.main == two.main
+    draws = list(chain(*one.seen.values()))
+    assert len(set(draws)) == len(draws) == 3 * 8 * 3
+
+    record(toy_runner, 'broken', 1, interrupt, **options)
+    state = str(find_state(tmp_path / 'broken'))
+    resumed = record(toy_runner, 'on', 2, resume=True, load_from=state, **options)
+    assert resumed.seen == {2: one.seen[2]}
+
+
+@pytest.mark.parametrize('by_batch', [True, False])
+def test_workers_that_begin_while_others_validate_draw_the_same(
+    toy_runner, tmp_path, interrupt, by_batch
+):
+    options = dict(persist=True, by_batch=by_batch)
+    late = record(toy_runner, 'late', 2, **options)
+    options['more'] = [dict(type='EarlyWorkersHook')]
+    early = record(toy_runner, 'early', 2, **options)
+    assert (early.seen, early.main) == (late.seen, late.main)
+
+    record(toy_runner, 'broken', 2, interrupt, **options)
+    state = str(find_state(tmp_path / 'broken'))
+    resumed = record(toy_runner, 'on', 2, resume=True, load_from=state, **options)
+    assert resumed.seen == {2: late.seen[2]}
 
 
 def test_a_data_set_that_loads_whole_batches_goes_on_doing_so(toy_runner):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 
 from ff_mm.merging import CheckpointError
 
@@ -68,6 +70,42 @@ def test_without_the_optimizer_only_weights_come_along(toy_runner, tmp_path, par
     look = start(toy_runner, tmp_path, parent, optimizer=False)
     assert torch.equal(look.weights['fc.weight'], parent['state_dict']['fc.weight'])
     assert look.optimizer['state'] == {}
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Has MMEngine's mixed precision run here, with the scaler of CPUs."""
+    module = amp_optimizer_wrapper
+    monkeypatch.setattr(module, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(module, 'GradScaler', partial(torch.amp.GradScaler, 'cpu'))
+
+
+@pytest.mark.parametrize(
+    ('scale', 'found'), [('dynamic', 2.0**20), (8.0, 8.0)], ids=['found', 'stated']
+)
+def test_the_scale_of_the_loss_comes_along_unless_the_config_states_one(
+    toy_runner, tmp_path, parent, on_a_gpu, scale, found
+):
+    saved = dict(scale=2.0**20, growth_interval=3, _growth_tracker=2)
+    parent['optimizer']['loss_scaler'] = saved
+    torch.save(parent, tmp_path / 'parent.pth')
+    wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=scale)
+    runner = toy_runner(
+        'child',
+        load_from=str(tmp_path / 'parent.pth'),
+        custom_hooks=[dict(type='WarmStartHook', optimizer=True)],
+        optim_wrapper=dict(wrapper, optimizer=dict(type='AdamW', lr=1e-4)),
+    )
+    states = []
+    hook = Hook()
+    hook.before_train = lambda runner: states.append(
+        runner.optim_wrapper.loss_scaler.state_dict()
+    )
+    runner.register_hook(hook)
+    runner.train()
+    assert states[0]['scale'] == found
+    assert states[0]['growth_interval'] == 2000  # a setting, which is the config's
+    assert states[0]['_growth_tracker'] == (2 if scale == 'dynamic' else 0)
 
 
 def test_a_key_that_is_missing_or_too_many_is_named(toy_runner, tmp_path, parent):
