@@ -14,14 +14,13 @@ import torch
 from ff_mm.environment import installed
 from ff_mm.errors import LedgerError
 from ff_mm.files import read_json, write_json
+from ff_mm.fission.differences import compare, difference_error
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
 from ff_mm.parallel.claim import Claim, Holder, claimed_names
 from ff_mm.parallel.dispatch import TakenOverError, write_until_current
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
-
-_SHOWN = 8
 
 # Parts of a config that change what is shown or where, but not what comes out.
 _IRRELEVANT = {
@@ -74,38 +73,6 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(cached, Mapping) and cached.get('short_side'):
         kept['cache_images'] = dict(short_side=cached['short_side'])
     return json.loads(json.dumps(kept, default=str))
-
-
-def compare(old: Any, new: Any, path: str = '') -> list[str]:
-    """Lists where two JSON values differ, as ``key: old -> new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            difference
-            for key in keys
-            for difference in compare(
-                old.get(key, '(absent)'),
-                new.get(key, '(absent)'),
-                f'{path}.{key}' if path else key,
-            )
-        ]
-    return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
-
-
-def difference_error(path: Path, differences: list[str]) -> LedgerError:
-    """Says that a file was begun with another config, and what differs."""
-    more = len(differences) - _SHOWN
-    return LedgerError(
-        f'{path} was begun with another config (old -> new):',
-        *(f'  {line}' for line in differences[:_SHOWN]),
-        *([f'  and {more} more'] if more > 0 else []),
-        'restore these values to go on, or give a new --work-dir',
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value) if not isinstance(value, str) else value
-    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 LEDGER = 'ledger.json'
