@@ -17,8 +17,9 @@ from ff_mm.files import read_json, write_json
 from ff_mm.fission.differences import compare, difference_error
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
-from ff_mm.parallel.claim import Claim, Holder, claimed_names
+from ff_mm.parallel.claim import Claim, claimed_names
 from ff_mm.parallel.dispatch import TakenOverError, write_until_current
+from ff_mm.parallel.holder import Holder
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import check_own_folder, read_json, write_json
+from ff_mm.parallel.holder import UNKNOWN, Holder, started_at
 from ff_mm.records import COUNT, PLAIN, TEXT, Table
 
 # Seconds between two signs of life, and without one until an owner on another machine
@@ -29,41 +28,6 @@ _LOOK_AGAIN = 0.5
 _MOST, _LARGEST = 10**6, 1 << 16
 
 
-@dataclass(frozen=True)
-class Holder:
-    """A process that holds a claim.
-
-    Attributes:
-        host: Name of its machine.
-        machine: What tells that machine, its present uptime and, in containers, its
-            processes' numbering from all others; empty where the system does not say.
-        pid: Its number.
-        started: When it started, by the machine's own count, since numbers come again.
-        since: When it took the claim, in local time.
-    """
-
-    host: str
-    machine: str
-    pid: int
-    started: int
-    since: str
-
-    @classmethod
-    def this_process(cls) -> Holder:
-        """This process, now."""
-        now = time.strftime('%Y-%m-%d %H:%M:%S')
-        pid = os.getpid()
-        return cls(socket.gethostname(), _machine(), pid, _started(pid) or 0, now)
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is of this machine, which can tell at once if it has died."""
-        return bool(self.machine) and self.machine == _machine()
-
-    def __str__(self) -> str:
-        return f'process {self.pid} on {self.host}, since {self.since}'
-
-
 _HOLDER = Table(host=TEXT, machine=PLAIN, pid=COUNT, started=COUNT, since=TEXT)
 
 
@@ -73,9 +37,6 @@ class ClaimError(FFMMError):
 
 class InUseError(FFMMError):
     """What one process at a time may use, and another uses now."""
-
-
-_UNKNOWN = Holder('an unknown machine', '', 0, 0, 'a moment ago')
 
 
 class Claim:
@@ -240,14 +201,14 @@ class Claim:
         except ClaimError:
             raise
         except (ValueError, AttributeError, OSError):
-            holder = _UNKNOWN  # being written, or its writer died over it
+            holder = UNKNOWN  # being written, or its writer died over it
         return holder if self._is_alive(holder, path) else None
 
     def _is_alive(self, holder: Holder, path: Path) -> bool:
         if holder.is_here:
-            if holder.pid == os.getpid() and holder.started == _started(holder.pid):
+            if holder.pid == os.getpid() and holder.started == started_at(holder.pid):
                 return path in _held
-            return _started(holder.pid) == holder.started
+            return started_at(holder.pid) == holder.started
         return self._silence(path) < DEAD_AFTER
 
     def _silence(self, path: Path) -> float:
@@ -289,7 +250,7 @@ def only_one(
     check_own_folder(folder)
     claim = Claim(folder, name)
     if not claim.take():
-        holder = claim.holder or _UNKNOWN
+        holder = claim.holder or UNKNOWN
         text = f'{folder}: {holder} is at work there'
         if not holder.is_here:
             notify(
@@ -362,26 +323,3 @@ def _watched(path: Path, sign: float) -> float:
     if path not in _seen or _seen[path][0] != sign:
         _seen[path] = sign, now
     return now - _seen[path][1]
-
-
-@functools.cache
-def _machine() -> str:
-    """Tells machines apart, and one from itself before it was started anew."""
-    try:
-        boot = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
-    except OSError:  # not Linux
-        return ''
-
-
-def _started(pid: int) -> int | None:
-    """When a process started, in the system's ticks; None if there is none, or Linux.
-
-    A process that is dead but not yet waited for counts as none.
-    """
-    try:
-        text = Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
-        return None
-    state, *fields_after = text[text.rindex(')') + 2 :].split()
-    return None if state in 'ZX' else int(fields_after[18])

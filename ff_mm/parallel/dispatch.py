@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ff_mm.errors import FFMMError
-from ff_mm.parallel.claim import Holder
+from ff_mm.parallel.holder import Holder
 from ff_mm.parallel.team import Team
 
 # Seconds after which to look whether a task has ended of which the team's store says
