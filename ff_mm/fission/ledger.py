@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from ff_mm.files import read_json, write_json
 from ff_mm.fission.differences import compare, difference_error
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
-from ff_mm.parallel.claim import Claim, claimed_names
+from ff_mm.parallel.claim import Claim
 from ff_mm.parallel.dispatch import TakenOverError, write_until_current
 from ff_mm.parallel.holder import Holder
+from ff_mm.parallel.watch import Watch
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
 
@@ -119,6 +120,7 @@ class Ledger:
         self._claims = {
             id: Claim(self.work_dir / CLAIMS_DIR, id) for id in self._trials
         }
+        self._watch = Watch(self.work_dir / CLAIMS_DIR)
         self._ended: dict[str, dict[str, Any]] = {}
         self.refresh()
         for trial_id in self._trials:
@@ -131,9 +133,10 @@ class Ledger:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All trials' entries, in the order of the plan."""
-        claimed = claimed_names(self.work_dir / CLAIMS_DIR)
+        left = [id for id in self._trials if id not in self._ended]
+        holders = self._watch.look(left)
         return [
-            self.entry(id) if id in claimed or id in self._ended else self._planned(id)
+            self._ended.get(id) or self._unended(id, holders.get(id))
             for id in self._trials
         ]
 
@@ -141,13 +144,11 @@ class Ledger:
         """One trial's entry."""
         if trial_id in self._ended:
             return self._ended[trial_id]
-        entry = self._planned(trial_id)
-        if self._claims[trial_id].holder is not None:
-            entry['state'] = 'running'
-        return entry
+        return self._unended(trial_id, self._claims[trial_id].holder)
 
-    def _planned(self, trial_id: str) -> dict[str, Any]:
-        return dict(_entry(self._trials[trial_id]), state='planned')
+    def _unended(self, trial_id: str, holder: Holder | None) -> dict[str, Any]:
+        state = 'planned' if holder is None else 'running'
+        return dict(_entry(self._trials[trial_id]), state=state)
 
     def is_done(self, trial_id: str) -> bool:
         """Whether a trial has been finished."""
@@ -206,6 +207,22 @@ class Ledger:
                     # What the plan says stands there, whatever the record says.
                     plan = _entry(self._trials[each])
                     self._ended[each] = {**plan, **record, **plan}
+
+    def free(self, trial_ids: Collection[str]) -> list[str]:
+        """Takes notice of what others have noted, by one look at the claims.
+
+        Args:
+            trial_ids: Of which trials. One that nobody has claimed cannot have ended.
+
+        Returns:
+            Those that have not ended, and that nobody is at work on.
+        """
+        holders = self._watch.look([id for id in trial_ids if id not in self._ended])
+        free = [id for id in trial_ids if id not in self._ended and not holders.get(id)]
+        for trial_id in free:
+            if trial_id in holders:
+                self.refresh(trial_id)
+        return [trial_id for trial_id in free if trial_id not in self._ended]
 
     def holder(self, trial_id: str) -> Holder | None:
         """The living process that is at work on a trial."""
