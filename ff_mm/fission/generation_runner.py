@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,12 @@ from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
-from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
+from ff_mm.fission.manifest import (
+    MANIFEST,
+    find_damaged,
+    forget_damaged,
+    write_manifest,
+)
 from ff_mm.fission.plan_checks import (
     check_balance,
     check_data,
@@ -219,6 +224,7 @@ class GenerationRunner:
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
             stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
+        suspects = self._find_damaged()  # others need not wait for that
         waiting = 'waiting for {} to finish its preparations'
         with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
             lambda holder: self._say(waiting.format(holder))
@@ -230,7 +236,7 @@ class GenerationRunner:
                 self.plan.check(self._say)
             ledger = self._open_ledger()
             self._keep_data(datasets)
-            self._look_back(ledger)
+            self._look_back(ledger, suspects)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
@@ -255,15 +261,21 @@ class GenerationRunner:
             config['data_parallel'] = self.team.size
         return Ledger(self.work_dir, config, self.trials)
 
-    def _look_back(self, ledger: Ledger) -> None:
+    def _find_damaged(self) -> Collection[str]:
+        """Finds finished trials whose files are no longer what they were."""
+        if not (self.work_dir / LEDGER).exists():
+            return ()
+        parents = parents_of(self.chosen)
+        ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
+        return find_damaged(self._open_ledger(), ids)
+
+    def _look_back(self, ledger: Ledger, suspects: Collection[str]) -> None:
         """Says what has changed since the plan was begun, and mends what it can."""
         for change in ledger.drift:
             self._say(
                 f'note: begun with another environment, last bits may differ: {change}'
             )
-        parents = parents_of(self.chosen)
-        ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
-        for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
+        for line in [*ledger.notes, *forget_damaged(ledger, suspects)]:
             self._say(f'note: {line}')
         self._look_at_failures(ledger)
 
