@@ -24,12 +24,8 @@ from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint
 from ff_mm.files import check_own_folder
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
-from ff_mm.fission.manifest import (
-    MANIFEST,
-    find_damaged,
-    forget_damaged,
-    write_manifest,
-)
+from ff_mm.fission.looking_back import look_back, require_parents
+from ff_mm.fission.manifest import MANIFEST, find_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
     check_balance,
     check_data,
@@ -236,11 +232,12 @@ class GenerationRunner:
                 self.plan.check(self._say)
             ledger = self._open_ledger()
             self._keep_data(datasets)
-            self._look_back(ledger, suspects)
+            retry = bool(self.cfg.get('retry_failed'))
+            look_back(ledger, suspects, self.trials, self.chosen, retry, self._say)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
-            self._require_parents(ledger)
+            require_parents(ledger, self.chosen)
             return self.images.fill(datasets, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
@@ -268,50 +265,6 @@ class GenerationRunner:
         parents = parents_of(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
         return find_damaged(self._open_ledger(), ids)
-
-    def _look_back(self, ledger: Ledger, suspects: Collection[str]) -> None:
-        """Says what has changed since the plan was begun, and mends what it can."""
-        for change in ledger.drift:
-            self._say(
-                f'note: begun with another environment, last bits may differ: {change}'
-            )
-        for line in [*ledger.notes, *forget_damaged(ledger, suspects)]:
-            self._say(f'note: {line}')
-        self._look_at_failures(ledger)
-
-    def _look_at_failures(self, ledger: Ledger) -> None:
-        """Gives trials that have failed another chance, if that is wanted."""
-        for trial in self.trials:
-            failure = ledger.failures.get(trial.id)
-            if failure is None:
-                continue
-            if failure['kind'] == 'parent failed':
-                if not any(map(ledger.has_failed, trial.parents)):
-                    ledger.forget(trial.id)
-                elif trial in self.chosen:
-                    self._say(f'note: {trial.id}: {failure["reason"]}')
-            elif trial in self.chosen and self.cfg.get('retry_failed'):
-                if failure['kind'] == 'diverged':  # it would diverge once more
-                    remove_states(trial_folder(self.work_dir, trial.id))
-                ledger.forget(trial.id)
-            elif trial in self.chosen:
-                self._say(
-                    f'note: {trial.id} has failed ({failure["reason"]}); '
-                    '--retry-failed tries it again'
-                )
-
-    def _require_parents(self, ledger: Ledger) -> None:
-        """Refuses to begin with a trial whose parent nobody trains."""
-        ids = {trial.id for trial in self.chosen}
-        for trial in self.chosen:
-            for parent in trial.parents:
-                if parent in ids or ledger.is_settled(parent):
-                    continue
-                if ledger.holder(parent) is None:
-                    raise TrialError(
-                        f'trial {trial.id!r} starts from {parent!r}, which is not done '
-                        f'and nobody trains: --trial {parent} {trial.id} trains both'
-                    )
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
