@@ -36,6 +36,13 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.sharing import (
+    KEY,
+    cache_option,
+    check_processes,
+    describe_processes,
+    trials_per_device,
+)
 from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.models.starting_weights import check_starting_weights
@@ -65,6 +72,8 @@ class GenerationRunner:
     Started by a launcher, all its processes carry out the plan together. Other config
     keys:
 
+    - ``trials_per_device``: How many of these processes share a device, and the images
+      (``cache_images`` is on then, unless it is False).
     - ``parallel``: ``'trial'``, each process takes whole trials, which gives what one
       process gives; or ``'data'``, all of them train each trial (DDP).
     - ``trials``: Ids or numbers (in the order of the plan, from 0) of the trials that
@@ -103,6 +112,7 @@ class GenerationRunner:
                 f"parallel={self.parallel!r}: expected 'trial', each process takes "
                 "whole trials, or 'data', all of them train each trial"
             )
+        self.per_device = trials_per_device(cfg)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> GenerationRunner:
@@ -125,7 +135,7 @@ class GenerationRunner:
                 of any; after all others are done.
         """
         self._meet_others()
-        option = resolve(self.cfg).get('cache_images')
+        option = cache_option(resolve(self.cfg), self.per_device)
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             validation = self._set_up(stack)
@@ -207,7 +217,13 @@ class GenerationRunner:
         if self.data_parallel:
             self._say(describe_data_parallel(self.cfg, self.team.size))
         elif self.team.size > 1:
-            self._say(f'trial parallel: {self.team.size} processes take whole trials')
+            check_processes(self.per_device)
+            self._say(describe_processes(self.team.size, self.per_device))
+        elif self.per_device > 1:
+            self._say(
+                f'note: {KEY}={self.per_device} is for tools/train.py, which starts as '
+                'many processes; this is one alone'
+            )
 
     def _prepare(
         self,
@@ -272,7 +288,9 @@ class GenerationRunner:
         team = Team.alone() if self.data_parallel else self.team
         console = make_console()
         with PlanProgress(left, console, team) as progress:
-            runner = TrialRunner(self.cfg, self.ledger, self.images, progress)
+            runner = TrialRunner(
+                self.cfg, self.ledger, self.images, progress, self.per_device
+            )
             trials = {trial.id: trial for trial in self.trials}
 
             def run(trial_id: str) -> None:

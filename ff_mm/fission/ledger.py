@@ -40,6 +40,7 @@ _IRRELEVANT = {
     'state_interval',
     'grace_period',
     'parallel',
+    'trials_per_device',
     'trials',
     'retry_failed',
     'ood_dataloaders',
