@@ -103,7 +103,8 @@ def read_config(
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
-    cfg = load_config(path, args.cfg_options, file)
+    recipe = getattr(args, 'recipe', None)
+    cfg = load_config(path, args.cfg_options, file, recipe)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir if soup is None else f'{args.work_dir}/{soup}'

@@ -45,6 +45,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
+        '--recipe',
+        metavar='FILE',
+        help='a config file whose values take the place of those of the config, as '
+        'configs/_base_/gpu.py for what keeps a GPU busy',
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
