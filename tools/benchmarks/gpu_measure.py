@@ -68,7 +68,8 @@ def _busy(setting: Setting) -> Iterator[list[float]]:
     if setting.device == 'cpu':
         yield shares
         return
-    command = ['nvidia-smi', '--query-gpu=utilization.gpu', '-lms', '100', '-i', '0']
+    number = f'GPU-{torch.cuda.get_device_properties(0).uuid}'
+    command = ['nvidia-smi', '--query-gpu=utilization.gpu', '-lms', '100', '-i', number]
     command += ['--format=csv,noheader,nounits']
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sampler:
         try:
@@ -183,12 +184,12 @@ def _mean_on(setting: Setting, files: list[Path]) -> dict[str, torch.Tensor]:
 
 def sharing(setting: Setting) -> dict[str, Any]:
     """Whole commands: four small bases one after another, and at the same time."""
-    rates = [1e-3, 8e-4] if setting.small else [1e-3, 8e-4, 6e-4, 4e-4]
-    numbers = [2] if setting.small else [1, 4]
-    seconds = {}
-    for number in numbers:
+    if setting.small:
+        raise Skipped('there is no device to share')
+    rates, seconds = [1e-3, 8e-4, 6e-4, 4e-4], {}
+    for number in (1, 4):
         cfg = plan(setting, f'{number} at once', plan__lrs=rates, plan__fission=None)
-        cfg.plan.base.epochs = 1 if setting.small else 6
+        cfg.plan.base.epochs = 6
         cfg.dump(setting.folder / 'fgg.py')
         command = [sys.executable, str(ROOT / 'tools' / 'train.py'), 'fgg.py']
         command += ['--trials-per-device', str(number)]
@@ -203,7 +204,7 @@ def sharing(setting: Setting) -> dict[str, Any]:
 
 
 def profile(setting: Setting) -> dict[str, Any]:
-    """The ten kernels that take most of a step's time, with the recipe."""
+    """Of an epoch with the recipe: share of time in kernels, and which take longest."""
     if setting.device == 'cpu':
         raise Skipped('kernels are those of a GPU')
     cfg = large(setting, 2)
@@ -212,6 +213,12 @@ def profile(setting: Setting) -> dict[str, Any]:
     epoch = Epoch(runner)
     epoch()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as p:
-        epoch()
-    events = sorted(p.key_averages(), key=lambda e: -e.self_device_time_total)
-    return {e.key[:80]: round(e.self_device_time_total / 1e3, 2) for e in events[:10]}
+        (run,) = repeat(epoch, 1)
+        _wait(setting)
+    spent = {e.key[:80]: e.self_device_time_total / 1e6 for e in p.key_averages()}
+    longest = sorted(spent, key=lambda name: -spent[name])[:10]
+    return dict(
+        seconds=run.seconds,
+        in_kernels=sum(spent.values()) / run.seconds,
+        longest={name: spent[name] for name in longest},
+    )
