@@ -11,6 +11,7 @@ from functools import partial, wraps
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from gpu_inputs import fusion, large, noisy_pool, plan
@@ -92,11 +93,14 @@ def selection(setting: Setting) -> dict[str, Any]:
     cfg = fusion(setting, 'selection', 'greedy', noisy_pool(setting, count))
     seconds: dict[str, list[float]] = dict(making=[], passing=[])
     held: list[float] = []
-    make, score = ModelEvaluator.load_from, ModelEvaluator.score
-    ModelEvaluator.load_from = _timed(setting, make, seconds['making'])
-    ModelEvaluator.score = _timed(setting, score, seconds['passing'], held)
+    make = _timed(setting, ModelEvaluator.load_from, seconds['making'])
+    score = _timed(setting, ModelEvaluator.score, seconds['passing'], held)
     began = time.perf_counter()
-    with FusionSession() as session:
+    with (
+        patch.object(ModelEvaluator, 'load_from', make),
+        patch.object(ModelEvaluator, 'score', score),
+        FusionSession() as session,
+    ):
         report = RUNNERS.build(cfg).run(session)
     taken = time.perf_counter() - began
     images = report['evaluations']['images']['val']

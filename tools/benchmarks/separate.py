@@ -93,10 +93,10 @@ def run_check(
         or ``reason``, and the end of what was printed, of one that has not passed.
     """
     setting.folder.mkdir(parents=True)
-    context = multiprocessing.get_context(setting.method)
+    context: Any = multiprocessing.get_context(setting.method)
     process = context.Process(target=_carry_out, args=(check, setting))
     began = time.monotonic()
-    process.start()  # type: ignore[attr-defined]
+    process.start()
     process.join(seconds)
     late = process.is_alive()
     with suppress(OSError):  # all have ended, or it had no time to make a group
@@ -162,14 +162,14 @@ def start(
     Returns:
         The process, and the end of a pipe from which the result can be received.
     """
-    context = multiprocessing.get_context(setting.method)
+    context: Any = multiprocessing.get_context(setting.method)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(sender, work, args, device))
     before = os.environ.get('CUDA_VISIBLE_DEVICES')
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
     try:
-        process.start()  # type: ignore[attr-defined]
+        process.start()
     finally:
         os.environ.pop('CUDA_VISIBLE_DEVICES', None)
         if before is not None:
