@@ -38,9 +38,9 @@ from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.sharing import (
     KEY,
-    cache_option,
     check_processes,
     describe_processes,
+    shared_cache,
     trials_per_device,
 )
 from ff_mm.fission.trial import choose_trials, marked, parents_of
@@ -135,7 +135,7 @@ class GenerationRunner:
                 of any; after all others are done.
         """
         self._meet_others()
-        option = cache_option(resolve(self.cfg), self.per_device)
+        option = shared_cache(resolve(self.cfg), self.per_device)
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             validation = self._set_up(stack)

@@ -71,7 +71,7 @@ def describe_processes(size: int, number: int) -> str:
     return f'trial parallel: {size} processes take whole trials{each}'
 
 
-def cache_option(cfg: Config, number: int) -> Any:
+def shared_cache(cfg: Config, number: int) -> Any:
     """Returns how images are cached, as the runner of plans takes it.
 
     Processes that share a device share the images, too, unless that is switched off by

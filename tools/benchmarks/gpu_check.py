@@ -20,6 +20,7 @@ from typing import Any
 
 import gpu_measure
 import gpu_verify
+import torch
 from measuring import machine, show, write
 from separate import Setting, run_check, start_method
 
@@ -62,6 +63,8 @@ def main() -> None:
     out = Path(args.out).resolve()
     began = time.monotonic()
     method = start_method()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        sys.exit('error: torch sees no GPU; --device cpu does all in small')
     report: dict[str, Any] = dict(
         machine=machine(), device=args.device, start_method=method, checks={}
     )

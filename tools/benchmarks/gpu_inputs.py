@@ -60,7 +60,7 @@ def large(setting: Setting, epochs: int) -> Config:
     """A plan as users have it: ResNet-50 at 224 pixels, heavily augmented."""
     given = {
         **_common(setting),
-        **({} if setting.small else _RESNET50),
+        **({} if setting.small else {**_RESNET50, **_workers(_shipped())}),
         'image_size': 32 if setting.small else 224,
         'augmentation': 'heavy',
         'train_dataloader.batch_size': 8 if setting.small else 128,
@@ -126,6 +126,14 @@ def _number(setting: Setting) -> int:
 def _common(setting: Setting) -> dict[str, Any]:
     if not setting.small:
         return {'image_size': 64}
-    loaders = ('train', 'val')
-    workers = {f'{name}_dataloader.num_workers': 0 for name in loaders}
-    return {'image_size': 32, **_NARROW, **workers}
+    return {'image_size': 32, **_NARROW, **_workers(0)}
+
+
+def _workers(number: int | str) -> dict[str, Any]:
+    return {f'{name}_dataloader.num_workers': number for name in ('train', 'val')}
+
+
+def _shipped() -> int | str:
+    """The number of data workers of which a config says nothing."""
+    images = Config.fromfile(ROOT / 'configs' / '_base_' / 'datasets' / 'images.py')
+    return images.train_dataloader.num_workers
