@@ -113,7 +113,8 @@ def read_config(
     use_device(getattr(args, 'device', None))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
-    cfg = load_config(path, args.cfg_options, file)
+    recipe = getattr(args, 'recipe', None)
+    cfg = load_config(path, args.cfg_options, file, recipe)
     cfg.launcher = args.launcher
     use_port(cfg)
     if args.work_dir is not None:

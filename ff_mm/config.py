@@ -49,6 +49,7 @@ def load_config(
     path: str | Path,
     options: Mapping[str, Any] | None = None,
     soup: Path | None = None,
+    recipe: str | Path | None = None,
 ) -> Config:
     """Reads a config file and merges ``--cfg-options`` into it.
 
@@ -60,6 +61,9 @@ def load_config(
         options: Dotted keys and their values; those that are
             :class:`~ff_mm.option_values.OptionText` are read as of the command line.
         soup: A file of ``_base_/soups/``, whose soup takes the place of the config's.
+        recipe: A config file such as ``_base_/gpu.py``, whose values take the place of
+            the config's, and give way to options. (As one more base it would be
+            refused: two bases must not say the same key.)
 
     Returns:
         The config; ``work_dir`` is ``work_dirs/<name of the file>`` if nothing says
@@ -67,18 +71,34 @@ def load_config(
         folder in the one that is said.
 
     Raises:
-        ConfigError: No such file, or an option whose first name nothing would read.
+        ConfigError: No such file, an option whose first name nothing would read, or a
+            value that does not fit the config.
     """
     if not Path(path).is_file():
         raise ConfigError(f'{path}: {_where_now(Path(path))}')
     cfg = _read_file(path)
     if soup is not None:
         _replace_soup(cfg, soup)
+    if recipe is not None:
+        _put_on_top(cfg, recipe)
     for key in options or {}:
         _check_option(key, cfg)
     _merge(options or {}, cfg)
     cfg.work_dir = _work_dir(cfg.get('work_dir'), Path(path).stem, soup)
     return cfg
+
+
+def _put_on_top(cfg: Config, recipe: str | Path) -> None:
+    if not Path(recipe).is_file():
+        raise ConfigError(f'--recipe {recipe}: {_where_now(Path(recipe))}')
+    for key, value in _read_file(recipe).to_dict().items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f'--recipe {recipe}: {key}={value!r} does not fit {cfg.filename}, '
+                f'which has {cfg.get(key)!r:.80} there'
+            ) from error
 
 
 def _merge(options: Mapping[str, Any], cfg: Config) -> None:

@@ -135,6 +135,20 @@ def test_options_that_a_runner_knows_need_not_be_in_the_config(config_file):
     assert cfg.randomness.seed == 3
 
 
+def test_a_recipe_lies_between_a_config_and_options(config_file, tmp_path):
+    recipe = tmp_path / 'recipe.py'
+    recipe.write_text('image_size = 9\nmodel = dict(depth=34, wide=True)\n')
+    cfg = load_config(config_file, {'image_size': 8}, recipe=recipe)
+    assert cfg.image_size == 8
+    assert cfg.model == dict(type='A', depth=34, wide=True)
+    assert cfg.work_dir == 'work_dirs/mine'
+    with pytest.raises(ConfigError, match=r'--recipe absent\.py: no such config file'):
+        load_config(config_file, recipe='absent.py')
+    recipe.write_text('image_size = dict(x=1)\n')
+    with pytest.raises(ConfigError, match=r'--recipe .*: image_size=.* does not fit'):
+        load_config(config_file, recipe=recipe)
+
+
 def test_no_such_file_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r'absent\.py: no such config file'):
         load_config(tmp_path / 'absent.py')

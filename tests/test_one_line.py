@@ -7,7 +7,7 @@ import pytest
 
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.errors import ConfigError, FFMMError, LedgerError, TrialDiverged
-from ff_mm.fission.ledger import difference_error
+from ff_mm.fission.differences import difference_error
 from ff_mm.merging import CheckpointError
 from ff_mm.one_line import one_line
 

@@ -7,6 +7,7 @@ Used by dist.sh. It imports nothing of ff_mm, so that processes start at once.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from torch.distributed import run
@@ -24,6 +25,12 @@ def main() -> None:
             'and the others were stopped',
             file=sys.stderr,
         )
+        if failure.exitcode == -signal.SIGKILL:
+            print(
+                'it was killed, mostly since main memory ran out: start fewer '
+                'processes, or lower num_workers of the data loaders',
+                file=sys.stderr,
+            )
         sys.exit(max(failure.exitcode, 1))
 
 

@@ -9,8 +9,10 @@ train as they do there. A plan goes on where it stopped; give the same command a
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -32,6 +34,7 @@ from ff_mm.engine.distributed import (
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fission.mixed_precision import use_mixed_precision
 from ff_mm.fission.plan_checks import check_folds
+from ff_mm.fission.sharing import first_device_alone
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
 from ff_mm.parallel.termination import TERMINATED, Terminated
@@ -43,6 +46,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--recipe',
+        metavar='FILE',
+        help='a config file whose values take the place of those of the config, as '
+        'configs/_base_/gpu.py for what keeps a GPU busy',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -73,6 +82,13 @@ def parse_args() -> argparse.Namespace:
         metavar='ID',
         help='plans: only these trials, by id or number; several such commands, of a '
         'job array for example, may work at one plan at the same time',
+    )
+    parser.add_argument(
+        '--trials-per-device',
+        type=int,
+        metavar='N',
+        help='plans: train so many trials at the same time on one device, in as many '
+        'processes that share the images; for trials too small to keep it busy',
     )
     parser.add_argument(
         '--list-trials',
@@ -119,10 +135,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if is_plan:
         cfg.trials, cfg.retry_failed = args.trial, args.retry_failed
-    elif args.trial or args.list_trials or args.retry_failed:
+        if args.trials_per_device is not None:
+            cfg.trials_per_device = args.trials_per_device
+    elif (
+        args.trial
+        or args.list_trials
+        or args.retry_failed
+        or args.trials_per_device is not None
+    ):
         raise ConfigError(
-            '--trial, --list-trials and --retry-failed are for plans, and '
-            f'{cfg.filename} has none'
+            '--trial, --trials-per-device, --list-trials and --retry-failed are for '
+            f'plans, and {cfg.filename} has none'
         )
     if args.auto_scale_lr:
         cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
@@ -149,6 +172,19 @@ def become_data_parallel(cfg: Config) -> None:
         cfg.model_wrapper_cfg = model_wrapper(cfg)
     if is_main_process():
         print(describe_data_parallel(cfg, get_world_size()))
+
+
+def begin_several(number: int) -> None:
+    """Begins anew as several processes that share a device, started by torchrun.
+
+    Args:
+        number: How many.
+    """
+    sys.stdout.flush()
+    script = Path(__file__).with_name('dist.sh')
+    words = [script, 'train.py', number, *sys.argv[1:], '--launcher', 'pytorch']
+    os.environ.update(first_device_alone(), PYTHON=sys.executable)
+    os.execvp('bash', ['bash', *map(str, words)])
 
 
 def say_folds(cfg: Config, trials: Sequence[Trial]) -> None:
@@ -181,6 +217,8 @@ def main() -> None:
                 print(one_line(f'{number} {trial.id} {after}'))
             say_folds(cfg, runner.trials)
         else:
+            if args.launcher == 'none' and cfg.get('trials_per_device', 1) > 1:
+                begin_several(cfg.trials_per_device)
             runner.train()
         return
     cfg = resolve(cfg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -28,18 +28,25 @@ from ff_mm.evaluation.fingerprint import validation_fingerprint, validation_view
 from ff_mm.files import check_own_folder
 from ff_mm.fission.begun import go_on_as_begun
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
-from ff_mm.fission.manifest import MANIFEST, forget_damaged, write_manifest
+from ff_mm.fission.looking_back import look_back, require_parents
+from ff_mm.fission.manifest import MANIFEST, find_damaged, write_manifest
 from ff_mm.fission.plan_checks import (
     check_balance,
     check_data,
     check_folds,
     check_metrics,
-    check_parents,
     check_parts,
     trial_configs,
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
+from ff_mm.fission.sharing import (
+    KEY,
+    check_processes,
+    describe_processes,
+    shared_cache,
+    trials_per_device,
+)
 from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.fission.unlabelled import check_unlabelled
@@ -70,6 +77,8 @@ class GenerationRunner:
     Started by a launcher, all its processes carry out the plan together. Other config
     keys:
 
+    - ``trials_per_device``: How many of these processes share a device, and the images
+      (``cache_images`` is on then, unless it is False).
     - ``parallel``: ``'trial'``, each process takes whole trials, which gives what one
       process gives; or ``'data'``, all of them train each trial (DDP).
     - ``trials``: Ids or numbers (in the order of the plan, from 0) of the trials that
@@ -109,6 +118,7 @@ class GenerationRunner:
                 f"parallel={self.parallel!r}: expected 'trial', each process takes "
                 "whole trials, or 'data', all of them train each trial"
             )
+        self.per_device = trials_per_device(cfg)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> GenerationRunner:
@@ -131,7 +141,7 @@ class GenerationRunner:
                 of any; after all others are done.
         """
         self._meet_others()
-        option = resolve(self.cfg).get('cache_images')
+        option = shared_cache(resolve(self.cfg), self.per_device)
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             stack.callback(forget_batches)
@@ -217,7 +227,13 @@ class GenerationRunner:
         if self.data_parallel:
             self._say(describe_data_parallel(self.cfg, self.team.size))
         elif self.team.size > 1:
-            self._say(f'trial parallel: {self.team.size} processes take whole trials')
+            check_processes(self.per_device)
+            self._say(describe_processes(self.team.size, self.per_device))
+        elif self.per_device > 1:
+            self._say(
+                f'note: {KEY}={self.per_device} is for tools/train.py, which starts as '
+                'many processes; this is one alone'
+            )
 
     def _prepare(
         self,
@@ -230,6 +246,7 @@ class GenerationRunner:
         if self.cfg.get('trials') is None:
             hint = ' (with --trial several commands can share a plan)'
             stack.enter_context(only_one(self.work_dir, _PLAN, hint, self._say))
+        suspects = self._find_damaged()  # others need not wait for that
         waiting = 'waiting for {} to finish its preparations'
         with Claim(self.work_dir / CLAIMS_DIR, _PREPARATION).held(
             lambda holder: self._say(waiting.format(holder))
@@ -242,11 +259,12 @@ class GenerationRunner:
                 self.unlabelled.check_contents(resolve(self.cfg), self.console)
             ledger = self._open_ledger()
             self._keep_data(datasets)
-            self._look_back(ledger)
+            retry = bool(self.cfg.get('retry_failed'))
+            look_back(ledger, suspects, self.trials, self.chosen, retry, self._say)
             ledger.publish()
             if all(ledger.is_settled(trial.id) for trial in self.chosen):
                 return {}
-            check_parents(self.chosen, ledger)
+            require_parents(ledger, self.chosen)
             return self.images.fill(self.unlabelled.trained_on, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
@@ -268,38 +286,13 @@ class GenerationRunner:
             config['data_parallel'] = self.team.size
         return Ledger(self.work_dir, config, self.trials)
 
-    def _look_back(self, ledger: Ledger) -> None:
-        """Says what has changed since the plan was begun, and mends what it can."""
-        for change in ledger.drift:
-            self._say(
-                f'note: begun with another environment, last bits may differ: {change}'
-            )
+    def _find_damaged(self) -> Collection[str]:
+        """Finds finished trials whose files are no longer what they were."""
+        if not (self.work_dir / LEDGER).exists():
+            return ()
         parents = parents_of(self.chosen)
         ids = [t.id for t in self.trials if t in self.chosen or t.id in parents]
-        for line in [*ledger.notes, *forget_damaged(ledger, ids)]:
-            self._say(f'note: {line}')
-        self._look_at_failures(ledger)
-
-    def _look_at_failures(self, ledger: Ledger) -> None:
-        """Gives trials that have failed another chance, if that is wanted."""
-        for trial in self.trials:
-            failure = ledger.failures.get(trial.id)
-            if failure is None:
-                continue
-            if failure['kind'] == 'parent failed':
-                if not any(map(ledger.has_failed, trial.parents)):
-                    ledger.forget(trial.id)
-                elif trial in self.chosen:
-                    self._say(f'note: {trial.id}: {failure["reason"]}')
-            elif trial in self.chosen and self.cfg.get('retry_failed'):
-                if failure['kind'] == 'diverged':  # it would diverge once more
-                    remove_states(trial_folder(self.work_dir, trial.id))
-                ledger.forget(trial.id)
-            elif trial in self.chosen:
-                self._say(
-                    f'note: {trial.id} has failed ({failure["reason"]}); '
-                    '--retry-failed tries it again'
-                )
+        return find_damaged(self._open_ledger(), ids)
 
     def _carry_out(self, validation: dict[str, Any]) -> None:
         """Trains what is left of the chosen trials, together with the team."""
@@ -307,7 +300,9 @@ class GenerationRunner:
         team = Team.alone() if self.data_parallel else self.team
         console = make_console()
         with PlanProgress(left, console, team) as progress:
-            runner = TrialRunner(self.cfg, self.ledger, self.images, progress)
+            runner = TrialRunner(
+                self.cfg, self.ledger, self.images, progress, self.per_device
+            )
             trials = {trial.id: trial for trial in self.trials}
 
             def run(trial_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import torch
 from ff_mm.environment import installed
 from ff_mm.errors import LedgerError
 from ff_mm.files import read_json, write_json
+from ff_mm.fission.differences import compare, difference_error
 from ff_mm.fission.record import Record
 from ff_mm.fission.trial import Trial
-from ff_mm.parallel.claim import Claim, Holder, claimed_names
+from ff_mm.parallel.claim import Claim
 from ff_mm.parallel.dispatch import TakenOverError, write_until_current
+from ff_mm.parallel.holder import Holder
+from ff_mm.parallel.watch import Watch
 from ff_mm.records import NAMED, RecordError, Table
 from ff_mm.version import __version__
-
-_SHOWN = 8
 
 # Parts of a config that change what is shown or where, but not what comes out.
 _IRRELEVANT = {
@@ -39,6 +40,7 @@ _IRRELEVANT = {
     'state_interval',
     'grace_period',
     'parallel',
+    'trials_per_device',
     'trials',
     'retry_failed',
     'ood_dataloaders',
@@ -74,38 +76,6 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(cached, Mapping) and cached.get('short_side'):
         kept['cache_images'] = dict(short_side=cached['short_side'])
     return json.loads(json.dumps(kept, default=str))
-
-
-def compare(old: Any, new: Any, path: str = '') -> list[str]:
-    """Lists where two JSON values differ, as ``key: old -> new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            difference
-            for key in keys
-            for difference in compare(
-                old.get(key, '(absent)'),
-                new.get(key, '(absent)'),
-                f'{path}.{key}' if path else key,
-            )
-        ]
-    return [] if old == new else [f'{path}: {_short(old)} -> {_short(new)}']
-
-
-def difference_error(path: Path, differences: list[str]) -> LedgerError:
-    """Says that a file was begun with another config, and what differs."""
-    more = len(differences) - _SHOWN
-    return LedgerError(
-        f'{path} was begun with another config (old -> new):',
-        *(f'  {line}' for line in differences[:_SHOWN]),
-        *([f'  and {more} more'] if more > 0 else []),
-        'restore these values to go on, or give a new --work-dir',
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value) if not isinstance(value, str) else value
-    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 LEDGER = 'ledger.json'
@@ -151,6 +121,7 @@ class Ledger:
         self._claims = {
             id: Claim(self.work_dir / CLAIMS_DIR, id) for id in self._trials
         }
+        self._watch = Watch(self.work_dir / CLAIMS_DIR)
         self._ended: dict[str, dict[str, Any]] = {}
         self.refresh()
         for trial_id in self._trials:
@@ -163,9 +134,10 @@ class Ledger:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All trials' entries, in the order of the plan."""
-        claimed = claimed_names(self.work_dir / CLAIMS_DIR)
+        left = [id for id in self._trials if id not in self._ended]
+        holders = self._watch.look(left)
         return [
-            self.entry(id) if id in claimed or id in self._ended else self._planned(id)
+            self._ended.get(id) or self._unended(id, holders.get(id))
             for id in self._trials
         ]
 
@@ -173,13 +145,11 @@ class Ledger:
         """One trial's entry."""
         if trial_id in self._ended:
             return self._ended[trial_id]
-        entry = self._planned(trial_id)
-        if self._claims[trial_id].holder is not None:
-            entry['state'] = 'running'
-        return entry
+        return self._unended(trial_id, self._claims[trial_id].holder)
 
-    def _planned(self, trial_id: str) -> dict[str, Any]:
-        return dict(_entry(self._trials[trial_id]), state='planned')
+    def _unended(self, trial_id: str, holder: Holder | None) -> dict[str, Any]:
+        state = 'planned' if holder is None else 'running'
+        return dict(_entry(self._trials[trial_id]), state=state)
 
     def is_done(self, trial_id: str) -> bool:
         """Whether a trial has been finished."""
@@ -238,6 +208,22 @@ class Ledger:
                     # What the plan says stands there, whatever the record says.
                     plan = _entry(self._trials[each])
                     self._ended[each] = {**plan, **record, **plan}
+
+    def free(self, trial_ids: Collection[str]) -> list[str]:
+        """Takes notice of what others have noted, by one look at the claims.
+
+        Args:
+            trial_ids: Of which trials. One that nobody has claimed cannot have ended.
+
+        Returns:
+            Those that have not ended, and that nobody is at work on.
+        """
+        holders = self._watch.look([id for id in trial_ids if id not in self._ended])
+        free = [id for id in trial_ids if id not in self._ended and not holders.get(id)]
+        for trial_id in free:
+            if trial_id in holders:
+                self.refresh(trial_id)
+        return [trial_id for trial_id in free if trial_id not in self._ended]
 
     def holder(self, trial_id: str) -> Holder | None:
         """The living process that is at work on a trial."""

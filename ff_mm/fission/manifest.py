@@ -102,29 +102,48 @@ def _origin(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return dict(begun[0], file=f'{ORIGIN_DIR}/{begun[0]["file"]}')
 
 
-def forget_damaged(ledger: Ledger, trials: Collection[str]) -> list[str]:
-    """Makes finished trials of which a file is missing or changed planned ones.
-
-    On CPU they then yield the same files again, bit for bit.
+def find_damaged(ledger: Ledger, trials: Collection[str]) -> dict[str, list[str]]:
+    """Finds finished trials of which a file is missing or changed.
 
     Args:
         ledger: Of the plan.
         trials: Those to look at.
 
     Returns:
-        A line for the user about each file that is not what it was.
+        By trial, a line for the user about each file that is not what it was.
     """
     expected = [(id, *pair) for id in trials for pair in _files(ledger, id)]
     with ThreadPoolExecutor(_READERS) as pool:
         digests = pool.map(_digest, [path for _, path, _ in expected])
-        found = list(zip(expected, digests, strict=True))
-    notes = []
-    for (trial_id, path, digest), now in found:
+        read = list(zip(expected, digests, strict=True))
+    found: dict[str, list[str]] = {}
+    for (trial_id, path, digest), now in read:
         if now != digest:
             what = 'is missing' if now is None else 'is not what was written (sha256)'
-            notes.append(f'{path}: {what}; trial {trial_id!r} is trained again')
-            ledger.forget(trial_id)
-    return notes
+            line = f'{path}: {what}; trial {trial_id!r} is trained again'
+            found.setdefault(trial_id, []).append(line)
+    return found
+
+
+def forget_damaged(ledger: Ledger, suspects: Collection[str]) -> list[str]:
+    """Makes finished trials of which a file is missing or changed planned ones.
+
+    On CPU they then yield the same files again, bit for bit. One process at a time may
+    call it, and files are large: :func:`find_damaged` tells before, in all processes at
+    once, which trials need it. They are looked at again, since another process may have
+    trained them anew meanwhile.
+
+    Args:
+        ledger: Of the plan.
+        suspects: The trials to look at.
+
+    Returns:
+        Lines for the user.
+    """
+    found = find_damaged(ledger, suspects)
+    for trial_id in found:
+        ledger.forget(trial_id)
+    return [line for lines in found.values() for line in lines]
 
 
 def _files(ledger: Ledger, trial_id: str) -> list[tuple[Path, str]]:

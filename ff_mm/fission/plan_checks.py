@@ -16,10 +16,9 @@ from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folds import FoldFacts, fold_facts, is_cut
 from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.engine.hooks.resume_state_hook import read_interval
-from ff_mm.errors import ConfigError, TrialError
+from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
 from ff_mm.fission.class_balance import read_class_balance
-from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
 
@@ -170,28 +169,6 @@ def check_folds(
     for note in facts.notes:
         notify(f'note: {note}')
     return facts
-
-
-def check_parents(chosen: Sequence[Trial], ledger: Ledger) -> None:
-    """Refuses to begin with a trial whose parent nobody trains.
-
-    Args:
-        chosen: The trials that are to be trained.
-        ledger: The state of all.
-
-    Raises:
-        TrialError: There is one.
-    """
-    ids = {trial.id for trial in chosen}
-    for trial in chosen:
-        for parent in trial.parents:
-            if parent in ids or ledger.is_settled(parent):
-                continue
-            if ledger.holder(parent) is None:
-                raise TrialError(
-                    f'trial {trial.id!r} starts from {parent!r}, which is not done and '
-                    f'nobody trains: --trial {parent} {trial.id} trains both'
-                )
 
 
 def _data(cfg: Config) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _PLAN_KEYS = (
     'ood_dataloaders',
     'cache_images',
     'parallel',
+    'trials_per_device',
     'trials',
     'retry_failed',
 )

@@ -33,6 +33,7 @@ from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.run_extras import extras_of
+from ff_mm.fission.sharing import memory_remedy
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
 from ff_mm.fission.waiting_hook import WaitingHook
@@ -62,7 +63,7 @@ class Failure:
     may_pass: bool
 
 
-def failure_of(error: BaseException) -> Failure | None:
+def failure_of(error: BaseException, sharing: int = 1) -> Failure | None:
     """Says how a trial has failed; None if the error is not of this trial alone.
 
     Divergence is a property of the hyper-parameters. Memory and data workers are of the
@@ -72,15 +73,17 @@ def failure_of(error: BaseException) -> Failure | None:
 
     Args:
         error: What was raised while the trial was trained.
+        sharing: How many trials are trained on one device at the same time.
     """
     text = what_it_says(error)
     if isinstance(error, TrialDiverged):
         return Failure('diverged', text, may_pass=False)
     if _is_out_of_memory(error, text):
-        reason = f'{_short(text)}; it needs a device with more memory, or to itself'
+        reason = f'{_short(text)}; {memory_remedy(sharing)}'
         return Failure('out of memory', reason, may_pass=True)
     if died := worker_failure(error):
-        return Failure('data worker died', died, may_pass=True)
+        reason = f'{died}; {memory_remedy(sharing)}' if sharing > 1 else died
+        return Failure('data worker died', reason, may_pass=True)
     return None
 
 
@@ -107,16 +110,23 @@ class TrialRunner:
         ledger: Of the plan; the trials to run have been taken.
         images: The cache of the plan's images.
         progress: The display of the whole plan.
+        sharing: How many trials are trained on one device at the same time.
     """
 
     def __init__(
-        self, cfg: Config, ledger: Ledger, images: ImageCache, progress: PlanProgress
+        self,
+        cfg: Config,
+        ledger: Ledger,
+        images: ImageCache,
+        progress: PlanProgress,
+        sharing: int = 1,
     ) -> None:
         self.cfg = cfg
         self.ledger = ledger
         self.images = images
         self.progress = progress
         self._noted = False
+        self.sharing = sharing
 
     def run(self, trial: Trial) -> None:
         """Trains one trial and notes in the ledger what came out of it.
@@ -144,7 +154,7 @@ class TrialRunner:
             self.progress.give_up_trial()
             raise
         except Exception as error:
-            failure = failure_of(error)
+            failure = failure_of(error, self.sharing)
             grouped = torch.distributed.is_initialized()
             if not grouped:  # files that another has cleared away are no error of ours
                 self.ledger.require_mine(trial.id)

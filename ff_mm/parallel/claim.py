@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import secrets
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ff_mm.errors import FFMMError
 from ff_mm.files import check_own_folder, read_json, write_json
+from ff_mm.parallel.holder import UNKNOWN, Holder, started_at
+from ff_mm.parallel.waiting import Waiting
 from ff_mm.records import COUNT, PLAIN, TEXT, Table
 
 # Seconds between two signs of life, and without one until an owner on another machine
@@ -24,46 +24,11 @@ from ff_mm.records import COUNT, PLAIN, TEXT, Table
 BEAT = 15.0
 DEAD_AFTER = 150.0
 _LOOK_AGAIN = 0.5
+# After a long wait for what is held by turns.
+_LOOK_AGAIN_AT_MOST = 5.0
 
 # More holders than any name has had, and more bytes than who holds it takes.
 _MOST, _LARGEST = 10**6, 1 << 16
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that holds a claim.
-
-    Attributes:
-        host: Name of its machine.
-        machine: What tells that machine, its present uptime and, in containers, its
-            processes' numbering from all others; empty where the system does not say.
-        pid: Its number.
-        started: When it started, by the machine's own count, since numbers come again.
-        since: When it took the claim, in local time.
-    """
-
-    host: str
-    machine: str
-    pid: int
-    started: int
-    since: str
-
-    @classmethod
-    def this_process(cls) -> Holder:
-        """This process, now."""
-        now = time.strftime('%Y-%m-%d %H:%M:%S')
-        pid = os.getpid()
-        return cls(socket.gethostname(), _machine(), pid, _started(pid) or 0, now)
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is of this machine, which can tell at once if it has died."""
-        return bool(self.machine) and self.machine == _machine()
-
-    def __str__(self) -> str:
-        return f'process {self.pid} on {self.host}, since {self.since}'
-
-
 _HOLDER = Table(host=TEXT, machine=PLAIN, pid=COUNT, started=COUNT, since=TEXT)
 
 
@@ -73,9 +38,6 @@ class ClaimError(FFMMError):
 
 class InUseError(FFMMError):
     """What one process at a time may use, and another uses now."""
-
-
-_UNKNOWN = Holder('an unknown machine', '', 0, 0, 'a moment ago')
 
 
 class Claim:
@@ -131,11 +93,12 @@ class Claim:
         Args:
             notify: Called once with who holds it, if it has to be waited for.
         """
+        waiting = Waiting(_LOOK_AGAIN, _LOOK_AGAIN_AT_MOST)
         while not self.take():
             if notify is not None and (holder := self.holder) is not None:
                 notify(holder)
                 notify = None
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(waiting.pause())
         try:
             yield
         finally:
@@ -203,65 +166,102 @@ class Claim:
         return max(self._numbers(), default=0)
 
     def _numbers(self) -> list[int]:
-        """The numbers of all holders there have been.
-
-        Raises:
-            ClaimError: One is none that anybody has been given.
-        """
+        """The numbers of all holders there have been."""
         try:
-            names = os.listdir(self.folder)
+            return numbers_in(self.folder, [self.name]).get(self.name, [])
         except FileNotFoundError:
             return []
-        begin = f'{self.name}.'
-        endings = [name[len(begin) :] for name in names if name.startswith(begin)]
-        numbers = [end for end in endings if end.isdecimal()]
-        for number in numbers:
-            if len(number) > len(str(_MOST)) or not 0 < int(number) <= _MOST:
-                path = self.folder / f'{begin}{number}'
-                raise ClaimError(
-                    f'{path}: expected a number from 1 to {_MOST} at the end of the '
-                    'name of a claim; nobody has made this file, remove it'
-                )
-        return [int(number) for number in numbers]
 
     def _path(self, number: int) -> Path:
         return self.folder / f'{self.name}.{number}'
 
     def _holder_of(self, number: int) -> Holder | None:
         path = self._path(number)
-        try:
-            if path.stat().st_size > _LARGEST:
-                raise ClaimError(f'{path}: is no claim of a process; remove it')
-            content = read_json(path)
-            if content.get('released'):
-                return None
-            known = _HOLDER.read(content)
-            holder = Holder(**{f.name: known[f.name] for f in fields(Holder)})
-        except ClaimError:
-            raise
-        except (ValueError, AttributeError, OSError):
-            holder = _UNKNOWN  # being written, or its writer died over it
-        return holder if self._is_alive(holder, path) else None
-
-    def _is_alive(self, holder: Holder, path: Path) -> bool:
-        if holder.is_here:
-            if holder.pid == os.getpid() and holder.started == _started(holder.pid):
-                return path in _held
-            return _started(holder.pid) == holder.started
-        return self._silence(path) < DEAD_AFTER
+        holder = read_holder(path)
+        alive = holder is not None and is_alive(holder, path, self._silence)
+        return holder if alive else None
 
     def _silence(self, path: Path) -> float:
-        """Seconds since the last sign of life, by the file system or by watching."""
-        now = self.folder / f'.now.{secrets.token_hex(8)}'
         try:
-            now.touch()
-            sign = path.lstat().st_mtime
-            age = now.stat().st_mtime - sign
+            now = time_in(self.folder)
+            return silence(path, path.lstat().st_mtime, now)
         except FileNotFoundError:  # the whole folder has been removed
             return float('inf')
-        finally:
-            now.unlink(missing_ok=True)
-        return max(age, _watched(path, sign))
+
+
+def numbers_in(folder: Path, names: Collection[str]) -> dict[str, list[int]]:
+    """Gives the numbers of all holders that there have been, by what they have claimed.
+
+    Args:
+        folder: Where the claims are, and other files may be.
+        names: What may have been claimed; what nobody has is not among the keys.
+
+    Raises:
+        ClaimError: A number is none that anybody has been given.
+        FileNotFoundError: There is no such folder.
+    """
+    found: dict[str, list[int]] = {}
+    for file in os.listdir(folder):
+        name, _, number = file.rpartition('.')
+        if name not in names or not number.isdecimal():
+            continue
+        if len(number) > len(str(_MOST)) or not 0 < int(number) <= _MOST:
+            raise ClaimError(
+                f'{folder / file}: expected a number from 1 to {_MOST} at the end of '
+                'the name of a claim; nobody has made this file, remove it'
+            )
+        found.setdefault(name, []).append(int(number))
+    return found
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Reads whose a claim is; None if it was released.
+
+    Raises:
+        ClaimError: It is no file of a claim.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ClaimError(f'{path}: is no claim of a process; remove it')
+        content = read_json(path)
+        if content.get('released'):
+            return None
+        known = _HOLDER.read(content)
+        return Holder(**{f.name: known[f.name] for f in fields(Holder)})
+    except ClaimError:
+        raise
+    except (ValueError, AttributeError, OSError):
+        return UNKNOWN  # being written, or its writer died over it
+
+
+def is_alive(holder: Holder, path: Path, silence: Callable[[Path], float]) -> bool:
+    """Tells whether the holder of a claim is still at work.
+
+    Args:
+        holder: Who has made the file.
+        path: Of the claim.
+        silence: Gives the seconds since the last sign of life of a file, which are
+            asked for of holders on other machines.
+    """
+    if not holder.is_here:
+        return silence(path) < DEAD_AFTER
+    if holder.pid == os.getpid() and holder.started == started_at(holder.pid):
+        return path in _held
+    return started_at(holder.pid) == holder.started
+
+
+def time_in(folder: Path) -> float:
+    """What time it is, by the count of the file system.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    now = folder / f'.now.{secrets.token_hex(8)}'
+    try:
+        now.touch()
+        return now.stat().st_mtime
+    finally:
+        now.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def only_one(
     check_own_folder(folder)
     claim = Claim(folder, name)
     if not claim.take():
-        holder = claim.holder or _UNKNOWN
+        holder = claim.holder or UNKNOWN
         text = f'{folder}: {holder} is at work there'
         if not holder.is_here:
             notify(
@@ -342,46 +342,21 @@ def _give_name(part: Path, path: Path) -> None:
         _write_new(path, json.loads(part.read_text(encoding='utf-8')))
 
 
-def claimed_names(folder: str | Path) -> set[str]:
-    """The names in a folder that have ever been claimed."""
-    try:
-        return {name.rpartition('.')[0] for name in os.listdir(folder)}
-    except FileNotFoundError:
-        return set()
-
-
 # Files of the claims that this process holds.
 _held: set[Path] = set()
 # Of those of other machines: the last sign of life, and when it was first seen.
 _seen: dict[Path, tuple[float, float]] = {}
 
 
-def _watched(path: Path, sign: float) -> float:
-    """Seconds for which this process has seen the same sign of life."""
-    now = time.monotonic()
-    if path not in _seen or _seen[path][0] != sign:
-        _seen[path] = sign, now
-    return now - _seen[path][1]
+def silence(path: Path, sign: float, now: float) -> float:
+    """Seconds since the last sign of life, by the file system or by watching.
 
-
-@functools.cache
-def _machine() -> str:
-    """Tells machines apart, and one from itself before it was started anew."""
-    try:
-        boot = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
-    except OSError:  # not Linux
-        return ''
-
-
-def _started(pid: int) -> int | None:
-    """When a process started, in the system's ticks; None if there is none, or Linux.
-
-    A process that is dead but not yet waited for counts as none.
+    Args:
+        path: Of a claim.
+        sign: The time of the file.
+        now: What :func:`time_in` says.
     """
-    try:
-        text = Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
-        return None
-    state, *fields_after = text[text.rindex(')') + 2 :].split()
-    return None if state in 'ZX' else int(fields_after[18])
+    watched_since = time.monotonic()
+    if path not in _seen or _seen[path][0] != sign:
+        _seen[path] = sign, watched_since
+    return max(now - sign, watched_since - _seen[path][1])

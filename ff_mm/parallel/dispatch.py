@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ff_mm.errors import FFMMError
-from ff_mm.parallel.claim import Holder
+from ff_mm.parallel.holder import Holder
 from ff_mm.parallel.team import Team
+from ff_mm.parallel.waiting import Waiting
 
 # Seconds after which to look whether a task has ended of which the team's store says
-# nothing: it belongs to a process of another command, or its owner has died.
+# nothing: it belongs to a process of another command, or its owner has died. And after
+# a long wait.
 _LOOK_AGAIN = 2.0
+_LOOK_AGAIN_AT_MOST = 30.0
 # Seconds after which a process that has nothing else to do takes what nobody began: the
 # next of a chain falls to who carries out the chain.
 _COURTESY = 2.0
@@ -53,6 +56,13 @@ class Book(Protocol):
 
     def refresh(self, task: str) -> None:
         """Takes notice of what other processes have noted of a task."""
+
+    def free(self, tasks: Collection[str]) -> list[str]:
+        """Takes notice of what others have noted of tasks, at the least expense.
+
+        Returns:
+            Those that have not ended and that nobody is at work on.
+        """
 
     def take(self, task: str) -> bool:
         """Makes a task this process's own, unless it is another's or settled."""
@@ -138,14 +148,27 @@ class Dispatch:
         """Works until every task has ended, here or elsewhere."""
         while (number := self._team.next_number('chain')) < len(self._chains):
             self._follow(self._chains[number])
-        while left := [t for t in self._tasks.values() if not self._is_settled(t.id)]:
-            if not any([self._attempt(t) for t in left if self._is_left_over(t)]):
-                self._wait_for(left[0])
+        waiting = _waiting()
+        while True:
+            free = self._book.free(self._tasks)
+            left = [t for t in self._tasks.values() if not self._is_settled(t)]
+            if not left:
+                return
+            ready = [task for task in left if task.id in free and self._is_ready(task)]
+            if ready:
+                waiting = _waiting()
+            # One at a time: others may have begun the next meanwhile.
+            if not any(self._attempt(t) for t in ready if self._is_left_over(t)):
+                self._wait_for(left[0], waiting)
+
+    def _is_settled(self, task: Task) -> bool:
+        return self._book.is_settled(task.id)
+
+    def _is_ready(self, task: Task) -> bool:
+        return all(map(self._book.is_settled, task.parents))
 
     def _is_left_over(self, task: Task) -> bool:
         """Whether a task could have been begun for a while, by whom it falls to."""
-        if not all(map(self._is_settled, task.parents)):
-            return False
         now = time.monotonic()
         return now - self._ready_since.setdefault(task.id, now) >= _COURTESY
 
@@ -154,17 +177,22 @@ class Dispatch:
         for task in chain:
             for parent in task.parents:
                 self._require(parent)
-            if not self._attempt(task) and not self._is_settled(task.id):
+            free = self._book.free([task.id])
+            if not (free and self._attempt(task)) and not self._is_settled(task):
                 return
 
     def _require(self, task_id: str) -> None:
         """Waits until a task has ended, or carries it out if its owner has died."""
-        while not self._is_settled(task_id):
+        waiting = _waiting()
+        while True:
+            free = self._book.free([task_id])
+            if self._book.is_settled(task_id):
+                return
             task = self._tasks[task_id]
             for parent in task.parents:
                 self._require(parent)
-            if not self._attempt(task):
-                self._wait_for(task)
+            if not free or not self._attempt(task):
+                self._wait_for(task, waiting)
 
     def _attempt(self, task: Task) -> bool:
         """Carries a task out if that is this process's to do; tells whether it was."""
@@ -187,20 +215,21 @@ class Dispatch:
         self._team.tell(_settled(task.id))
         return True
 
-    def _is_settled(self, task_id: str) -> bool:
-        self._book.refresh(task_id)
-        return self._book.is_settled(task_id)
-
-    def _wait_for(self, task: Task) -> None:
+    def _wait_for(self, task: Task, waiting: Waiting) -> None:
         """Waits for a moment, or until the team has carried the task out."""
-        if self._team.is_told(_settled(task.id), _LOOK_AGAIN):
+        if self._team.is_told(_settled(task.id), waiting.pause()):
             time.sleep(_RECORD_LAG)
+            self._book.refresh(task.id)
             return
-        holder = self._book.holder(task.id)
-        stranger = holder is not None and not self._team.is_told(_taken(task.id))
-        if stranger and task.id not in self._waited_for:
+        if task.id in self._waited_for or self._team.is_told(_taken(task.id)):
+            return
+        if (holder := self._book.holder(task.id)) is not None:
             self._waited_for.add(task.id)
             self._notify(f'waiting for {task.id}: {holder} is at work on it')
+
+
+def _waiting() -> Waiting:
+    return Waiting(_LOOK_AGAIN, _LOOK_AGAIN_AT_MOST)
 
 
 def _taken(task_id: str) -> str:

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch.distributed import rendezvous
 
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.parallel.waiting import Waiting
 
 _PORT = '29500'  # torch.distributed's
 
@@ -93,6 +94,7 @@ def _first_host(launcher: str) -> str:
 # Seconds between two questions to the store. Its own wait would keep Python from its
 # signals, and torch prints warnings whenever a time limit of it passes.
 _PAUSE = 0.02
+_PAUSE_AT_MOST = 0.2
 # Seconds. By then all work is done; whoever has not left is gone.
 _FAREWELL = 60.0
 
@@ -174,13 +176,14 @@ class Team:
     def is_told(self, key: str, wait: float = 0.0) -> bool:
         """Whether somebody has told a value, at once or within some seconds."""
         deadline = time.monotonic() + wait
+        waiting = Waiting(_PAUSE, _PAUSE_AT_MOST)
         while True:
             with self._in_touch():
                 if self._store.check([f'said/{key}']):
                     return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_PAUSE)
+            time.sleep(waiting.pause())
 
     def listen(self, key: str) -> Any:
         """Waits for a value, for as long as it takes."""

@@ -49,6 +49,20 @@ def test_of_one_trial(error, kind):
     assert '\n' not in failure.reason
 
 
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.OutOfMemoryError('CUDA out of memory. Tried'),
+        RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.'),
+    ],
+)
+def test_trials_that_share_a_device_may_be_too_many(error):
+    assert 'trials_per_device' not in failure_of(error).reason
+    reason = failure_of(error, 3).reason
+    assert reason.endswith('share the device and its memory: lower trials_per_device=3')
+    assert 'to itself' not in reason
+
+
 def test_what_a_worker_has_raised_is_said_in_its_last_line():
     assert failure_of(MemoryError(RAISED)).reason.startswith('MemoryError: no room')
 

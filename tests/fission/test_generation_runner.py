@@ -441,6 +441,19 @@ def test_from_cached_images_come_the_same_ingredients(
     assert first == second
 
 
+def test_trials_that_share_a_device_share_the_images(
+    tmp_path, files_config, decoded_in_each_epoch, decodings, capsys
+):
+    train(files_config(tmp_path / 'shared', trials_per_device=2))
+    assert digests(tmp_path / 'shared') == digests(decoded_in_each_epoch)
+    assert max(decodings.count(path) for path in decodings) == 2
+    assert 'note: trials_per_device=2 is for tools/train.py' in capsys.readouterr().out
+    decodings.clear()
+    apart = dict(trials_per_device=2, cache_images=False)
+    train(files_config(tmp_path / 'apart', **apart))
+    assert max(decodings.count(path) for path in decodings) > 2
+
+
 def test_data_workers_share_cached_images(tmp_path, files_config):
     workers = {f'{n}_dataloader__num_workers': 2 for n in ('train', 'val')}
     workers |= dict(plan__probe=None, plan__fission=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.apis import init_model
 
@@ -18,7 +19,9 @@ SHORT = dict(
     plan__base=dict(epochs=2, _delete_=True),
     custom_hooks=[dict(type='Interrupt')],
 )
+RECIPE = Path(__file__).parents[2] / 'configs' / '_base_' / 'gpu.py'
 OPTIONS = dict(
+    recipe=Config.fromfile(RECIPE).to_dict(),
     channels_last=dict(channels_last=True),
     fused=dict(channels_last=True, optim_wrapper__optimizer__fused=True),
     bfloat16=dict(channels_last=True, optim_wrapper__type='Bfloat16OptimWrapper'),

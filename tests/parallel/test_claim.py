@@ -12,7 +12,8 @@ from many_processes import PATIENCE
 
 from ff_mm.files import NotRegularError
 from ff_mm.parallel import claim as claim_module
-from ff_mm.parallel.claim import Claim, ClaimError, Holder, InUseError, only_one
+from ff_mm.parallel.claim import Claim, ClaimError, InUseError, only_one
+from ff_mm.parallel.holder import Holder
 
 FORK = multiprocessing.get_context('fork')
 

@@ -42,6 +42,8 @@ try:
                 time.sleep(0.5)
                 file.with_suffix('.saved').touch()
                 sys.exit(0)
+    if 'be killed' in sys.argv:
+        os.kill(os.getpid(), 9)
     if 'die' in sys.argv and os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':
         sys.exit(3)
 except KeyboardInterrupt:
@@ -194,6 +196,14 @@ def test_a_process_that_dies_is_a_failure(scripts, start, tmp_path):
     code, output = end(start(scripts / 'dist_train.sh', tmp_path, 2, 'die'))
     assert code == 3, output
     assert 'has ended with exit code 3' in output and 'Traceback' not in output
+
+
+def test_a_process_that_was_killed_may_have_had_too_little_memory(
+    scripts, start, tmp_path
+):
+    code, output = end(start(scripts / 'dist_train.sh', tmp_path, 2, 'be killed'))
+    assert code == 1, output
+    assert 'exit code -9' in output and 'main memory ran out: start fewer' in output
 
 
 @pytest.mark.parametrize('gpus', ['two', '0', '-1', '1.5'])

@@ -126,6 +126,16 @@ def test_options_of_the_command_line_reach_the_plan(tool, fgg, tmp_path):
     assert not (tmp_path / 'fgg').exists()
 
 
+def test_a_recipe_of_the_command_line_reaches_the_plan(tool, fgg, tmp_path):
+    recipe = ROOT / 'configs' / '_base_' / 'gpu.py'
+    options = ['--cfg-options', 'plan.fission=None', 'cache_images=False']
+    assert tool('train.py', fgg, '--recipe', recipe, *options) == 0
+    config = read_json(tmp_path / 'fgg' / 'ledger.json')['config']
+    assert config['channels_last'] is True
+    assert config['optim_wrapper']['type'] == 'Bfloat16OptimWrapper'
+    assert config['optim_wrapper']['optimizer']['type'] == 'AdamW'
+
+
 def test_resume_of_a_plan_is_what_it_does_anyway(tool, fgg, tmp_path, capsys):
     options = ['--cfg-options', 'plan.fission=None']
     assert tool('train.py', fgg, *options) == 0

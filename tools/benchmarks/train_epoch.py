@@ -96,7 +96,7 @@ def measure(
     datasets = build_datasets(cfg)
     epochs = {STOCK: Epoch(_stock_runner(cfg, datasets, folder / 'stock'))}
     for case in args.cases:
-        epochs[case] = Epoch(_trial_runner(cfg, CASES[case], datasets, folder / case))
+        epochs[case] = Epoch(trial_runner(cfg, CASES[case], datasets, folder / case))
     for epoch in epochs.values():
         epoch()
     runs = interleave(epochs, args.repetitions)
@@ -171,9 +171,17 @@ def _stock_runner(cfg: Config, datasets: Mapping[str, Any], folder: Path) -> Run
         return Runner.from_cfg(stock)
 
 
-def _trial_runner(
+def trial_runner(
     cfg: Config, options: Mapping[str, Any], datasets: Mapping[str, Any], folder: Path
 ) -> QuietRunner:
+    """Builds the run of a fission, of its own.
+
+    Args:
+        cfg: A generation config.
+        options: Dotted keys and their values, or parts of a config.
+        datasets: Its train and val sets.
+        folder: The run's work directory.
+    """
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
     cfg.merge_from_dict(dict(options))
     trials = TASK_UTILS.build(cfg.plan).trials()

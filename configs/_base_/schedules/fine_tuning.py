@@ -17,6 +17,10 @@ plan = dict(
 # with the sum of their batches.
 parallel = 'trial'
 
+# For trials too small to keep a GPU busy: how many share one, in as many processes.
+# These share the images, too: cache_images is then on, unless it is False.
+trials_per_device = 1
+
 # Seconds after SIGTERM in which an epoch may still end. Saving comes on top; SLURM and
 # torchrun kill after 30 unless told otherwise.
 grace_period = 20
