@@ -2,6 +2,7 @@
 
 from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
+from ff_mm.engine.hooks.device_pipeline_hook import DevicePipelineHook
 from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.frozen_batch_norm_hook import FrozenBatchNormHook
@@ -22,6 +23,7 @@ from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 __all__ = [
     'BestCheckpointHook',
     'ChannelsLastHook',
+    'DevicePipelineHook',
     'DivergenceHook',
     'EpochSeedHook',
     'FrozenBatchNormHook',
