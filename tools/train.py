@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from ff_mm.engine.distributed import (
@@ -192,6 +193,7 @@ def main() -> None:
             runner.train()
         return
     cfg = resolve(cfg)
+    use_device_pipeline(cfg)
     set_dataloader_defaults(
         cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
     )

@@ -13,6 +13,7 @@ from mmengine.registry import RUNNERS, TASK_UTILS
 
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.on_disk import images_identity, keep_images_file
+from ff_mm.datasets.device_pipeline.batch_pipeline import cache_option
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
@@ -124,7 +125,7 @@ class GenerationRunner:
                 of any; after all others are done.
         """
         self._meet_others()
-        option = resolve(self.cfg).get('cache_images')
+        option = cache_option(resolve(self.cfg))
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             validation = self._set_up(stack)

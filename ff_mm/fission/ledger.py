@@ -59,7 +59,7 @@ _PACKAGES = (
     'numpy',
 )
 # Left off they are as good as absent: a plan begun before they existed goes on.
-_OPTIONS = {'channels_last', 'compile', 'class_balance'}
+_OPTIONS = {'channels_last', 'compile', 'class_balance', 'device_pipeline'}
 
 
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ff_mm.config import (
     set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.folds import set_folds
 from ff_mm.errors import ConfigError
 from ff_mm.fission.class_balance import KEY as BALANCE
@@ -221,6 +222,7 @@ def trial_config(
     plain = val_cfg is not None and val_cfg.get('type') in (None, 'ValLoop')
     if trial.validates == 'snapshots' and plain:
         val_cfg.type = 'SnapshotValLoop'
+    use_device_pipeline(cfg)
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)
