@@ -10,6 +10,7 @@ in Pillow.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import mmcv.transforms as mmcv
@@ -23,6 +24,10 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from ff_mm.errors import ConfigError
+
+# Bytes of images that a CPU changes at a time: what is computed with them in between,
+# four times as much, is to stay in its cache.
+_AT_ONCE = 2**18
 
 #: A batch, or images of different sizes that are still to become one.
 Images = Tensor | Sequence[Tensor]
@@ -123,25 +128,8 @@ class Jitter:
         for place in range(len(self.changes)):
             for number, (_, change) in enumerate(self.changes):
                 chosen = order[:, place] == number
-                _mix(images, chosen, change, factors[number])
+                _change(images, chosen, partial(_mix, change), factors[number])
         return images.flip(1)
-
-
-def _mix(
-    images: Tensor,
-    chosen: np.ndarray,
-    change: Callable[[Tensor, float], Tensor],
-    factors: np.ndarray,
-) -> None:
-    weights = torch.from_numpy(factors[chosen].astype(np.float32))
-    weights = weights.to(images.device)[:, None, None, None]
-
-    def mixed(some: Tensor) -> Tensor:
-        without = change(some, 0.0).float()
-        # Not rounded to the nearest, as MMCV and Pillow do not.
-        return torch.lerp(without, some.float(), weights).clamp_(0, 255)
-
-    _change(images, chosen, mixed)
 
 
 class RandAugments:
@@ -243,14 +231,41 @@ def as_batch(images: Images) -> Tensor:
     return torch.stack(list(images))
 
 
+def _mix(
+    change: Callable[[Tensor, float], Tensor], images: Tensor, factors: Tensor
+) -> Tensor:
+    """Mixes each image, by a factor of its own, with what the factor 0 makes of it."""
+    factors = factors[:, None, None, None]
+    mixed = torch.lerp(change(images, 0.0).float(), images.float(), factors)
+    # Not rounded to the nearest, as MMCV and Pillow do not.
+    return mixed.clamp_(0, 255)
+
+
 def _change(
-    images: Tensor, chosen: np.ndarray, function: Callable[[Tensor], Tensor]
+    images: Tensor,
+    chosen: np.ndarray,
+    function: Callable[..., Tensor],
+    *values: np.ndarray,
 ) -> None:
-    """Replaces some images of a batch by what a function makes of them."""
+    """Replaces some images of a batch.
+
+    Args:
+        images: Of which some are.
+        chosen: Whether an image is.
+        function: Takes images, and of each of ``values`` theirs.
+        values: Of all images.
+    """
     (places,) = chosen.nonzero()
-    if len(places):
-        index = torch.from_numpy(places).to(images.device)
-        images[index] = function(images[index]).to(images.dtype)
+    on_cpu = images.device.type == 'cpu'
+    at_once = max(1, _AT_ONCE // images[0].numel()) if on_cpu else len(images)
+    for first in range(0, len(places), at_once):
+        some = places[first : first + at_once]
+        index = torch.from_numpy(some).to(images.device)
+        theirs = [
+            torch.from_numpy(each[some]).to(images.device, torch.float)
+            for each in values
+        ]
+        images[index] = function(images[index], *theirs).to(images.dtype)
 
 
 def _interpolation(name: str, backend: str) -> tuple[InterpolationMode, bool]:
