@@ -130,6 +130,15 @@ def test_an_unknown_step_is_named_before_any_training(tmp_path, generation_confi
     assert not (tmp_path / 'trials').exists()
 
 
+def test_folds_and_balanced_classes_are_augmented_in_batches(
+    tmp_path, generation_config
+):
+    options = SHORT | dict(plan__folds=2, class_balance='sampling')
+    options |= dict(plan__base=dict(epochs=1, patience=None, _delete_=True))
+    manifest = train(generation_config(tmp_path, **options, device_pipeline=RESIDENT))
+    assert len(manifest['ingredients']) == 2
+
+
 def test_the_ledger_records_the_option(tmp_path, generation_config):
     train(generation_config(tmp_path, **SHORT, device_pipeline=RESIDENT))
     recorded = read_json(tmp_path / 'ledger.json')['config']['device_pipeline']
