@@ -24,6 +24,7 @@ import ff_mm
 from ff_mm import cli
 from ff_mm.config import resolve, set_dataloader_defaults
 from ff_mm.cores import leaves_workers_open
+from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.files.image_paths import first_line
 from ff_mm.engine.device import describe_device
 from ff_mm.engine.distributed import (
@@ -222,6 +223,7 @@ def main() -> None:
             runner.train()
         return
     cfg = resolve(cfg)
+    use_device_pipeline(cfg)
     # Else the run could not be resumed from its own checkpoints.
     hooks: list[dict[str, Any]] = [dict(type='SafeCheckpointHook')]
     if leaves_workers_open(cfg.get('train_dataloader')):

@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS, TASK_UTILS
 
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.on_disk import images_identity, keep_images_file
+from ff_mm.datasets.device_pipeline.batch_pipeline import cache_option
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.datasets.sharing import forget_datasets, keep_dataset
 from ff_mm.datasets.splits.split_file import keep_split_file
@@ -141,7 +142,8 @@ class GenerationRunner:
                 of any; after all others are done.
         """
         self._meet_others()
-        option = shared_cache(resolve(self.cfg), self.per_device)
+        cfg = resolve(self.cfg)
+        option = shared_cache(cfg, self.per_device) or cache_option(cfg)
         self.images = ImageCache(option, self.work_dir, self.console)
         with ExitStack() as stack:
             stack.callback(forget_batches)

@@ -61,7 +61,7 @@ _PACKAGES = (
     'numpy',
 )
 # Left off they are as good as absent: a plan begun before they existed goes on.
-_OPTIONS = {'channels_last', 'compile', 'class_balance', 'tf32'}
+_OPTIONS = {'channels_last', 'compile', 'class_balance', 'device_pipeline', 'tf32'}
 
 
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ff_mm.config import (
     without_pretrained,
 )
 from ff_mm.cores import leaves_workers_open
+from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.folds import set_folds
 from ff_mm.datasets.unlabelled import set_unlabelled
 from ff_mm.errors import ConfigError
@@ -233,6 +234,7 @@ def trial_config(
     if trial.validates == 'snapshots' and plain:
         val_cfg.type = 'SnapshotValLoop'
     check_compile(cfg)
+    use_device_pipeline(cfg)
     if cfg.pop('channels_last', False):
         cfg.custom_hooks.append(dict(type='ChannelsLastHook'))
     check_mixed_precision(cfg)

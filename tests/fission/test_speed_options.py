@@ -25,6 +25,8 @@ OPTIONS = dict(
     channels_last=dict(channels_last=True),
     fused=dict(channels_last=True, optim_wrapper__optimizer__fused=True),
     bfloat16=dict(channels_last=True, optim_wrapper__type='Bfloat16OptimWrapper'),
+    device_pipeline=dict(device_pipeline=True),
+    resident=dict(device_pipeline=dict(images='device')),
 )
 
 

@@ -34,6 +34,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from stock import NETWORKS, benchmark_config, build_datasets, make_images, stock_config
 
+from ff_mm.datasets.device_pipeline.batch_pipeline import cache_option
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.engine import QuietRunner
 from ff_mm.fission import trial_config
@@ -48,6 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
     'channels_last': _CHANNELS_LAST,
     'bfloat16': _BFLOAT16,
     'cache_images': _CACHE,
+    'device_pipeline': {'device_pipeline': True},
     'fused AdamW': _FUSED,
     'all but bfloat16': {**_CHANNELS_LAST, **_CACHE, **_FUSED},
     'all': {**_CHANNELS_LAST, **_BFLOAT16, **_CACHE, **_FUSED},
@@ -189,9 +191,7 @@ def trial_runner(
     # Of its own, as it does not matter here where it starts.
     trial = trial_config(cfg, replace(fission, parent=None), folder)
     with _silence():
-        images = ImageCache(
-            cfg.get('cache_images'), folder, Console(file=io.StringIO())
-        )
+        images = ImageCache(cache_option(cfg), folder, Console(file=io.StringIO()))
         images.fill(datasets, [trial])
         images.use_in(trial)
         return QuietRunner.from_cfg(trial)

@@ -35,6 +35,10 @@ cache_images = dict()
 # Speed, by option. Results differ in rounding, so one plan keeps to one choice.
 # The order in which convolutions compute fastest: on CPUs, and on GPUs with --amp.
 channels_last = False
+# Training images are augmented in whole batches, on a GPU if there is one, out of a
+# cache as of cache_images: device_pipeline=True. What is drawn differs, see
+# docs/speed.md. device_pipeline.images=pinned is another place than the GPU's memory.
+device_pipeline = dict()
 # torch.compile: compile=True, or with options, compile.mode=max-autotune. For GPUs; on
 # CPUs it was no gain. An interrupted run then ends like an unbroken one only up to
 # rounding.

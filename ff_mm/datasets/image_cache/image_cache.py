@@ -369,9 +369,10 @@ class ImageCache:
         shrunk = f', those of train shrunk to {side} pixels' if side else ''
         text = f'{count} images{shrunk}, {_shown(size)} in {self.folder}, {how}'
         say(f'cache_images: {text}', self.console)
-        if size > _SHARE * _memory():
+        memory = memory_of_machine()
+        if size > _SHARE * memory:
             say(
-                f'note: with {_shown(_memory())} of memory every epoch reads images '
+                f'note: with {_shown(memory)} of memory every epoch reads images '
                 f'from disk. {_remedy("a fast disk")}',
                 self.console,
             )
@@ -382,7 +383,7 @@ def _paths(dataset: BaseDataset) -> dict[str, None]:
     return dict.fromkeys(path for path in paths if path)
 
 
-def _memory() -> float:
+def memory_of_machine() -> float:
     """Gives the bytes of memory of this machine, where it says."""
     if not hasattr(os, 'sysconf'):  # Windows
         return float('inf')

@@ -136,6 +136,12 @@ def fixed_steps(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     return list(pipeline[:count])
 
 
+def loads_or_is_fixed(step: Mapping[str, Any]) -> bool:
+    """Says whether a step loads an image, or changes it without chance."""
+    kind = _kind(step)
+    return issubclass(kind, LoadImageFromFile) or kind in _FIXED
+
+
 def name_of(steps: Sequence[Mapping[str, Any]]) -> str:
     """Gives a text that is the same for the same steps."""
     return json.dumps(list(steps), sort_keys=True, default=str)

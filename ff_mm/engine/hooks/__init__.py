@@ -2,6 +2,7 @@
 
 from ff_mm.engine.hooks.best_checkpoint_hook import BestCheckpointHook
 from ff_mm.engine.hooks.channels_last_hook import ChannelsLastHook
+from ff_mm.engine.hooks.device_pipeline_hook import DevicePipelineHook
 from ff_mm.engine.hooks.divergence_hook import DivergenceHook
 from ff_mm.engine.hooks.edge_hooks import EarlyWorkersHook, KeptValidationHook
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
@@ -23,6 +24,7 @@ from ff_mm.engine.hooks.warm_start_hook import WarmStartHook
 __all__ = [
     'BestCheckpointHook',
     'ChannelsLastHook',
+    'DevicePipelineHook',
     'DivergenceHook',
     'EarlyWorkersHook',
     'EpochSeedHook',

@@ -364,7 +364,7 @@ class TestRoom:
             make_cache(config(images), tmp_path, option)
 
     def test_more_than_memory_is_said(self, tmp_path, images, monkeypatch):
-        monkeypatch.setattr(image_cache, '_memory', lambda: 1000)
+        monkeypatch.setattr(image_cache, 'memory_of_machine', lambda: 1000)
         _, said = make_cache(config(images), tmp_path)
         assert 'every epoch reads images from disk' in said
 
