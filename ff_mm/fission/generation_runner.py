@@ -373,7 +373,7 @@ class GenerationRunner:
             return
         self.ledger.publish(last=True)
         entries = [self.ledger.entry(trial.id) for trial in self.chosen]
-        first = [(self.cfg.get('selection') or {}).get('metric'), 'loss']
+        first = [(self.cfg.get('selection') or {}).get('metric', ''), 'loss']
         generation_table(entries, manifest, self.work_dir, self.console, first)
 
     def _complain(self, manifest: dict[str, Any]) -> None:
