@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ff_mm.datasets.errors import DatasetError
+from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.display.console import log
 from ff_mm.errors import ConfigError
 from ff_mm.models.label_weights import check_scores, count_labels
@@ -41,7 +42,7 @@ class LabelWeightsHook(Hook):
                 'LabelWeightsHook: the model has no MaskedBCELoss; use it as the loss '
                 'of the head, or leave the hook out'
             )
-        dataset = runner.train_dataloader.dataset
+        dataset = labelled_part(runner.train_dataloader.dataset)
         scores = read_scores(dataset)
         for loss in losses:
             loss.fit_weights(scores)
