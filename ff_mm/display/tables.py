@@ -128,7 +128,8 @@ def soup_table(
     metric = reports[0]['metric']
     ood = sorted({name for report in reports for name in report['ood']})
     cost = reports[0].get('generation_cost')
-    table = Table(title=f'{metric}, as fractions')
+    fractions = '' if metric.endswith('loss') else ', as fractions'
+    table = Table(title=metric + fractions)
     columns = ['model', 'val', 'test', *ood, 'ingredients', 'evaluations', 'time']
     for name in columns:
         table.add_column(name, justify='left' if name == 'model' else 'right')
