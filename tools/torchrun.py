@@ -26,11 +26,11 @@ def main() -> None:
             file=sys.stderr,
         )
         if failure.exitcode == -signal.SIGKILL:
-            print(
+            message = (
                 'it was killed, mostly since main memory ran out: start fewer '
-                'processes, or lower num_workers of the data loaders',
-                file=sys.stderr,
+                'processes, or lower num_workers of the data loaders'
             )
+            print(message, file=sys.stderr)
         sys.exit(max(failure.exitcode, 1))
 
 

@@ -237,7 +237,7 @@ def main() -> None:
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
     become_data_parallel(cfg)
     if is_main_process():
-        print(describe_device())
+        print(one_line(describe_device()))
     try:
         Runner.from_cfg(cfg).train()
     except Terminated:
