@@ -96,7 +96,7 @@ def test_help_names_the_common_options_and_an_example(tool, capsys, name):
         ('soup.py {fuse}', 'a fuse config: python tools/fuse.py {fuse}'),
         ('train.py {fuse}', 'a fuse config: python tools/fuse.py {fuse}'),
         ('soup.py {gog}', 'run the generation first'),
-        ('compare.py {compare}', 'run the generation first'),
+        ('compare.py {compare}', 'no such file; train this pool first'),
         ('test.py {gog} absent.pth', 'absent.pth: cannot be opened'),
     ],
 )
