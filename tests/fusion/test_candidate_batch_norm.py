@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmengine.registry import RUNNERS
@@ -160,7 +162,7 @@ def test_statistics_do_not_go_by_a_number_of_workers_that_is_left_open(
     found = []
     for number in (1, 2):
         monkeypatch.setattr(cores, 'own_cores', lambda number=number: number)
-        cfg = small_pool.copy()
+        cfg = copy.deepcopy(small_pool)
         cfg.train_dataloader.update(num_workers='auto', batch_size=16)
         flip = dict(type='RandomFlip', prob=0.5)
         cfg.train_dataloader.dataset.pipeline = [flip, dict(type='PackInputs')]
