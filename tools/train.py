@@ -33,9 +33,9 @@ from ff_mm.engine.distributed import (
     model_wrapper,
 )
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.fission.device_sharing import first_device_alone
 from ff_mm.fission.mixed_precision import use_mixed_precision
 from ff_mm.fission.plan_checks import check_folds
-from ff_mm.fission.sharing import first_device_alone
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
 from ff_mm.parallel.termination import TERMINATED, Terminated

@@ -28,6 +28,13 @@ from ff_mm.errors import ConfigError, TrialError
 from ff_mm.evaluation.fingerprint import validation_fingerprint, validation_view
 from ff_mm.files import check_own_folder
 from ff_mm.fission.begun import go_on_as_begun
+from ff_mm.fission.device_sharing import (
+    KEY,
+    check_processes,
+    describe_processes,
+    shared_cache,
+    trials_per_device,
+)
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.looking_back import look_back, require_parents
 from ff_mm.fission.manifest import MANIFEST, find_damaged, write_manifest
@@ -41,13 +48,6 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
-from ff_mm.fission.sharing import (
-    KEY,
-    check_processes,
-    describe_processes,
-    shared_cache,
-    trials_per_device,
-)
 from ff_mm.fission.trial import choose_trials, marked, parents_of
 from ff_mm.fission.trial_runner import TrialRunner
 from ff_mm.fission.unlabelled import check_unlabelled

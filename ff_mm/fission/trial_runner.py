@@ -26,6 +26,7 @@ from ff_mm.engine.quiet_runner import QuietRunner
 from ff_mm.engine.worker_failures import what_it_says, worker_failure
 from ff_mm.errors import TrialDiverged, TrialError
 from ff_mm.files import remove_unfinished, sha256
+from ff_mm.fission.device_sharing import memory_remedy
 from ff_mm.fission.ledger import Ledger
 from ff_mm.fission.manifest import INGREDIENTS_DIR, ORIGIN_DIR
 from ff_mm.fission.ownership_hook import OwnershipHook
@@ -33,7 +34,6 @@ from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.run_extras import extras_of
-from ff_mm.fission.sharing import memory_remedy
 from ff_mm.fission.starts import START_FILE, start_from
 from ff_mm.fission.trial import Trial, trial_config
 from ff_mm.fission.waiting_hook import WaitingHook

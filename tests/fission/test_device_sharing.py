@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json
-from ff_mm.fission.sharing import (
+from ff_mm.fission.device_sharing import (
     check_processes,
     first_device_alone,
     trials_per_device,
