@@ -33,7 +33,7 @@ def test_what_is_freed_is_not_given_back():
     command = [sys.executable, '-c', FAULTS]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     # Of 32,768 pages; a block or two may lie where they are given back.
-    assert int(run.stdout) < 16384
+    assert int(run.stdout.split()[-1]) < 16384  # the forks print before it
 
 
 def test_other_libraries_are_left_alone(monkeypatch):
