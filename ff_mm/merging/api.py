@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ff_mm.errors import ConfigError
-from ff_mm.files import PathLike
+from ff_mm.files import PathLike, atomic_write
 from ff_mm.merging.hierarchical import Level, bou, gog, gou, hierarchical
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.methods import Supply
@@ -56,16 +56,23 @@ class SoupResult:
     def save(self, file: PathLike) -> None:
         """Writes the weights: as safetensors if the file is called so, else by torch.
 
+        The file is written atomically.
+
         Raises:
-            ImportError: safetensors is not installed.
+            ConfigError: safetensors is not installed.
         """
         weights = {key: value.contiguous() for key, value in self.state_dict.items()}
-        if Path(file).suffix == '.safetensors':
-            from safetensors.torch import save_file
-
-            save_file(weights, str(file))
-        else:
+        if Path(file).suffix != '.safetensors':
             write_checkpoint(dict(state_dict=weights), file)
+            return
+        try:
+            from safetensors.torch import save
+        except ImportError as error:
+            raise ConfigError(
+                f'{file}: needs `pip install safetensors`; or call the file .pth'
+            ) from error
+        with atomic_write(file) as out:
+            out.write(save(weights))
 
     def __str__(self) -> str:
         """A line a decision."""
@@ -199,6 +206,12 @@ def _ingredient(
             f'soup: {name} is a {type(model).__name__}, expected a file, a state dict '
             'or a module'
         )
+    for key, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f'soup: {name}: {key!r} is a {type(value).__name__} and no tensor; '
+                'give the state dict alone, or the file that has it'
+            )
     kept = {key: value.detach() for key, value in weights.items()}
     return Ingredient(name, lambda: kept, hyper=hyper, score=score)
 

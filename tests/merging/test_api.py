@@ -106,6 +106,10 @@ def test_files_and_modules_in_and_files_out(tmp_path, suffix):
         (dict(method='soup', score=near), r"method='soup': expected one of best"),
         (dict(method='uniform', merge='ties'), r"needs 'origin'"),
         (dict(models=[1], method='uniform'), 'model0 is a int, expected a file, a st'),
+        (
+            dict(models=[dict(state_dict={}, meta={})], method='uniform'),
+            r"model0: 'state_dict' is a dict and no tensor; give the state dict alone",
+        ),
         (dict(models=[], method='uniform'), 'there are no ingredients'),
         (dict(models=['no.pth'], method='uniform'), r'no\.pth: cannot be opened'),
         (
@@ -117,6 +121,14 @@ def test_files_and_modules_in_and_files_out(tmp_path, suffix):
 def test_what_does_not_fit_is_a_line(call, message):
     with pytest.raises(FFMMError, match=message):
         ff_mm.soup(**{'models': FOUR, **call})
+
+
+def test_safetensors_that_are_not_installed_are_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
+    found = ff_mm.soup(FOUR, 'uniform')
+    with pytest.raises(FFMMError, match=r'soup\.safetensors: needs `pip install safet'):
+        found.save(tmp_path / 'soup.safetensors')
+    assert not list(tmp_path.iterdir())
 
 
 WITHOUT = """
