@@ -6,14 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from many_processes import PATIENCE
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import RUNNERS
 
@@ -317,23 +315,34 @@ def test_a_plan_needs_no_test_set(tmp_path, generation_config):
     assert train(generation_config(tmp_path, **options))['complete']
 
 
-def kill_when(path, command):
-    """Starts a command and kills it, without warning, once a file is there."""
+# Kills the process that imports it, without warning, as soon as it has written a file.
+DEADLY = """
+import os, signal
+
+replace = os.replace
+
+def replace_and_die(source, target, **options):
+    replace(source, target, **options)
+    if str(target) == os.environ['DEADLY_FILE']:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace_and_die
+"""
+
+
+def run_until(path, command, folder):
+    """Runs Python; it is killed once it has written the file."""
+    (folder / 'sitecustomize.py').write_text(DEADLY)
     # As many threads as here: sums of floats depend on it.
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    environment = dict(
+        os.environ,
+        PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]),
+        DEADLY_FILE=str(path),
     )
-    deadline = time.monotonic() + PATIENCE
-    while not path.exists() and time.monotonic() < deadline:
-        assert process.poll() is None, 'ended before it could be killed'
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
 
 
 def test_kill_9_and_the_same_command_again(tmp_path, generation_config, tool):
@@ -342,7 +351,9 @@ def test_kill_9_and_the_same_command_again(tmp_path, generation_config, tool):
     train(cfg)
     work_dir = tmp_path / 'killed'
     command = ['tools/train.py', str(tmp_path / 'tiny.py'), '--work-dir', str(work_dir)]
-    kill_when(work_dir / 'trials' / BASE / 'best.pth', [sys.executable, *command])
+    (tmp_path / 'deadly').mkdir()
+    best = work_dir / 'trials' / BASE / 'best.pth'
+    run_until(best, command, tmp_path / 'deadly')
     assert ledger(work_dir)[BASE]['state'] == 'running'
     assert json.loads((work_dir / 'ledger.json').read_text())
     assert tool('train.py', *command[1:]) == 0

@@ -126,7 +126,10 @@ def die_in_the_second(team, work_dir):
 
     def run(task):
         if team.is_first and task != 'probe':
+            (work_dir / 'dying').touch()
             os.kill(os.getpid(), 9)
+        while not team.is_first and not (work_dir / 'dying').exists():
+            time.sleep(0.01)  # else it may be through before the first has its second
         ledger.finish(task, RESULT)
         done.append(task)
 
