@@ -85,8 +85,8 @@ class Comparison:
 
         Returns:
             The content of ``comparison.json``, see docs/architecture.md, but for
-            ``published``, ``environment`` and ``resampled``. What is not finite is
-            None.
+            ``date``, ``data``, ``published``, ``environment`` and ``resampled``. What
+            is not finite is None.
 
         Raises:
             FFMMError: Predictions that do not fit each other, or metrics that do not

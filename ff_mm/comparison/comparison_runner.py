@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class ComparisonRunner:
         if self.cfg.baseline not in names:
             raise ConfigError(
                 f'baseline={self.cfg.baseline!r} is not among the methods that have a '
-                f'pool: {names}'
+                f'pool: {names}; choose one of them, such as baseline={names[0]}'
             )
         self.bootstrap = read_bootstrap(tree.get('bootstrap'))
         self.left_out = [name for name in tree['methods'] if name not in names]
@@ -135,6 +136,8 @@ class ComparisonRunner:
         resamples = self.work_dir / RESAMPLES_FILE
         comparison.resamples().save(resamples)
         described.update(
+            date=date.today().isoformat(),
+            data=_name_of(self.cfg.val_dataloader['dataset']['type']),
             published=self.published,
             environment=describe_environment(),
             resampled=sha256(resamples),
@@ -236,6 +239,11 @@ def _rules(setup: EvaluationSetup, selection: Mapping[str, str]) -> dict[str, st
         with suppress(ConfigError):  # no number, or NaN whatever is predicted
             rules[name] = setup.rule(name, selection)
     return rules
+
+
+def _name_of(kind: Any) -> str:
+    """The name of a class, which a config has as text or as the class."""
+    return kind if isinstance(kind, str) else kind.__name__
 
 
 def _read_published(given: Any) -> dict[str, str] | None:

@@ -69,6 +69,7 @@ def in_words(recommendation: Mapping[str, Any], metric: str) -> list[str]:
 
 
 def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
+    yield from _verdicts(it)
     yield (
         f'{it["title"]} has the best {metric_title(metric)} on validation, '
         f'{shown(it["mean"])}, of {it["candidates"]} methods that leave one model.'
@@ -85,22 +86,25 @@ def _sentences(it: Mapping[str, Any], metric: str) -> Iterator[str]:
             'It is made of one model of its pool, not of several: nothing that '
             'averages did better on validation.'
         )
-    for name, difference in it['differences'].items():
+    elif it['differences']:
         yield (
-            f'On {set_title(name)} the difference to {it["best_single_title"]}, on '
-            'validation the best of what is made of one model of its pool, is '
-            f'{_interval(difference, signed)}, '
-            f'p = {shown(difference["p"])}: {_verdict(difference)}.'
+            f'{it["best_single_title"]} is, on validation, the best of what is made of '
+            'one model of its pool.'
+        )
+
+
+def _verdicts(it: Mapping[str, Any]) -> Iterator[str]:
+    for name, difference in it['differences'].items():
+        sure = (nan if difference['p'] is None else difference['p']) < SIGNIFICANT
+        verdict = 'differs from' if sure else 'cannot be told apart from'
+        yield (
+            f'On {set_title(name)} it {verdict} {it["best_single_title"]}'
+            f'{" by more than chance" if sure else " with these cases"}: '
+            f'the difference is {_interval(difference, signed)}, '
+            f'p = {shown(difference["p"])}.'
         )
 
 
 def _interval(values: Mapping[str, Any], write: Any) -> str:
     low, high = write(values['low']), write(values['high'])
     return f'{write(values["value"])} [{low}, {high}]'
-
-
-def _verdict(difference: Mapping[str, Any]) -> str:
-    p = nan if difference['p'] is None else difference['p']
-    if not p < SIGNIFICANT:
-        return 'the two cannot be told apart with these cases'
-    return 'more than chance explains'

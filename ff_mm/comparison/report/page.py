@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ff_mm.comparison.report.plots import Plot, inline_svg
 from ff_mm.comparison.report.tables import Table
-from ff_mm.comparison.report.wording import metric_title, percent, set_title
+from ff_mm.comparison.report.wording import WORDS, metric_title, percent, set_title
 from ff_mm.one_line import one_line
 
 _TEMPLATE = 'page.html.j2'
@@ -33,6 +33,7 @@ def to_html(
         .render(
             comparison=comparison,
             recommendation=comparison['recommendation'],
+            words=WORDS,
             metric=metric_title(comparison['metric']),
             tables={table.key: table for table in tables},
             # Made of escaped text by an XML writer.

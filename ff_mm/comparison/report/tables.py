@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ff_mm.comparison.report.published import published, published_metric
@@ -72,6 +72,8 @@ class Table:
 
 Comparison = Mapping[str, Any]
 _ABSENT = Cell('-')
+# Where models were chosen: what differs there by more than chance says nothing.
+_SELECTED_ON = 'val'
 
 
 def all_tables(comparison: Comparison) -> list[Table]:
@@ -113,17 +115,18 @@ def main_table(comparison: Comparison) -> Table:
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """A row a method but the baseline; the difference on each set, and its p value."""
+    """A row a method but the baseline; difference and p value on each unseen set."""
     metric, baseline = comparison['metric'], comparison['baseline']
+    sets = [name for name in comparison['sets'] if name != _SELECTED_ON]
     headings = ['method']
-    for name in comparison['sets']:
+    for name in sets:
         headings += [set_title(name), 'p']
     rows = []
     for key, method in comparison['methods'].items():
         if key == baseline:
             continue
         rows.append([Cell(method['title'])])
-        for name in comparison['sets']:
+        for name in sets:
             values = result_of(method, name, metric).get('difference')
             rows[-1] += _difference_cells(values)
     return Table(
@@ -248,7 +251,10 @@ def _result_cells(comparison: Comparison, set_name: str) -> list[Cell]:
         result.get('value') if method['models'] == 1 else None
         for result, method in zip(results, methods, strict=True)
     ]
-    return list(map(_estimate, results, _best(values, comparison['rule'])))
+    cells = map(_estimate, results, _best(values, comparison['rule']))
+    if set_name == _SELECTED_ON:
+        return [replace(cell, marked=False) for cell in cells]
+    return list(cells)
 
 
 def _best(values: Sequence[float | None], rule: str) -> list[bool]:
@@ -301,8 +307,8 @@ def _main_notes(comparison: Comparison) -> Iterator[str]:
         yield 'Bold: the best.'
     if any(len(method['runs']) > 1 for method in methods):
         yield 'After several runs: their mean ± standard deviation.'
-    if 'val' in comparison['sets']:
-        yield 'Models were chosen on val, so that its values are too good.'
+    if _SELECTED_ON in comparison['sets']:
+        yield ('Models were chosen on val: its values are too good, and never marked.')
     if comparison['published']:
         yield _published_note(comparison)
 

@@ -10,6 +10,25 @@ SIGNIFICANT = 0.05
 _ABBREVIATIONS = {'auroc': 'AUROC', 'auc': 'AUC', 'ece': 'ECE', 'map': 'mAP'}
 
 
+#: What the names of methods mean.
+WORDS = {
+    'GS': 'Grid search: one model for each combination of learning rate and the rest.',
+    'FGG': 'Fast geometric generation: one model for each learning rate, then some '
+    'epochs with a cyclical rate, of which each minimum leaves one more model.',
+    'pool': 'All models that one plan has trained; ingredients of soups.',
+    'best': 'The one model of the pool that is best on validation.',
+    'uniform': 'The mean of the weights of all models of the pool.',
+    'greedy': 'The best model; then one after the other is averaged in if validation '
+    'gets no worse.',
+    'GoU': 'Greedy of uniform: a uniform soup of each learning rate, then a greedy one '
+    'of these.',
+    'GoG': 'Greedy of greedy: a greedy soup of each learning rate, then a greedy one '
+    'of these.',
+    'logit ensemble': 'No soup: all models predict, and their logits are averaged. It '
+    'costs as many passes as there are models.',
+}
+
+
 def sentence(text: str) -> str:
     """The text with a capital letter."""
     return text[:1].upper() + text[1:]

@@ -78,6 +78,28 @@ def test_the_recommendation_comes_first(tmp_path):
     ]
 
 
+def test_the_first_lines_say_of_which_data_and_when(tmp_path):
+    it = page(tmp_path, data='HAM10000', date='2026-11-30')
+    assert 'by macro recall on HAM10000, 2026-11-30; models chosen on' in it.text
+
+
+def test_long_tables_are_folded_and_names_explained(tmp_path):
+    it = page(tmp_path)
+    assert [attrs for attrs in it.tags('details')] == [{}] * 3  # none of them is open
+    assert f'{len(METHODS)} rows' in it.text
+    assert 'GoU Greedy of uniform: a uniform soup of each learning rate' in it.text
+
+
+def test_what_was_selected_on_is_not_marked(tmp_path):
+    write_comparison_report(comparison(), tmp_path)
+    text = (tmp_path / 'comparison.md').read_text(encoding='utf-8')
+    (row,) = [line for line in text.splitlines() if line.startswith('| FGG + GoG')][:1]
+    _, _, val, test, *_ = row.split('|')
+    assert '*' not in val.replace('**', '') and r'\*' in test
+    differences = text.partition('## Difference')[2]
+    assert '| val' not in differences and '| test' in differences.replace('  ', ' ')
+
+
 def test_the_page_needs_nothing_but_itself(tmp_path):
     it = page(tmp_path, MANY, runs=2)
     assert not it.tags('script')

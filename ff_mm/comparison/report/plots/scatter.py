@@ -40,13 +40,14 @@ def cost_plot(comparison: Mapping[str, Any]) -> Figure | None:
         comparison: As in ``comparison.json``.
 
     Returns:
-        The figure, a column wide; None where no cost is known.
+        The figure, a column wide; None where fewer than two costs are known, of which
+        there is nothing to see.
     """
     points = _points(comparison, main_set(comparison), _epochs)
-    if not points:
+    costs = sorted({point.x for point in points})
+    if len(costs) < 2:
         return None
     metric = metric_title(comparison['metric'])
-    costs = sorted({point.x for point in points})
     with rc_context(RC):
         figure = Figure(figsize=(COLUMN, 2.9), layout='constrained')
         axes = figure.subplots()
