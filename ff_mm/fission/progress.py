@@ -21,12 +21,15 @@ from ff_mm.display.numbers import overall, shown
 from ff_mm.display.progress import Description
 from ff_mm.parallel.team import Team, TeamError
 
+# Seconds, in a log, after which an epoch that goes on is heard of.
+_SILENCE = 60.0
+
 
 class PlanProgress:
     """Shows how far a plan is, what runs, and the time left.
 
     On a terminal it is one bar with a line per finished trial; elsewhere (a log file)
-    one line per epoch.
+    one line per epoch, and one for every minute of an epoch that takes long.
 
     Several processes that share out a plan each show their own lines, with the numbers
     of all.
@@ -78,6 +81,7 @@ class PlanProgress:
         """A trial begins, or goes on after ``epoch`` epochs."""
         self._trial, self._epoch, self._epochs = trial_id, epoch, epochs
         self._last = ''
+        self._at, self._heard = self._done, time.perf_counter()
         # Epochs of an earlier session say nothing about the speed of this one.
         self._add('epochs before', epoch)
         ended = self._trials_ended + self._add('trials', 0)
@@ -86,23 +90,37 @@ class PlanProgress:
         if epoch:
             self._line(f'{trial_id}: going on after epoch {epoch}')
 
+    def within_epoch(self, part: float) -> None:
+        """Training of the epoch after the last one goes on.
+
+        Args:
+            part: How much of it is done, from 0 to 1.
+        """
+        if not self._bar.disable:
+            self._bar.update(self._task, completed=self._at + part)
+        elif time.perf_counter() - self._heard >= _SILENCE:
+            self._heard = time.perf_counter()
+            now = f'{self._trial} epoch {self._epoch + 1}/{self._epochs}'
+            self._line(f'[{self._done}/{self._total} epochs] {now}: {part:.0%} trained')
+
     def end_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch has been trained, and validated unless ``metrics`` is empty."""
         self._add('epochs', epoch - self._epoch)
         self._epoch = epoch
+        self._at, self._heard = self._done, time.perf_counter()
         text = '  '.join(f'{k} {shown(metrics[k])}' for k in overall(metrics))
         self._last = text or self._last
-        self._bar.update(self._task, completed=self._done)
+        self._bar.update(self._task, completed=self._at)
         if self._bar.disable:
             self._line(
-                f'[{self._done}/{self._total} epochs, {self._left()} left] '
+                f'[{self._at}/{self._total} epochs, {self._left()} left] '
                 f'{self._trial} epoch {epoch}/{self._epochs}' + (text and f': {text}')
             )
 
     def end_trial(self) -> None:
         """A trial is over; what early stopping saved is no longer to come."""
         if not self._bar.disable:
-            last = self._last and f', {self._last}'
+            last = self._last and f', the last: {self._last}'
             self._line(f'{self._trial}: {self._epoch} epochs{last}')
         self._give_up()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -43,6 +43,12 @@ class ProgressHook(Hook):
         """Reports the epoch before, if no validation has."""
         if runner.epoch > self._reported:
             self._report(runner, {})
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, *_: Any, **__: Any
+    ) -> None:
+        """Says how far the epoch is."""
+        self.progress.within_epoch((batch_idx + 1) / len(runner.train_dataloader))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Counts, before the state is saved that a resumed run counts on from."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed as dist
@@ -77,8 +78,41 @@ def test_a_terminal_gets_a_bar_and_a_line_a_trial():
         shown.end_epoch(2, dict(loss=0.25))
         shown.end_trial()
     text = out.getvalue()
-    assert 'a: 2 epochs, loss 0.2500' in text
+    assert 'a: 2 epochs, the last: loss 0.2500' in text
     assert 'trial 1/1 a' in text and '2/2' in text
+
+
+def test_the_bar_goes_on_within_an_epoch():
+    shown, _ = progress([entry('a', 2)], terminal=True)
+    with shown:
+        shown.start_trial('a', 0, 2)
+        shown.within_epoch(0.25)
+        (bar,) = shown._bar.tasks
+        assert bar.completed == 0.25
+        shown.end_epoch(1, {})
+        assert bar.completed == 1
+        shown.within_epoch(0.5)
+        assert bar.completed == 1.5
+
+
+def test_a_log_hears_of_a_long_epoch_once_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(
+        'ff_mm.fission.progress.time', SimpleNamespace(perf_counter=lambda: now[0])
+    )
+    shown, out = progress([entry('a', 2)])
+    with shown:
+        shown.start_trial('a', 0, 2)
+        for second in range(1, 151):
+            now[0] = second
+            shown.within_epoch(second / 200)
+        shown.end_epoch(1, {})
+        now[0] = 200.0
+        shown.within_epoch(0.1)
+    first, second, *others = out.getvalue().splitlines()
+    assert first == '[0/2 epochs] a epoch 1/2: 30% trained'
+    assert second == '[0/2 epochs] a epoch 1/2: 60% trained'
+    assert len(others) == 1 and others[0].startswith('[1/2 epochs, ')
 
 
 def test_a_failed_trial_is_said_and_its_epochs_are_no_longer_to_come():

@@ -19,6 +19,9 @@ class Display:
     def start_trial(self, trial_id, epoch, epochs):
         self.told.append((trial_id, epoch, epochs))
 
+    def within_epoch(self, part):
+        self.parts = [*getattr(self, 'parts', []), part]
+
     def end_epoch(self, epoch, metrics):
         self.told.append((epoch, metrics))
 
@@ -40,6 +43,14 @@ def every_other_epoch(begin=1):
 def test_every_epoch_is_reported_once_after_its_validation(toy_runner):
     told = train(toy_runner(epochs=2))
     assert told == [('toy', 0, 2), (1, dict(score=0.0)), (2, dict(score=1.0)), 'end']
+
+
+def test_each_iteration_says_how_far_its_epoch_is(toy_runner):
+    display = Display()
+    runner = toy_runner(epochs=2)
+    runner.register_hook(ProgressHook(display, 'toy'))
+    runner.train()
+    assert display.parts == [1 / 3, 2 / 3, 1, 1 / 3, 2 / 3, 1]
 
 
 def test_epochs_that_are_not_validated_are_reported_too(toy_runner):
