@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan
@@ -15,6 +15,7 @@ from ff_mm.comparison.delong import delong_table
 from ff_mm.comparison.method import Cost, Method, mean_cost
 from ff_mm.comparison.model_predictions import VALIDATION
 from ff_mm.comparison.recommendation import Choice, choose, in_words
+from ff_mm.comparison.report.wording import set_title
 from ff_mm.comparison.resamples import Resamples
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
 from ff_mm.evaluation.predictions import Predictions
@@ -67,6 +68,7 @@ class Comparison:
         bootstrap: ``resamples``, ``confidence`` and ``seed``.
         size: ``parameters`` and ``bytes`` of one model.
         rules: Of each metric that it is known of, which value is better.
+        notify: Takes lines for the user, as resamples take their time.
     """
 
     title: str
@@ -79,6 +81,7 @@ class Comparison:
     bootstrap: Mapping[str, Any]
     size: Mapping[str, int]
     rules: Mapping[str, str] = field(default_factory=dict)
+    notify: Callable[[str], None] = lambda text: None
 
     def describe(self) -> dict[str, Any]:
         """Computes everything.
@@ -144,6 +147,7 @@ class Comparison:
         }
 
     def _assess(self, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.notify(f'{set_title(split)}: {self.bootstrap["resamples"]} resamples')
         predictions, metrics = self._predictions(split), self.metrics[split]
         return assess_and_keep(predictions, metrics, self.baseline, **self.bootstrap)
 

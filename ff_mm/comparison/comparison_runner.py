@@ -129,7 +129,6 @@ class ComparisonRunner:
                     self._run(method, m, said.of(m, session.digests(m.pool)))
                     for m in models[method.name]
                 ]
-            self._line(f'{self.bootstrap["resamples"]} resamples of each set')
             comparison = self._comparison(setup, runs)
             described = comparison.describe()
         # Before the report, which says of which content they are.
@@ -225,6 +224,7 @@ class ComparisonRunner:
             bootstrap=self.bootstrap,
             size=dict(parameters=parameters, bytes=size),
             rules=_rules(setup, self.cfg.selection),
+            notify=self._line,
         )
 
     def _line(self, text: str) -> None:

@@ -98,7 +98,7 @@ def _verdicts(it: Mapping[str, Any]) -> Iterator[str]:
         sure = (nan if difference['p'] is None else difference['p']) < SIGNIFICANT
         verdict = 'differs from' if sure else 'cannot be told apart from'
         yield (
-            f'On {set_title(name)} it {verdict} {it["best_single_title"]}'
+            f'On {set_title(name)} {it["title"]} {verdict} {it["best_single_title"]}'
             f'{" by more than chance" if sure else " with these cases"}: '
             f'the difference is {_interval(difference, signed)}, '
             f'p = {shown(difference["p"])}.'

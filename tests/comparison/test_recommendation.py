@@ -56,7 +56,7 @@ def recommendation(p, **changes):
 )
 def test_whether_it_is_better_is_said_first(p, verdict):
     compared, first, on_test, who = in_words(recommendation(p), 'macro_recall')
-    assert compared.startswith(f'On test it {verdict}: the difference is +0.0200 [-0.0')
+    assert compared.startswith(f'On test FGG + GoG {verdict}: the difference is +0.02')
     assert first == (
         'FGG + GoG has the best macro recall on validation, 0.6100, of 5 methods that '
         'leave one model.'
