@@ -174,8 +174,12 @@ def evaluation_table(
         console: Where to print; standard output by default.
     """
     rows = {'val': results['val'], 'test': results['test'], **results['ood']}
-    names = overall(results['val'])
-    table = Table('set', *names, title=f'{title}, as fractions')
+    names, unit = overall(results['val']), 'as fractions'
+    if not names:
+        # MMPretrain's own are called accuracy/top1, as values of classes are with us.
+        names = [k for k, v in results['val'].items() if isinstance(v, (int, float))]
+        unit = "in the metrics' own units"
+    table = Table('set', *names, title=f'{title}, {unit}')
     for name, metrics in rows.items():
         if metrics is not None:
             table.add_row(name, *(shown(metrics.get(key)) for key in names))

@@ -191,3 +191,10 @@ def test_tables_show_what_holds_for_all_labels():
     manifest = dict(cost=dict(epochs=1, seconds=2), ingredients=[])
     text = printed(generation_table, [entry], manifest, 'work')
     assert row(text, 'base')[3:6] == ['0.7500', '1', '-']
+
+
+def test_metrics_of_mmpretrain_are_shown_where_there_are_no_others():
+    of_stock = {'accuracy/top1': 91.25, 'accuracy/top5': 99.5, 'matrix': [[1]]}
+    text = printed(evaluation_table, dict(val=of_stock, test=None, ood={}), 'x')
+    assert 'accuracy/top1' in text and '91.2500' in text and '99.5000' in text
+    assert "in the metrics' own units" in text and 'fractions' not in text

@@ -2,7 +2,8 @@
 # EfficientNet-Lite0 from its ImageNet weights, 64 px, on two cores of a CPU.
 #
 # In data_root lies ham10000.csv, a row an image: file, dx, lesion_id, source and split,
-# which keeps the images of a lesion together.
+# which keeps the images of a lesion together. It is made of HAM10000_metadata (Harvard
+# Dataverse, doi 10.7910/DVN/DBW86T), whose column dataset is source; the split is ours.
 _base_ = [
     '../../../configs/_base_/models/efficientnet_lite0.py',
     '../../../configs/_base_/datasets/table.py',
