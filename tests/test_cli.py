@@ -14,6 +14,7 @@ from ff_mm import cli
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import write_json
 from ff_mm.merging import CheckpointError
+from ff_mm_commands.options import add_common_options
 
 
 def raising(error):
@@ -177,7 +178,7 @@ def test_no_library_can_run_a_checkpoints_code_within_a_tool(malicious):
 
 def parse(*arguments):
     parser = argparse.ArgumentParser()
-    cli.add_common_options(parser)
+    add_common_options(parser)
     return parser.parse_args(arguments)
 
 

@@ -56,6 +56,7 @@ from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
+from ff_mm_commands.table import called
 
 SPLITS = 'splits.csv'
 IMAGES = 'images.csv'
@@ -233,8 +234,8 @@ class GenerationRunner:
             self._say(describe_processes(self.team.size, self.per_device))
         elif self.per_device > 1:
             self._say(
-                f'note: {KEY}={self.per_device} is for tools/train.py, which starts as '
-                'many processes; this is one alone'
+                f'note: {KEY}={self.per_device} is for {called("train")}, which starts '
+                'as many processes; this is one alone'
             )
 
     def _prepare(
