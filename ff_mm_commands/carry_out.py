@@ -37,7 +37,13 @@ def run(
     if hasattr(options, 'run'):  # it needs nothing of ff_mm
         options.run(args)
         return
-    from ff_mm import cli
+    try:
+        from ff_mm import cli
+    except ImportError as error:
+        if not str(error).startswith('ff_mm: '):  # else what to install
+            raise
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
 
     def carry_out() -> None:
         import_module(f'ff_mm.commands.{command.body or module}').run(args)

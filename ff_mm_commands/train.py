@@ -67,6 +67,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='plans: show number and id of each trial, and what it starts from',
     )
     parser.add_argument(
+        '--dry-run',
+        nargs='?',
+        type=float,
+        const=20.0,
+        metavar='SECONDS',
+        help='plans: train nothing, but show trials, epochs, images, disk and time, as '
+        'estimated from some seconds (%(const)g) of each kind of trial; nothing is '
+        'left behind',
+    )
+    parser.add_argument(
         '--retry-failed',
         action='store_true',
         help='plans: also try trials again that have failed',

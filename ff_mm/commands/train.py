@@ -26,6 +26,7 @@ from ff_mm.engine.distributed import (
 )
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.fission.device_sharing import first_device_alone
+from ff_mm.fission.dry_run import dry_run
 from ff_mm.fission.mixed_precision import use_mixed_precision
 from ff_mm.fission.plan_checks import check_folds
 from ff_mm.fission.trial import Trial, check_mixed_precision
@@ -59,12 +60,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     elif (
         args.trial
         or args.list_trials
+        or args.dry_run is not None
         or args.retry_failed
         or args.trials_per_device is not None
     ):
         raise ConfigError(
-            '--trial, --trials-per-device, --list-trials and --retry-failed are for '
-            f'plans, and {cfg.filename} has none'
+            '--trial, --trials-per-device, --list-trials, --dry-run and --retry-failed '
+            f'are for plans, and {cfg.filename} has none'
         )
     if args.auto_scale_lr:
         cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
@@ -135,6 +137,8 @@ def run(args: argparse.Namespace) -> None:
                 after = f'after {", ".join(trial.parents)}' if trial.parents else ''
                 print(one_line(f'{number} {trial.id} {after}'))
             say_folds(cfg, runner.trials)
+        elif args.dry_run is not None:
+            dry_run(cfg, runner.trials, runner.chosen, args.dry_run)
         else:
             if args.launcher == 'none' and cfg.get('trials_per_device', 1) > 1:
                 begin_several(cfg.trials_per_device, args.words)
