@@ -50,6 +50,8 @@ def make_console(quiet: bool = False) -> Console:
 
 def size(number: float) -> str:
     """Bytes in words: ``'45 MB'``, ``'1.8 GB'``."""
+    if number < 1e5:
+        return f'{number / 1e3:.1f} kB'
     if number < 999.5e6:
         return f'{number / 1e6:,.{0 if number >= 1e7 else 1}f} MB'
     return f'{number / 1e9:,.1f} GB'

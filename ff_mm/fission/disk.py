@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,25 +49,32 @@ class DiskNeed:
     def __str__(self) -> str:
         """In words."""
         return (
-            f'{self.models} models of {size(self.model)} and {self.bests} best epochs '
-            f'with the optimizer of {size(self.best)}'
+            f'{self.models} model{"s" * (self.models != 1)} of {size(self.model)} and '
+            f'{self.bests} best epoch{"s" * (self.bests != 1)} with the optimizer of '
+            f'{size(self.best)}'
         )
 
 
 def disk_need(
-    trials: Sequence[Trial], configs: Iterable[Config], processes: int = 1
+    trials: Sequence[Trial],
+    configs: Sequence[Config],
+    left: Collection[Trial],
+    processes: int = 1,
 ) -> DiskNeed:
     """Counts what trials write, without images that are cached.
 
     Args:
-        trials: Those that are still to be trained.
+        trials: Those of the plan.
         configs: Of each the config, resolved.
+        left: Those that are still to be trained.
         processes: How many are trained at the same time.
     """
     sizes: dict[str, tuple[int, int]] = {}
     models = bests = total = 0
     model = best = 0
     for trial, cfg in zip(trials, configs, strict=True):
+        if trial not in left:
+            continue
         key = repr(cfg.model) + repr(cfg.optim_wrapper.get('optimizer', {}).get('type'))
         if key not in sizes:
             sizes[key] = _sizes(cfg)

@@ -85,7 +85,7 @@ def dry_run(
         return 0.0
     of_left = [c for t, c in zip(trials, configs, strict=True) if t in left]
     show(_what_there_is(left, len(datasets['train']) if folds is None else None))
-    need = disk_need(left, of_left, trials_per_device(cfg))
+    need = disk_need(trials, configs, left, trials_per_device(cfg))
     check_disk(need, work_dir)
     show(
         f'disk: {size(need.total)} in {work_dir}: {need}; {size(free_space(work_dir))} '

@@ -89,14 +89,17 @@ class _StopWatchHook(Hook):
         """Ends the run after an epoch, if the next would take too long."""
         self._end_epoch()
         self._epoch_began = time.perf_counter()
-        left = self.seconds - (time.perf_counter() - self.began)
+        if not self.epochs:
+            self._first_epoch_began = self._epoch_began
+        used = time.perf_counter() - self.steps[0] if self.steps else 0.0
+        left = self.seconds - used
         if len(self.epochs) > 1 or (self.epochs and self.epochs[-1] > left):
             raise _Enough
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Times a step; without time for an epoch, some batches of validation."""
         self.steps.append(_now())
-        over = self.steps[-1] - self.began > self.seconds
+        over = self.steps[-1] - self.steps[0] > self.seconds
         if over and not self.epochs and len(self.steps) >= _WARM_UP + _FEWEST:
             self.estimated = self._time_validation(runner)
             raise _Enough
@@ -120,7 +123,7 @@ class _StopWatchHook(Hook):
         memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
         if self.epochs:
             validation = self.validations[-1] if self.validations else 0.0
-            epoch = max(self.epochs[-1] - validation, 0.0)
+            epoch = max(self._last_epoch() - validation, 0.0)
             seen = f'epoch {len(self.epochs)} of {steps} steps'
         else:
             used = self.steps[min(_WARM_UP, len(self.steps) - 2) :]
@@ -128,6 +131,14 @@ class _StopWatchHook(Hook):
             epoch, validation = step * steps, self.estimated or 0.0
             seen = f'{len(used) - 1} of {steps} steps'
         return Pace(start, epoch, validation, steps, seen, memory or None)
+
+    def _last_epoch(self) -> float:
+        """Seconds of the last epoch; of the first without what it alone has to do."""
+        if len(self.epochs) > 1 or len(self.steps) < 2:
+            return self.epochs[-1]
+        first = self.steps[0] - self._first_epoch_began
+        other = (self.steps[-1] - self.steps[0]) / (len(self.steps) - 1)
+        return self.epochs[0] - first + min(first, other)
 
     def _end_epoch(self) -> None:
         if self.steps and hasattr(self, '_epoch_began'):
