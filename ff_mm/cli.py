@@ -165,6 +165,10 @@ def _run(
         if (failure := failure_of(error)) is None:
             raise
         _leave(f'error: {failure.kind}: {failure.reason}', 1)
+    except ImportError as error:
+        if 'please install' not in str(error):  # as MMPretrain says of timm
+            raise
+        _leave(f'error: {one_line(str(error))}', 2)
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)
     except Terminated:

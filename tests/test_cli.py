@@ -36,6 +36,16 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(error, capsys):
     assert (out, err) == ('', 'error: mend this\n')
 
 
+def test_a_package_that_a_network_needs_is_one_line(capsys):
+    said = 'TIMMBackbone requires timm, please install it by `pip install "timm"`.'
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(ImportError(said)))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f'error: {said}\n'
+    with pytest.raises(ImportError):
+        cli.run(raising(ImportError("cannot import name 'x'")))
+
+
 def test_an_interruption_is_status_130_and_says_how_to_go_on(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.run(raising(KeyboardInterrupt()))

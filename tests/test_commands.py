@@ -136,3 +136,16 @@ def test_an_installed_wheel_has_them_within_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, 'package', lambda: tmp_path / 'ff_mm')
     assert folders.shipped('configs') == tmp_path / 'ff_mm' / '.mim' / 'configs'
     assert folders.shipped('tools') == tmp_path / 'tools'
+
+
+def test_without_torch_a_command_says_in_a_line_what_to_install():
+    code = (
+        f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+        'from ff_mm_commands import main\n'
+        "main(['train', 'x'])"
+    )
+    command = [sys.executable, '-S', '-c', code]  # without what is installed
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    said = 'error: ff_mm: torch is not installed: pip install -e ".[openmmlab]"\n'
+    assert done.stderr == said
