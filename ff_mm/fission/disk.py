@@ -10,13 +10,13 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
 
 from ff_mm.config import without_pretrained
 from ff_mm.display.console import size
 from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import FFMMError
 from ff_mm.fission.trial import Trial
+from ff_mm.models.starting_weights import built_silently
 
 # Steps of an epoch, to look at a schedule before the data set's size is known.
 _STEPS = 1000
@@ -161,7 +161,7 @@ def _minima(cfg: Config) -> int:
 def _sizes(cfg: Config) -> tuple[int, int]:
     """Bytes of a model, and of one with the state of its optimizer."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    network = MODELS.build(without_pretrained(cfg.model.to_dict()))
+    network = built_silently(without_pretrained(cfg.model.to_dict()))
     entries = network.state_dict().values()
     model = sum(entry.numel() * entry.element_size() for entry in entries)
     trained = sum(

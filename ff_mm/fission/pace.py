@@ -15,7 +15,7 @@ from ff_mm.engine.quiet_runner import QuietRunner
 
 # Of these the first steps are left out, in which workers start and kernels are chosen.
 _WARM_UP = 2
-_FEWEST = 4
+_FEWEST = 6
 # Part of the time that may go into a validation that is not seen as a whole.
 _SHARE_OF_VALIDATION = 0.25
 

@@ -113,3 +113,18 @@ def test_space_is_looked_for_where_the_folder_is_to_be(tmp_path, monkeypatch):
     )
     assert free_space(tmp_path / 'a' / 'b') == 5
     assert asked == [tmp_path]
+
+
+def test_a_network_that_logs_what_it_is_does_not(tmp_path, generation_config, capfd):
+    cfg = generation_config(tmp_path / 'w', **SHORT)
+    name = 'test_efficientnet'
+    backbone = dict(type='TIMMBackbone', model_name=name, features_only=True)
+    cfg.model = dict(
+        type='ImageClassifier',
+        backbone=backbone,
+        neck=None,
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=8),
+    )
+    assert need_of(cfg, left=[0]).model > 0
+    out, err = capfd.readouterr()
+    assert 'feature_info' not in out + err
