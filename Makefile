@@ -19,7 +19,8 @@ INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
 
 # Where the forks can differ: what extends MMEngine and MMPretrain, configs, the tools,
 # and a plan and its soups, which stock MMPretrain loads.
-OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test_config_files.py tests/test_cli.py \
+OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test_config_files.py \
+	tests/test_cli.py tests/test_commands.py \
 	tests/fission/test_generation_runner.py tests/fusion/test_soup_runner.py \
 	tests/fusion/test_deployment.py
 

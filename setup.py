@@ -59,8 +59,6 @@ EXTRAS = {
     'excel': ['python-calamine'],
     'parquet': ['pyarrow>=14.0.1'],
     'medmnist': ['medmnist>=3'],
-    # Build and check what is given to others.
-    'release': ['build', 'twine'],
     'tests': [
         'pytest>=8',
         'pytest-xdist>=3.2',
