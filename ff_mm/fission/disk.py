@@ -97,16 +97,20 @@ def check_disk(need: DiskNeed, work_dir: Path) -> None:
         DiskError: With what is needed and what is free.
     """
     free = free_space(work_dir)
-    if need.total > free:
+    if free is not None and need.total > free:
         raise DiskError(
             f'{work_dir}: {need} take {size(need.total)}, but only {size(free)} are '
             'free there: free some, or give --work-dir on a larger disk'
         )
 
 
-def free_space(folder: Path) -> int:
-    """Returns the free bytes where a folder is, or is to be."""
-    return shutil.disk_usage(existing(folder)).free
+def free_space(folder: Path) -> int | None:
+    """Returns the free bytes where a folder is, or is to be.
+
+    None: the file system does not say, as some that lie in a network.
+    """
+    usage = shutil.disk_usage(existing(folder))
+    return usage.free if usage.total else None
 
 
 def existing(folder: Path) -> Path:

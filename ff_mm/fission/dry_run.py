@@ -87,9 +87,10 @@ def dry_run(
     show(_what_there_is(left, len(datasets['train']) if folds is None else None))
     need = disk_need(trials, configs, left, trials_per_device(cfg))
     check_disk(need, work_dir)
+    free = free_space(work_dir)
     show(
-        f'disk: {size(need.total)} in {work_dir}: {need}; {size(free_space(work_dir))} '
-        'are free'
+        f'disk: {size(need.total)} in {work_dir}: {need}; '
+        + ('what is free is not known' if free is None else f'{size(free)} are free')
     )
     try:
         return _time(cfg, left, of_left, seconds, console)

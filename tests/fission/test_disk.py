@@ -115,6 +115,14 @@ def test_space_is_looked_for_where_the_folder_is_to_be(tmp_path, monkeypatch):
     assert asked == [tmp_path]
 
 
+def test_a_file_system_that_does_not_say_what_is_free_refuses_nothing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: Usage(0, 0, 0))
+    assert free_space(tmp_path) is None
+    check_disk(disk.DiskNeed(3, 4 * 10**6, 1, 10**7, 22 * 10**6), tmp_path)
+
+
 def test_a_network_that_logs_what_it_is_does_not(tmp_path, generation_config, capfd):
     cfg = generation_config(tmp_path / 'w', **SHORT)
     name = 'test_efficientnet'
