@@ -1,4 +1,4 @@
-# make quickstart | test | test-onedl | lint | clean
+# make quickstart | test | test-onedl | lint | wheel | test-wheel | clean
 #
 # PYTHON  the interpreter that the virtual environment is made with
 # EXTRA   openmmlab (the stock packages) or onedl (the maintained forks)
@@ -19,11 +19,12 @@ INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
 
 # Where the forks can differ: what extends MMEngine and MMPretrain, configs, the tools,
 # and a plan and its soups, which stock MMPretrain loads.
-OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test_cli.py \
+OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test_config_files.py \
+	tests/test_cli.py tests/test_commands.py \
 	tests/fission/test_generation_runner.py tests/fusion/test_soup_runner.py \
 	tests/fusion/test_deployment.py
 
-.PHONY: quickstart test test-onedl lint clean
+.PHONY: quickstart test test-onedl lint wheel test-wheel clean
 
 quickstart: $(READY)
 	$(BIN)/python tools/train.py configs/fgg_digits_resnet18.py
@@ -39,6 +40,20 @@ lint: $(READY_FOR_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Sdist and wheel, in dist/.
+wheel: $(READY)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet build twine
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+# The wheel takes the place of the checkout in the environment, and is used elsewhere.
+test-wheel: wheel
+	$(BIN)/python -m pip uninstall --quiet --yes ff_mm
+	$(BIN)/python -m pip --disable-pip-version-check install "$$(ls dist/*.whl)[$(EXTRA)]"
+	rm -f $(READY) $(READY_FOR_TESTS)
+	.ci/try_wheel $(abspath $(BIN))
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

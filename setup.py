@@ -1,9 +1,11 @@
 """Installs ff_mm; the OpenMMLab packages and torch come with an extra."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 
@@ -12,6 +14,22 @@ def read_version() -> str:
     """Reads the version without importing the package, which would need torch."""
     text = (HERE / 'ff_mm' / 'version.py').read_text(encoding='utf-8')
     return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs and tools into the wheel, where OpenMMLab's packages have them."""
+
+    def run(self) -> None:
+        """Builds the package, and copies them beside it."""
+        super().run()
+        if self.editable_mode:  # they are found in the checkout
+            return
+        target = Path(self.build_lib) / 'ff_mm' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)  # what an earlier build has left
+        skipped = shutil.ignore_patterns('__pycache__', 'benchmarks')
+        for name in ('configs', 'tools'):
+            shutil.copytree(HERE / name, target / name, ignore=skipped)
+        shutil.copy(HERE / 'model-index.yml', target)
 
 
 TORCH = ['torch>=2.6', 'torchvision']
@@ -67,11 +85,20 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    packages=find_packages(include=['ff_mm', 'ff_mm.*']),
+    packages=find_packages(include=['ff_mm', 'ff_mm.*', 'ff_mm_commands']),
     package_data={'ff_mm.comparison.report': ['*.json', '*.j2']},
+    cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['ff-mm = ff_mm_commands:main']},
     python_requires='>=3.10',
     # Nothing of OpenMMLab and not torch: who comes here may have an environment that
     # a requirement of ours would break.

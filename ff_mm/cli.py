@@ -1,30 +1,26 @@
-"""What the tools share: their options, and errors without a traceback."""
+"""What the commands share: reading the config, and errors without a traceback."""
 
 from __future__ import annotations
 
 import argparse
 import errno
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
 
-from ff_mm.config import load_config, soup_names
+from ff_mm.config import load_config
 from ff_mm.display.output import output_that_may_end
 from ff_mm.engine.device import use_device
 from ff_mm.engine.distributed import leave_distributed, use_port
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import check_folder
 from ff_mm.fission.trial_runner import failure_of
-from ff_mm.fusion.session import FusionSession
 from ff_mm.one_line import one_line
-from ff_mm.option_values import ReadOptions
-from ff_mm.parallel.team import Team
+from ff_mm.option_values import option_texts
 from ff_mm.parallel.termination import (
     TERMINATED,
     Terminated,
@@ -32,17 +28,19 @@ from ff_mm.parallel.termination import (
 )
 from ff_mm.parallel.together import AnotherFailed
 from ff_mm.plain import not_utf8
+from ff_mm_commands.folders import shipped, soup_names
+from ff_mm_commands.table import typed
 
-# Key that tells a config's kind -> kind, and the tool that carries it out.
+# Key that tells a config's kind -> kind, and the command that carries it out.
 _KINDS = {
-    'fusions': ('a fuse', 'fuse.py'),  # whatever else there is: it can have a plan
-    'plan': ('a generation', 'train.py'),
-    'ingredients': ('a fusion', 'soup.py'),
-    'pools': ('a comparison', 'compare.py'),
+    'fusions': ('a fuse', 'fuse'),  # whatever else there is: it can have a plan
+    'plan': ('a generation', 'train'),
+    'ingredients': ('a fusion', 'soup'),
+    'pools': ('a comparison', 'compare'),
 }
 
 # Each file of it is a soup that --soup takes.
-SOUPS = Path(__file__).parents[1] / 'configs' / '_base_' / 'soups'
+SOUPS = shipped('configs') / '_base_' / 'soups'
 
 # What the system refuses -> what is wrong, and what to do.
 _GO_ON = 'and give the same command again; nothing finished is lost'
@@ -68,39 +66,13 @@ _REFUSALS = {
 }
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that mmpretrain's tools have in common."""
-    parser.add_argument('--work-dir', help='folder for logs, models and reports')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ReadOptions,
-        help='override settings of the config: key=value pairs such as '
-        'plan.base.epochs=10 image_size=96 plan.lrs="[1e-3,1e-4]"',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument(
-        '--device',
-        choices=['cpu'],
-        help='compute on the CPU, though there is a GPU; without it a GPU that is '
-        'there and cannot be used is an error',
-    )
-    # torch.distributed.launch passes --local-rank, torchrun sets the variable.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-
-
 def read_config(
     args: argparse.Namespace, path: str | Path, soup: str | None = None
 ) -> Config:
     """Reads the config that a tool was called with.
 
     Args:
-        args: Options of :func:`add_common_options`.
+        args: Options of :func:`ff_mm_commands.options.add_common_options`.
         path: The config file.
         soup: The name of a soup in place of the config's own.
 
@@ -114,7 +86,7 @@ def read_config(
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     file = None if soup is None else _soup_file(soup)
     recipe = getattr(args, 'recipe', None)
-    cfg = load_config(path, args.cfg_options, file, recipe)
+    cfg = load_config(path, option_texts(args.cfg_options), file, recipe)
     cfg.launcher = args.launcher
     use_port(cfg)
     if args.work_dir is not None:
@@ -143,51 +115,11 @@ def check_kind(cfg: Config, key: str) -> None:
     Raises:
         ConfigError: With the command that takes it.
     """
-    for other, (kind, tool) in _KINDS.items():
+    for other, (kind, command) in _KINDS.items():
         if other != key and other in cfg and (key not in cfg or other == 'fusions'):
             raise ConfigError(
-                f'{cfg.filename} is {kind} config: python tools/{tool} {cfg.filename}'
+                f'{cfg.filename} is {kind} config: {typed(command)} {cfg.filename}'
             )
-
-
-def analyse(runner_type: str, description: str) -> None:
-    """Reads the command line of an analysis of a fusion config, and carries it out.
-
-    Args:
-        runner_type: The registered name of a
-            :class:`~ff_mm.analysis.pool_analysis.PoolAnalysis`.
-        description: What ``--help`` says.
-    """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config file of a fusion')
-    parser.add_argument(
-        '--soup', help="the soup of tools/soup.py --soup, instead of the config's own"
-    )
-    add_common_options(parser)
-    args = parser.parse_args()
-    cfg = read_config(args, args.config, args.soup)
-    check_kind(cfg, 'ingredients')
-    if 'ingredients' not in cfg:
-        raise ConfigError(
-            f'{cfg.filename} is not a fusion config, it names no ingredients; inherit '
-            'one of configs/_base_/soups/'
-        )
-    cfg.runner_type = runner_type
-    cfg.soup_command = _soup_command(args)
-    team = Team.of_launcher(args.launcher)
-    with FusionSession(team) as session:
-        RUNNERS.build(cfg).run(session)
-    team.leave()
-
-
-def _soup_command(args: argparse.Namespace) -> str:
-    """The command that makes the soup which an analysis looks at."""
-    words = ['python', 'tools/soup.py', args.config]
-    words += ['--soup', args.soup] if args.soup else []
-    words += ['--work-dir', args.work_dir] if args.work_dir else []
-    return shlex.join(words)
 
 
 def run(main: Callable[[], Any], goes_on: bool = True) -> None:
@@ -233,6 +165,10 @@ def _run(
         if (failure := failure_of(error)) is None:
             raise
         _leave(f'error: {failure.kind}: {failure.reason}', 1)
+    except ImportError as error:
+        if 'please install' not in str(error):  # as MMPretrain says of timm
+            raise
+        _leave(f'error: {one_line(str(error))}', 2)
     except KeyboardInterrupt:
         _leave('interrupted; the same command goes on from here', 130)
     except Terminated:

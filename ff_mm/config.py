@@ -15,7 +15,7 @@ import difflib
 import inspect
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,9 +24,11 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from ff_mm.config_files import find_config, split_name, where_now
 from ff_mm.cores import read_workers
 from ff_mm.errors import ConfigError
 from ff_mm.option_values import OptionText, at, read_value
+from ff_mm_commands.folders import soup_names
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,7 +59,7 @@ def load_config(
     to; see :func:`resolve`.
 
     Args:
-        path: The config file.
+        path: The config file, or its name, see :func:`~ff_mm.config_files.find_config`.
         options: Dotted keys and their values; those that are
             :class:`~ff_mm.option_values.OptionText` are read as of the command line.
         soup: A file of ``_base_/soups/``, whose soup takes the place of the config's.
@@ -74,8 +76,7 @@ def load_config(
         ConfigError: No such file, an option whose first name nothing would read, or a
             value that does not fit the config.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f'{path}: {_where_now(Path(path))}')
+    path = find_config(path)
     cfg = _read_file(path)
     if soup is not None:
         _replace_soup(cfg, soup)
@@ -89,8 +90,10 @@ def load_config(
 
 
 def _put_on_top(cfg: Config, recipe: str | Path) -> None:
-    if not Path(recipe).is_file():
-        raise ConfigError(f'--recipe {recipe}: {_where_now(Path(recipe))}')
+    try:
+        recipe = find_config(recipe)
+    except ConfigError as error:
+        raise ConfigError(f'--recipe {error}') from None
     for key, value in _read_file(recipe).to_dict().items():
         try:
             cfg.merge_from_dict({key: value})
@@ -119,11 +122,6 @@ def _merge(options: Mapping[str, Any], cfg: Config) -> None:
             ) from error
 
 
-def soup_names(folder: Path) -> list[str]:
-    """Returns the soups that there are: each file of ``_base_/soups/`` is one."""
-    return sorted(file.stem for file in folder.glob('*.py'))
-
-
 def _replace_soup(cfg: Config, file: Path) -> None:
     base = Config.fromfile(file)
     if 'runner_type' not in base:
@@ -138,14 +136,7 @@ def _work_dir(said: str | None, stem: str, soup: Path | None) -> str:
         return said or f'work_dirs/{stem}'
     if said:
         return f'{said}/{soup.stem}'
-    return f'work_dirs/{soup.stem}_{_split_name(stem, soup_names(soup.parent))[1]}'
-
-
-def _split_name(stem: str, soups: Iterable[str]) -> tuple[str, str]:
-    """``'gog_x'`` -> ``('gog', 'x')``; where no soup comes first ``('', 'x')``."""
-    leading = [soup for soup in soups if stem.startswith(f'{soup}_')]
-    soup = max(leading, key=len, default='')
-    return soup, stem[len(soup) + 1 :] if soup else stem
+    return f'work_dirs/{soup.stem}_{split_name(stem, soup_names(soup.parent))[1]}'
 
 
 def _read_file(path: str | Path) -> Config:
@@ -155,29 +146,7 @@ def _read_file(path: str | Path) -> Config:
         if Path(error.filename or '').suffix != '.py':
             raise
         base = Path(os.path.normpath(error.filename))
-        raise ConfigError(f'{path} inherits {base}: {_where_now(base)}') from None
-
-
-def _where_now(path: Path) -> str:
-    """What to say of a config that is not there: where it is, if it has moved."""
-    for root in list(path.parents)[:3]:  # of a base two levels up
-        if (root / '_base_').is_dir():
-            return _find_below(root, path.stem)
-    return 'no such config file'
-
-
-def _find_below(root: Path, stem: str) -> str:
-    soups = soup_names(root / '_base_' / 'soups')
-    own, run = _split_name(stem, soups)
-    options = {stem: ''}
-    if own:  # it is made of the config of any other soup
-        options |= {f'{s}_{run}': f' --soup {own}' for s in soups if s != own}
-    # At the front door first: the folders have special ones, too.
-    for where in ('', '*/'):
-        for name, option in options.items():
-            for file in sorted(root.glob(f'{where}{name}.py')):
-                return f'moved to {file}{option}'
-    return 'no such config file'
+        raise ConfigError(f'{path} inherits {base}: {where_now(base)}') from None
 
 
 def _check_option(key: str, cfg: Config) -> None:

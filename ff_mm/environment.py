@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 TORCH_MINIMUM = (2, 6)
-INSTALL = 'pip install -e ".[openmmlab]"'
+# What came as a wheel has its configs within the package; else this is a checkout.
+_IS_WHEEL = (Path(__file__).parent / '.mim').is_dir()
+_NAME = 'ff_mm' if _IS_WHEEL else '.'
+INSTALL = f'pip install {"" if _IS_WHEEL else "-e "}"{_NAME}[openmmlab]"'
 
 
 def installed(distribution: str) -> str | None:
@@ -47,11 +51,12 @@ def find_problem(
         )
     for module in ('mmengine', 'mmcv', 'mmpretrain'):
         if not importable(module):
-            return f'{module} is not installed: {INSTALL} (or ".[onedl]")'
+            return f'{module} is not installed: {INSTALL} (or "{_NAME}[onedl]")'
     if installed('mmengine') and installed('onedl-mmengine'):
         return (
             'mmengine and onedl-mmengine are both installed, under one import name: '
-            'use an environment for each, with ".[openmmlab]" or ".[onedl]"'
+            f'use an environment for each, with "{_NAME}[openmmlab]" or '
+            f'"{_NAME}[onedl]"'
         )
     if installed('mmengine') and not importable('pkg_resources'):
         return (

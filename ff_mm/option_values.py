@@ -7,10 +7,9 @@ maps. Its notation is read as before (numbers, ``None``, ``true``, ``1,2``, ``[a
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,27 +28,13 @@ class OptionText(str):
     """The text of an option, which is read once the config is there."""
 
 
-class ReadOptions(argparse.Action):
-    """Collects ``key=value`` words; :func:`read_value` says what the values are."""
+def option_texts(options: Mapping[str, str] | None) -> dict[str, OptionText]:
+    """Marks the values of a command line as texts that are still to be read.
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        """Adds the words to those before."""
-        options = dict(getattr(namespace, self.dest, None) or {})
-        for word in values or ():
-            key, equals, text = word.partition('=')
-            if not equals or not key:
-                parser.error(
-                    f'{option_string} {word!r}: expected key=value; put what has '
-                    'spaces into quotes, such as "data_root=my data"'
-                )
-            options[key] = OptionText(text)
-        setattr(namespace, self.dest, options)
+    Args:
+        options: What :class:`ff_mm_commands.options.ReadOptions` has collected.
+    """
+    return {key: OptionText(text) for key, text in (options or {}).items()}
 
 
 def read_value(key: str, text: str, current: Any = None) -> Any:

@@ -14,6 +14,7 @@ from ff_mm import cli
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import write_json
 from ff_mm.merging import CheckpointError
+from ff_mm_commands.options import add_common_options
 
 
 def raising(error):
@@ -33,6 +34,16 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(error, capsys):
     assert stop.value.code == 2
     out, err = capsys.readouterr()
     assert (out, err) == ('', 'error: mend this\n')
+
+
+def test_a_package_that_a_network_needs_is_one_line(capsys):
+    said = 'TIMMBackbone requires timm, please install it by `pip install "timm"`.'
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raising(ImportError(said)))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f'error: {said}\n'
+    with pytest.raises(ImportError):
+        cli.run(raising(ImportError("cannot import name 'x'")))
 
 
 def test_an_interruption_is_status_130_and_says_how_to_go_on(capsys):
@@ -177,7 +188,7 @@ def test_no_library_can_run_a_checkpoints_code_within_a_tool(malicious):
 
 def parse(*arguments):
     parser = argparse.ArgumentParser()
-    cli.add_common_options(parser)
+    add_common_options(parser)
     return parser.parse_args(arguments)
 
 

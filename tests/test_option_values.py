@@ -6,7 +6,8 @@ import pytest
 
 from ff_mm.config import load_config
 from ff_mm.errors import ConfigError
-from ff_mm.option_values import OptionText, ReadOptions, read_value
+from ff_mm.option_values import OptionText, option_texts, read_value
+from ff_mm_commands.options import ReadOptions
 
 # Of MMEngine's DictAction, whose notation stays.
 AS_MMENGINE = {
@@ -89,7 +90,7 @@ def test_what_the_config_has_tells_how_a_text_is_meant(key, text, current, expec
 def options(*words):
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=ReadOptions)
-    return parser.parse_args(['--cfg-options', *words]).cfg_options
+    return option_texts(parser.parse_args(['--cfg-options', *words]).cfg_options)
 
 
 def test_options_reach_the_config(tmp_path):

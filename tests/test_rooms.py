@@ -12,6 +12,7 @@ FILES = ['one_line', 'errors', 'files', 'plain', 'environment', 'version', 'core
 ROOMS = [
     'records',
     'option_values',
+    'config_files',
     'config',
     'display',
     'parallel',
@@ -19,7 +20,7 @@ ROOMS = [
     'weight_space',
 ]
 ROOMS += ['datasets', 'models', 'engine', 'evaluation', 'fission', 'fusion']
-ROOMS += ['comparison', 'analysis', 'cli']
+ROOMS += ['comparison', 'analysis', 'cli', 'commands']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}
 
 

@@ -30,6 +30,7 @@ from ff_mm.files import sha256
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import EvaluationSetup, FusionSession, check_data
 from ff_mm.parallel.claim import only_one
+from ff_mm_commands.table import called
 
 _BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
 
@@ -158,7 +159,7 @@ class ComparisonRunner:
                 leave_out += f' baseline={others[0]}'
             raise ConfigError(
                 f'pools.{name}={missing[0]!r}: no such file; train this pool first '
-                '(tools/train.py), say where it is'
+                f'({called("train")}), say where it is'
                 + (f', or compare without it: {leave_out}' if others else '')
             )
 

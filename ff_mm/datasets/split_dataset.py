@@ -24,8 +24,9 @@ from ff_mm.datasets.splits import lists
 from ff_mm.datasets.splits.split_file import mark_trainval
 from ff_mm.datasets.splits.splitting import SPLITS, assign_splits, check_shares
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm_commands.table import called
 
-_FINDS_ALL = 'tools/dataset_converters/check_dataset.py finds all such files'
+_FINDS_ALL = f'{called("check")} finds all such files'
 
 
 class SplitDataset(BaseDataset, ABC):

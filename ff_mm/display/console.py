@@ -48,6 +48,15 @@ def make_console(quiet: bool = False) -> Console:
     return console if console.is_terminal else Console(width=120, quiet=quiet)
 
 
+def size(number: float) -> str:
+    """Bytes in words: ``'45 MB'``, ``'1.8 GB'``."""
+    if number < 1e5:
+        return f'{number / 1e3:.1f} kB'
+    if number < 999.5e6:
+        return f'{number / 1e6:,.{0 if number >= 1e7 else 1}f} MB'
+    return f'{number / 1e9:,.1f} GB'
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: ``'42 s'``, ``'3 min 10 s'``, ``'2 h 05 min'``."""
     seconds = round(seconds)

@@ -4,6 +4,9 @@
 a default argument: it outlives the call, so a later copy can be given objects of
 another data set whose address was the same. With many runs in one process that happens.
 
+MMEngine knows no ``ff_mm::`` in ``_base_`` of a config: its list of packages is fixed,
+it wants a folder in the name, and builds what it finds in the scope of that package.
+
 MMEngine logs names of classes, files and weights as they are, be they commands to a
 terminal.
 """
@@ -15,9 +18,12 @@ from contextlib import contextmanager
 from logging import LogRecord
 from typing import Any
 
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.dataset import BaseDataset
 from mmengine.logging.logger import MMFormatter
 
+from ff_mm.config_files import SCOPE, find_config
 from ff_mm.errors import FFMMError
 from ff_mm.one_line import one_line
 
@@ -32,6 +38,21 @@ def copy_without_annotation(
 
 
 BaseDataset._copy_without_annotation = copy_without_annotation
+
+
+_get_cfg_path = Config._get_cfg_path
+MODULE2PACKAGE.setdefault('ff_mm', 'ff_mm')  # for mmengine.hub
+
+
+def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+    """Finds a base as MMEngine does, and those that come with ff_mm."""
+    if cfg_path.startswith(SCOPE):
+        return str(find_config(cfg_path)), None
+    path, scope = _get_cfg_path(cfg_path, filename)
+    return path, scope
+
+
+Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
 _format = MMFormatter.formatMessage

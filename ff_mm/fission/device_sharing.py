@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from ff_mm.errors import ConfigError
+from ff_mm_commands.table import typed
 
 KEY = 'trials_per_device'
 
@@ -56,7 +57,7 @@ def check_processes(number: int) -> None:
             f'{KEY}={number}: on the {_count(devices, "device")} of this machine that '
             f'is {_count(number * devices, "process")}, and {started} were started: '
             f'tools/dist_train.sh CONFIG {number * devices}, or for one device '
-            'python tools/train.py CONFIG, which starts its processes itself'
+            f'{typed("train")} CONFIG, which starts its processes itself'
         )
 
 

@@ -35,6 +35,7 @@ from ff_mm.fission.device_sharing import (
     shared_cache,
     trials_per_device,
 )
+from ff_mm.fission.disk import check_disk, disk_need
 from ff_mm.fission.ledger import CLAIMS_DIR, LEDGER, Ledger
 from ff_mm.fission.looking_back import look_back, require_parents
 from ff_mm.fission.manifest import MANIFEST, find_damaged, write_manifest
@@ -56,6 +57,7 @@ from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
+from ff_mm_commands.table import called
 
 SPLITS = 'splits.csv'
 IMAGES = 'images.csv'
@@ -69,21 +71,19 @@ class GenerationRunner:
 
     Built by ``RUNNERS.build(cfg)`` from a config with
     ``runner_type='GenerationRunner'`` and a ``plan``. Every trial is an ordinary
-    training run in ``trials/<id>/`` of the work directory. Whatever stopped an earlier
-    run, the same command goes on where it was: finished trials are not run again, and
-    what comes out is, on CPU and with as many threads, bit for bit what an unbroken run
-    gives. With ``cache_images`` images are decoded once for all trials, see
-    :class:`ff_mm.datasets.image_cache.image_cache.ImageCache`.
+    training run in ``trials/<id>/`` of the work directory. The same command goes on
+    where an earlier run was stopped; what comes out is, on CPU and with as many
+    threads, bit for bit what an unbroken run gives. With ``cache_images`` images are
+    decoded once (:class:`ff_mm.datasets.image_cache.image_cache.ImageCache`).
 
-    Started by a launcher, all its processes carry out the plan together. Other config
-    keys:
+    Started by a launcher, all its processes carry out the plan together. Other keys:
 
     - ``trials_per_device``: How many of these processes share a device, and the images
       (``cache_images`` is on then, unless it is False).
     - ``parallel``: ``'trial'``, each process takes whole trials, which gives what one
       process gives; or ``'data'``, all of them train each trial (DDP).
-    - ``trials``: Ids or numbers (in the order of the plan, from 0) of the trials that
-      this command is for; None: all. Several such commands may run at once.
+    - ``trials``: Ids or numbers (from 0) of the trials that this command is for; None:
+      all. Several such commands may run at once.
     - ``retry_failed``: Whether trials that have failed are tried again.
 
     Args:
@@ -138,8 +138,8 @@ class GenerationRunner:
             InUseError: Another process carries out this plan.
             AnotherFailed: Another process of this command has.
             LedgerError: The work directory belongs to another config.
-            TrialError: Trials that have failed for what may pass, or nothing came out
-                of any; after all others are done.
+            DiskError: The disk does not suffice.
+            TrialError: After all others are done, what failed and may pass, or if all.
         """
         self._meet_others()
         cfg = resolve(self.cfg)
@@ -233,8 +233,8 @@ class GenerationRunner:
             self._say(describe_processes(self.team.size, self.per_device))
         elif self.per_device > 1:
             self._say(
-                f'note: {KEY}={self.per_device} is for tools/train.py, which starts as '
-                'many processes; this is one alone'
+                f'note: {KEY}={self.per_device} is for {called("train")}, which starts '
+                'as many processes; this is one alone'
             )
 
     def _prepare(
@@ -264,9 +264,11 @@ class GenerationRunner:
             retry = bool(self.cfg.get('retry_failed'))
             look_back(ledger, suspects, self.trials, self.chosen, retry, self._say)
             ledger.publish()
-            if all(ledger.is_settled(trial.id) for trial in self.chosen):
+            if not (left := [t for t in self.chosen if not ledger.is_settled(t.id)]):
                 return {}
             require_parents(ledger, self.chosen)
+            processes = 1 if self.data_parallel else self.team.size
+            check_disk(disk_need(self.trials, configs, left, processes), self.work_dir)
             return self.images.fill(self.unlabelled.trained_on, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:

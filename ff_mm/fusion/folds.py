@@ -21,6 +21,7 @@ from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging import Ingredient, Level, Soup, StateDict
 from ff_mm.merging.folds import FOLD, Folds
 from ff_mm.merging.pool import Pool, PoolEntry
+from ff_mm_commands.table import typed
 
 #: What the ingredients of one recipe have in common.
 RECIPE = 'recipe'
@@ -173,7 +174,7 @@ class FoldSoupRunner(SoupRunner):
             self.line(note)
         refit = refit_options(self.pool, recipes)
         self.line(
-            f'{self.title}: to train this on all images instead: python tools/train.py '
+            f'{self.title}: to train this on all images instead: {typed("train")} '
             f'CONFIG_OF_THE_PLAN --work-dir NEW --cfg-options {" ".join(refit)}'
         )
         return dict(

@@ -20,6 +20,7 @@ from ff_mm.merging.recipe import leaf_weights
 from ff_mm.merging.scorer import Candidate, Rule, Scorer, Step
 from ff_mm.merging.soup import Soup
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
+from ff_mm_commands.table import called
 
 #: What a soup can be made of: a checkpoint, a state dict, or a module.
 Model = PathLike | Mapping[str, Any] | nn.Module
@@ -234,7 +235,7 @@ def _levels(
         raise ConfigError(
             f'soup: method={name!r}: expected one of {", ".join(_ALONE)}, '
             f'{", ".join(_OF_GROUPS)}; others ask validation for more than a score, '
-            'which tools/soup.py can answer'
+            f'which {called("soup")} can answer'
         )
     return [Level(dict(options, type=name), None, merge)]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ff_mm.errors import ConfigError
+from ff_mm_commands.table import called
 
 #: The hyper-parameter that says which fold an ingredient was validated on.
 FOLD = 'fold'
@@ -70,7 +71,7 @@ def refuse_folds(names: Sequence[str]) -> None:
         raise ConfigError(
             f'ingredients: {names[0]!r}{more} was trained in folds, of which all but '
             'one have seen each image of val_dataloader: a score there says nothing; '
-            'take tools/soup.py --soup folds with their ingredients.json, or, if '
+            f'take {called("soup")} --soup folds with their ingredients.json, or, if '
             'val_dataloader is of images that no fold has, name the files: '
             "ingredients=dict(file='ingredients/*.pth', fold=None)"
         )

@@ -32,6 +32,7 @@ from ff_mm.records import (
     Table,
     read_record,
 )
+from ff_mm_commands.table import called
 
 FORMAT = 1
 
@@ -149,8 +150,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise ConfigError(
-            f'{path}: no such file; run the generation first (tools/train.py), or say '
-            'where it is'
+            f'{path}: no such file; run the generation first ({called("train")}), or '
+            'say where it is'
         )
     content = read_record(path, _MANIFEST, 'a manifest of ff_mm')
     origin, failed = content.get('origin'), content.get('failed') or []

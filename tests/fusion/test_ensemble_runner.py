@@ -225,7 +225,7 @@ def test_mmpretrain_predicts_with_the_two_files_and_tools_test_too(made, monkeyp
     monkeypatch.setattr(
         sys, 'argv', list(map(str, [TEST, config_file, file, '--out', out]))
     )
-    runpy.run_path(str(TEST))['main']()
+    runpy.run_path(str(TEST), run_name='__main__')
     assert read_json(out)['test'] == pytest.approx(report['test'])
 
 

@@ -9,9 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.cli import SOUPS
-from ff_mm.config import load_config, soup_names
+from ff_mm.config import load_config
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json
+from ff_mm_commands.folders import soup_names
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DIGITS = CONFIGS / 'gog_digits_resnet18.py'
@@ -158,7 +159,7 @@ def test_a_config_that_has_moved_is_answered_with_where_it_is(folder, given, now
     assert str(error.value) == f'{path}: moved to {folder}/{now}'
 
 
-@pytest.mark.parametrize('given', ['best', 'gs_cells', 'a/b/c/fgg_cells', 'best_x'])
+@pytest.mark.parametrize('given', ['best', 'cells', 'a/b/c/fgg_cells', 'best_x'])
 def test_a_config_that_never_was_is_answered_so(folder, given):
     with pytest.raises(ConfigError, match=r'no such config file$'):
         load_config(folder / f'{given}.py')

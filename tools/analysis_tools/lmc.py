@@ -1,18 +1,6 @@
-"""Linear mode connectivity: how models fare on the straight lines between them.
+"""Linear mode connectivity: how models fare on the straight lines between them."""
 
-python tools/analysis_tools/lmc.py configs/gog_ham10000_resnet50.py
-
-Takes any config of tools/soup.py, for its ingredients and data. What is looked at, and
-how closely, is said by --cfg-options lmc.points=9 lmc.split=test lmc.differ="[lr,seed]"
-lmc.at_most=20; see LMCOptions in ff_mm/analysis/connectivity/lmc_runner.py. The
-same command goes on where it was interrupted. With several processes:
-
-tools/dist.sh analysis_tools/lmc.py GPUS CONFIG --launcher pytorch
-"""
-
-from __future__ import annotations
-
-from ff_mm import cli
+from ff_mm_commands import run
 
 if __name__ == '__main__':
-    cli.run(lambda: cli.analyse('LMCRunner', __doc__))
+    run('lmc')

@@ -22,8 +22,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ff_mm.cli import add_common_options, read_config
+from ff_mm.cli import read_config
 from ff_mm.config import resolve, with_defaults
+from ff_mm_commands.options import add_common_options
 
 Weights = dict[str, Tensor]
 

@@ -31,6 +31,7 @@ from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import Candidate, Soup
 from ff_mm.merging.ingredient import AnyIngredient
+from ff_mm_commands.table import typed
 
 # Of a metric that was computed once more from the same weights.
 _TOLERANCE = 1e-3
@@ -217,4 +218,4 @@ def _stem(tree: SoupTree, split: str, metric: str) -> str:
 
 def _soup_command(cfg: Config) -> str:
     """The command that makes the soup of a config; the tool knows all of it."""
-    return cfg.get('soup_command') or f'python tools/soup.py {cfg.filename}'
+    return cfg.get('soup_command') or f'{typed("soup")} {cfg.filename}'

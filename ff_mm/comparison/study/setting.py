@@ -28,6 +28,7 @@ from ff_mm.records import (
     Table,
     read_record,
 )
+from ff_mm_commands.table import called
 
 #: What stands for the metric by which a comparison itself goes.
 SELECTED = 'selected'
@@ -53,7 +54,7 @@ _COMPARISON = Table(
     methods=ByName(_METHOD),
     resampled=Optional(SHA256),
 )
-_AGAIN = 'give the command of tools/compare.py again: it makes no pass for that'
+_AGAIN = f'give the command of {called("compare")} again: it makes no pass for that'
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _read(folder: Path, name: str) -> Setting:
     except (FileNotFoundError, NotADirectoryError):
         raise FFMMError(
             f'{folder}: no comparison in it, expected the work directory of a '
-            'tools/compare.py that has ended: there is no comparison.json'
+            f'{called("compare")} that has ended: there is no comparison.json'
         ) from None
     file = folder / RESAMPLES_FILE
     if comparison.get('resampled') is None or not file.exists():

@@ -2,7 +2,8 @@
 
 from ff_mm.models.starting_weights.initializer import (
     StartingWeights,
+    built_silently,
     check_starting_weights,
 )
 
-__all__ = ['StartingWeights', 'check_starting_weights']
+__all__ = ['StartingWeights', 'built_silently', 'check_starting_weights']

@@ -144,13 +144,23 @@ def check_starting_weights(model: Mapping[str, Any]) -> list[str]:
     Raises:
         CheckpointError: A checkpoint cannot be read, or does not fit.
     """
+    network = built_silently(model)
     with _silent():
-        network = MODELS.build(copy.deepcopy(dict(model)))
         return [
             f'starting weights {init.checkpoint}: {init.fit(part).summary()}'
             for part in network.modules()
             for init in _initializers(part)
         ]
+
+
+def built_silently(model: Mapping[str, Any]) -> nn.Module:
+    """Builds a network that is only looked at, without initialisation.
+
+    Args:
+        model: Its config, references resolved.
+    """
+    with _silent():
+        return MODELS.build(copy.deepcopy(dict(model)))
 
 
 def _initializers(part: nn.Module) -> list[StartingWeights]:

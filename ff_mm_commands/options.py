@@ -1,0 +1,96 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+
+class ReadOptions(argparse.Action):
+    """Collects ``key=value`` words, with the values as texts."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Adds the words to those before."""
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for word in values or ():
+            key, equals, text = word.partition('=')
+            if not equals or not key:
+                parser.error(
+                    f'{option_string} {word!r}: expected key=value; put what has '
+                    'spaces into quotes, such as "data_root=my data"'
+                )
+            options[key] = text
+        setattr(namespace, self.dest, options)
+
+
+def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
+    """Adds ``--cfg-options``.
+
+    Args:
+        parser: Of the command.
+        example: Words that the help gives as an example.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        action=ReadOptions,
+        help=f'override settings of the config, such as {example}',
+    )
+
+
+def add_common_options(
+    parser: argparse.ArgumentParser, several_processes: bool = True
+) -> None:
+    """Adds the options that mmpretrain's tools have in common.
+
+    Args:
+        parser: Of the command.
+        several_processes: Whether several processes can carry it out together.
+    """
+    parser.add_argument('--work-dir', help='folder for logs, models and reports')
+    add_config_options(
+        parser, 'plan.base.epochs=10 image_size=96 plan.lrs="[1e-3,1e-4]"'
+    )
+    parser.add_argument(
+        '--device',
+        choices=['cpu'],
+        help='compute on the CPU, though there is a GPU; without it a GPU that is '
+        'there and cannot be used is an error',
+    )
+    if not several_processes:
+        parser.set_defaults(launcher='none', local_rank=0)
+        return
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torch.distributed.launch passes --local-rank, torchrun sets the variable.
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+
+
+def add_analysis_options(parser: argparse.ArgumentParser, runner_type: str) -> None:
+    """Adds the options of an analysis of a fusion config.
+
+    Args:
+        parser: Of the command.
+        runner_type: The registered name of a
+            :class:`~ff_mm.analysis.pool_analysis.PoolAnalysis`.
+    """
+    parser.add_argument('config', help='config file of a fusion, or its name')
+    parser.add_argument(
+        '--soup', help="the soup of the option --soup of soup, instead of the config's"
+    )
+    add_common_options(parser)
+    parser.set_defaults(runner_type=runner_type)
