@@ -73,6 +73,8 @@ EXTRAS = {
         'python-calamine',
         # Write the Excel files that the tests read.
         'openpyxl',
+        # DataFrames that are given to ff_mm.train.
+        'pandas',
         'xlwt',
     ],
 }

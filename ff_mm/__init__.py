@@ -3,11 +3,12 @@
 Importing the package registers its components in MMEngine's and MMPretrain's
 registries; configs do that with ``custom_imports = dict(imports=['ff_mm'])``. Without
 MMEngine there is :func:`ff_mm.soup`, and :mod:`ff_mm.merging`, which it comes from.
+:func:`train`, :func:`fuse` and :func:`compare` are the commands as functions.
 """
 
 import importlib
 import warnings
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ff_mm.environment import check_environment
 
@@ -35,10 +36,18 @@ if _ALL_BUT_SOUPS is None:
 from ff_mm.merging.api import SoupResult, soup  # noqa: E402
 from ff_mm.version import __version__  # noqa: E402
 
-__all__ = ['SoupResult', '__version__', 'soup']
+if TYPE_CHECKING:
+    from ff_mm.api import compare, fuse, train
+
+__all__ = ['SoupResult', '__version__', 'compare', 'fuse', 'soup', 'train']
+
+# Of the last room, which most who import ff_mm have no need of.
+_CALLS = ('compare', 'fuse', 'train')
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name in _ROOMS and _ALL_BUT_SOUPS is not None:
+def __getattr__(name: str) -> Any:
+    if name in (*_ROOMS, *_CALLS) and _ALL_BUT_SOUPS is not None:
         raise ImportError(_ALL_BUT_SOUPS)
+    if name in _CALLS:
+        return getattr(importlib.import_module('ff_mm.api'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -16,6 +16,7 @@ from ff_mm.config import load_config
 from ff_mm.display.output import output_that_may_end
 from ff_mm.engine.device import use_device
 from ff_mm.engine.distributed import leave_distributed, use_port
+from ff_mm.engine.weights_only import weights_only
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.files import check_folder
 from ff_mm.fission.trial_runner import failure_of
@@ -136,10 +137,7 @@ def run(main: Callable[[], Any], goes_on: bool = True) -> None:
         goes_on: Whether the same command goes on where a terminated one ended; if not,
             it exits with 143, as programs do.
     """
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    # With both set torch loads nothing at all.
-    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
-    with output_that_may_end() as lost:
+    with weights_only(), output_that_may_end() as lost:
         _run(main, goes_on, lost)
 
 
