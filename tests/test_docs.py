@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('configs/**/*.md')]
+_ROLE = re.compile(r':\w+:`~?(?:[^<`]+<)?(ff_mm(?:\.\w+)+)>?`')
 _LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 
 
@@ -35,4 +37,38 @@ def test_links_lead_somewhere(page):
             there = anchor in anchors(target)
         if not there:
             wrong.append(link)
+    assert not wrong
+
+
+def referred_to():
+    """Every name of ff_mm that a docstring refers to, and in which file."""
+    for path in sorted((ROOT / 'ff_mm').rglob('*.py')):
+        text = re.sub(r'\s*\n\s*', '', path.read_text(encoding='utf-8'))
+        for name in _ROLE.findall(text):
+            yield name, path.relative_to(ROOT)
+
+
+def stands_for_something(name):
+    """Whether it is a module, or something in one."""
+    words = name.split('.')
+    for end in range(len(words), 0, -1):
+        try:
+            found = importlib.import_module('.'.join(words[:end]))
+        except ModuleNotFoundError:
+            continue
+        for word in words[end:]:
+            fields = getattr(found, '__dataclass_fields__', {})
+            if not hasattr(found, word) and word not in fields:
+                return False
+            found = getattr(found, word, None)
+        return True
+    return False
+
+
+def test_docstrings_refer_to_what_there_is():
+    wrong = [
+        f'{path}: {name}'
+        for name, path in referred_to()
+        if not stands_for_something(name)
+    ]
     assert not wrong
