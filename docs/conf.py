@@ -48,6 +48,7 @@ myst_heading_anchors = 4
 nb_execution_mode = 'force'
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_merge_streams = True
 
 autodoc_default_options = {'members': True, 'show-inheritance': True}
 autodoc_member_order = 'groupwise'

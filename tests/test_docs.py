@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted(ROOT.glob('docs/**/*.ipynb'))
 PAGES = [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('configs/**/*.md')]
 _ROLE = re.compile(r':\w+:`~?(?:[^<`]+<)?(ff_mm(?:\.\w+)+)>?`')
 _LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
@@ -72,3 +74,13 @@ def test_docstrings_refer_to_what_there_is():
         if not stands_for_something(name)
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize('file', NOTEBOOKS, ids=lambda file: file.name)
+def test_a_notebook_is_kept_as_it_was_executed(file):
+    text = file.read_text(encoding='utf-8')
+    cells = [c for c in json.loads(text)['cells'] if c['cell_type'] == 'code']
+    numbers = [cell['execution_count'] for cell in cells]
+    assert numbers == list(range(1, len(cells) + 1))  # all of it, from top to bottom
+    assert not [o for c in cells for o in c['outputs'] if o['output_type'] == 'error']
+    assert len(text) < 200_000
