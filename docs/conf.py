@@ -47,7 +47,8 @@ myst_heading_anchors = 4
 # Notebooks are executed whenever the site is built, and an error in one ends it.
 nb_execution_mode = 'force'
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+# However slow the machine is.
+nb_execution_timeout = -1
 nb_merge_streams = True
 
 autodoc_default_options = {'members': True, 'show-inheritance': True}
