@@ -1,4 +1,4 @@
-# make quickstart | test | test-onedl | lint | wheel | test-wheel | clean
+# make quickstart | test | test-onedl | lint | docs | wheel | test-wheel | clean
 #
 # PYTHON  the interpreter that the virtual environment is made with
 # EXTRA   openmmlab (the stock packages) or onedl (the maintained forks)
@@ -15,6 +15,7 @@ JOBS ?= auto
 BIN = $(VENV)/bin
 READY = $(VENV)/.ff_mm-$(EXTRA)
 READY_FOR_TESTS = $(READY)-tests
+READY_FOR_DOCS = $(READY)-docs
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --editable
 
 # Where the forks can differ: what extends MMEngine and MMPretrain, configs, the tools,
@@ -24,7 +25,7 @@ OF_FORKS = tests/engine tests/models tests/tools tests/test_config.py tests/test
 	tests/fission/test_generation_runner.py tests/fusion/test_soup_runner.py \
 	tests/fusion/test_deployment.py
 
-.PHONY: quickstart test test-onedl lint wheel test-wheel clean
+.PHONY: quickstart test test-onedl lint docs wheel test-wheel clean
 
 quickstart: $(READY)
 	$(BIN)/python tools/train.py configs/fgg_digits_resnet18.py
@@ -40,6 +41,10 @@ lint: $(READY_FOR_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/docs; its notebooks are executed. What is amiss is an error.
+docs: $(READY_FOR_DOCS)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 # Sdist and wheel, in dist/.
 wheel: $(READY)
@@ -68,4 +73,9 @@ $(READY): setup.py
 $(READY_FOR_TESTS): setup.py
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) ".[$(EXTRA),tests]"
+	touch $(READY) $@
+
+$(READY_FOR_DOCS): setup.py
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) ".[$(EXTRA),docs]"
 	touch $(READY) $@

@@ -59,6 +59,15 @@ EXTRAS = {
     'excel': ['python-calamine'],
     'parquet': ['pyarrow>=14.0.1'],
     'medmnist': ['medmnist>=3'],
+    # The documentation site, with notebooks that are executed as it is built.
+    'docs': [
+        'sphinx>=8.1',
+        'myst-nb>=1.1',
+        'furo',
+        'sphinx-copybutton',
+        'sphinx-design',
+        'ipykernel',
+    ],
     'tests': [
         'pytest>=8',
         'pytest-xdist>=3.2',

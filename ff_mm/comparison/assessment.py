@@ -26,9 +26,9 @@ def assess(
 ) -> dict[str, Any]:
     """Computes metrics of methods on one set, with intervals and p values.
 
-    Cases are resampled by group (:class:`ff_mm.comparison.resampling.Resampling`), with
+    Cases are resampled by group (:class:`ff_mm.evaluation.resampling.Resampling`), with
     the same resamples for all models, so that differences are paired. The intervals are
-    those of percentiles, p values two-sided (:mod:`ff_mm.comparison.resampling`).
+    those of percentiles, p values two-sided (:mod:`ff_mm.evaluation.resampling`).
 
     A method may have several runs, such as repetitions with other seeds. Its value is
     the mean over them, and the interval is over runs and cases: in each resample as

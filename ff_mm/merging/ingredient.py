@@ -71,7 +71,7 @@ class Ingredient:
         read: Returns the weights, the same at each call; they are not kept.
         hyper: Hyper-parameters by name, JSON-like values; levels group by them.
         score: The validation metric, if it is known: of the same metric, in the same
-            unit as the :class:`~ff_mm.merging.soup.Scorer` returns it.
+            unit as the :class:`~ff_mm.merging.scorer.Scorer` returns it.
         checkpoint: The file that ``read`` reads, if it is one.
         placement: Where it is added up with others; None: in main memory.
     """
