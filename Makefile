@@ -57,7 +57,7 @@ wheel: $(READY)
 test-wheel: wheel
 	$(BIN)/python -m pip uninstall --quiet --yes ff_mm
 	$(BIN)/python -m pip --disable-pip-version-check install "$$(ls dist/*.whl)[$(EXTRA)]"
-	rm -f $(READY) $(READY_FOR_TESTS)
+	rm -f $(READY) $(READY_FOR_TESTS) $(READY_FOR_DOCS)
 	.ci/try_wheel $(abspath $(BIN))
 
 clean:
