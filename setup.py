@@ -41,6 +41,11 @@ EXTRAS = {
     'excel': ['python-calamine'],
     'parquet': ['pyarrow>=14.0.1'],
     'medmnist': ['medmnist>=3'],
+    # For tools/export.py: ONNX, safetensors and the card of the Hugging Face hub.
+    'onnx': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1'],
+    'hub': ['huggingface_hub>=0.24', 'safetensors>=0.4'],
+    # For the maps of tools/predict.py.
+    'attribution': ['captum>=0.7'],
     'tests': [
         'pytest>=8',
         'pytest-xdist>=3.2',
@@ -56,6 +61,12 @@ EXTRAS = {
         # Write the Excel files that the tests read.
         'openpyxl',
         'xlwt',
+        'onnx>=1.16',
+        'onnxruntime>=1.18',
+        'onnxscript>=0.1',
+        'huggingface_hub>=0.24',
+        'safetensors>=0.4',
+        'captum>=0.7',
     ],
 }
 
@@ -71,7 +82,10 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['ff_mm', 'ff_mm.*']),
-    package_data={'ff_mm.comparison.report': ['*.json', '*.j2']},
+    package_data={
+        'ff_mm.comparison.report': ['*.json', '*.j2'],
+        'ff_mm.exporting': ['*.j2'],
+    },
     python_requires='>=3.10',
     # Nothing of OpenMMLab and not torch: who comes here may have an environment that
     # a requirement of ours would break.

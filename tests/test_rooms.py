@@ -19,7 +19,7 @@ ROOMS = [
     'weight_space',
 ]
 ROOMS += ['datasets', 'models', 'engine', 'evaluation', 'fission', 'fusion']
-ROOMS += ['comparison', 'analysis', 'cli']
+ROOMS += ['comparison', 'analysis', 'inference', 'exporting', 'cli']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}
 
 
