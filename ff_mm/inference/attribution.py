@@ -23,20 +23,24 @@ METHODS = ('auto', 'gradcam', 'occlusion')
 # Of an image's side: the square that occlusion covers, and how far it moves.
 _SQUARE, _STEP = 6, 12
 _INCHES = 3.0
+# Places along a side; fewer say nothing of where.
+_LEAST = 4
 
 
 class Attribution:
     """Says which parts of an image a class was predicted from.
 
     - ``'gradcam'`` (Selvaraju et al. 2017): the last feature maps, each as much as the
-      logit of the class rises with it; where that is negative it is left out.
+      logit of the class rises with it; where that is negative it is left out. It is as
+      coarse as these: of 224 pixels 7 x 7 places, of 64 pixels 2 x 2.
     - ``'occlusion'`` (Zeiler and Fergus 2014): by how much the probability falls while
       a grey square covers a place. It takes about 150 passes an image, and suits any
       model.
 
     Args:
         model: The model.
-        method: One of them; ``'auto'``: the first if the model has feature maps.
+        method: One of them; ``'auto'``: the first if the model has feature maps of
+            4 x 4 places or more.
 
     Raises:
         ConfigError: An unknown method, one that does not suit the model, or captum is
@@ -76,8 +80,8 @@ class Attribution:
         batch = dict(inputs=inputs[None].to(self.model.device))
         shown = network.data_preprocessor(batch, False)['inputs']
         if self.method == 'auto':
-            maps = _has_maps(network, shown)
-            self.method = 'gradcam' if maps else 'occlusion'
+            fine = _places(network, shown) >= _LEAST
+            self.method = 'gradcam' if fine else 'occlusion'
         with self.model.options.precision(self.model.device), warnings.catch_warnings():
             # Of hooks, which captum sets by intent.
             warnings.simplefilter('ignore')
@@ -91,7 +95,7 @@ class Attribution:
 
     def _gradcam(self, shown: Tensor, target: int) -> Tensor:
         network = self.model.network
-        if not _has_maps(network, shown):
+        if not _places(network, shown):
             raise ConfigError(
                 '--attribution gradcam: this model has no feature maps (it is a '
                 'transformer, or an ensemble): take occlusion'
@@ -121,11 +125,13 @@ class Attribution:
         return found.sum(dim=1)[0]
 
 
-def _has_maps(network: Any, shown: Tensor) -> bool:
+def _places(network: Any, shown: Tensor) -> int:
+    """How many places the last feature maps tell apart, along the shorter side."""
     with torch.no_grad():
         features = network.backbone(shown)
     last = features[-1] if isinstance(features, (tuple, list)) else features
-    return isinstance(last, Tensor) and last.ndim == 4
+    has_maps = isinstance(last, Tensor) and last.ndim == 4
+    return min(last.shape[-2:]) if has_maps else 0
 
 
 class _LastMap(nn.Module):
@@ -187,8 +193,7 @@ def picture(inputs: Tensor, found: np.ndarray, title: str) -> Figure:
         drawn = right.imshow(found, cmap=COLOUR_MAP, alpha=0.55, vmin=0, vmax=1)
         right.set_title(one_line(title))
         for axes in (left, right):
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set_axis_off()
         bar = figure.colorbar(drawn, ax=right, fraction=0.046, ticks=[0, 1])
         bar.ax.set_yticklabels(['none', 'most'])
     return figure

@@ -81,7 +81,7 @@ class ImageLoader:
         except OSError as error:
             return LoadedImage(path, problem=error.strerror or first_line(error))
         except Exception as error:  # whatever a decoder stumbles over
-            reason = first_line(error)[:160]
+            reason = first_line(error).replace(path, 'the file')[:160]
             return LoadedImage(path, problem=f'cannot be read as an image ({reason})')
         return LoadedImage(path, packed['inputs'], packed['data_samples'])
 

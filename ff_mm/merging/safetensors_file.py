@@ -90,9 +90,8 @@ def write_safetensors(
         from safetensors.torch import save
     except ImportError as error:
         raise ConfigError(f'{path}: needs `pip install safetensors`') from error
-    header = {'format': 'pt'}
-    if meta:
-        header[_META] = json.dumps(meta, sort_keys=True)
+    # One entry at most: of several the library writes the order as chance has it.
+    header = {_META: json.dumps(meta, sort_keys=True)} if meta else None
     own = {key: value.contiguous().clone() for key, value in weights.items()}
     with atomic_write(path) as file:
         file.write(save(own, header))
