@@ -46,6 +46,8 @@ EXTRAS = {
     'hub': ['huggingface_hub>=0.24', 'safetensors>=0.4'],
     # For the maps of tools/predict.py.
     'attribution': ['captum>=0.7'],
+    # For its page in the browser.
+    'web': ['gradio>=6'],
     'tests': [
         'pytest>=8',
         'pytest-xdist>=3.2',
@@ -67,6 +69,7 @@ EXTRAS = {
         'huggingface_hub>=0.24',
         'safetensors>=0.4',
         'captum>=0.7',
+        'gradio>=6',
     ],
 }
 

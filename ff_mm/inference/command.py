@@ -20,6 +20,7 @@ from ff_mm.files import atomic_write, check_folder, refuse_irregular
 from ff_mm.inference.attribution import METHODS, Attribution, write_picture
 from ff_mm.inference.images import find_images
 from ff_mm.inference.measuring import compare_tta, data_config, measured
+from ff_mm.inference.page import Page, opened
 from ff_mm.inference.predictor import Prediction, Predictor
 from ff_mm.inference.test_time import VIEWS
 from ff_mm.inference.thresholds import Thresholds
@@ -33,6 +34,7 @@ _DESCRIPTION = """Says what a model sees in images.
 
 python tools/predict.py work_dirs/gog_X images/ --out predictions.csv
 python tools/predict.py configs/gog_X.py some.pth a.png b.dcm table.csv
+python tools/predict.py work_dirs/gog_X --page --attribution
 
 The model is the folder of a soup or of an export, or a config and a checkpoint. Then
 come images: files (DICOM too), folders, csv files with a column `image`.
@@ -72,6 +74,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--maps', help='folder for these pictures; default: beside the csv'
+    )
+    parser.add_argument(
+        '--page',
+        action='store_true',
+        help='open a page for the browser of this machine, to drop images on',
+    )
+    parser.add_argument(
+        '--port', type=int, default=0, help='of the page; default: a free one'
     )
     add_model_options(parser)
     args = parser.parse_args(argv)
@@ -129,15 +139,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_folder(maps)
     console = make_console()
     model, given = read_model(args)
+    thresholds = _thresholds(args, model)
+    attribution = Attribution(model, args.attribution) if args.attribution else None
+    if args.page:
+        _open_page(args, Page(model, thresholds, attribution), model, given)
+        return
     if not given:
         raise ConfigError('no images: give files, folders, or a csv after the model')
     images = find_images(given, args.column, args.root, lambda n: say(n, console))
-    thresholds = Thresholds(model.classes, model.is_multilabel)
-    if args.thresholds:
-        thresholds = Thresholds.read(
-            args.thresholds, model.classes, model.is_multilabel
-        )
-    attribution = Attribution(model, args.attribution) if args.attribution else None
     if args.tta:
         _measure_tta(args, model, lambda line: say(line, console))
     rows, problems = [], 0
@@ -162,6 +171,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(SOME_UNREADABLE)
+
+
+def _thresholds(args: argparse.Namespace, model: TrainedModel) -> Thresholds:
+    if not args.thresholds:
+        return Thresholds(model.classes, model.is_multilabel)
+    return Thresholds.read(args.thresholds, model.classes, model.is_multilabel)
+
+
+def _open_page(
+    args: argparse.Namespace, page: Page, model: TrainedModel, given: Sequence[str]
+) -> None:
+    if given or args.tta:
+        raise ConfigError('--page shows what is dropped on it: leave out images, --tta')
+    title = model.files.folder.resolve().name
+    with opened(page, title, args.port) as blocks:
+        where = f'{blocks.local_url} (this machine only)'
+        print(one_line(f'{title}: {where}; Ctrl-C ends it'), flush=True)
+        blocks.block_thread()
 
 
 def _predictions(
