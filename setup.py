@@ -68,6 +68,13 @@ EXTRAS = {
         'sphinx-design',
         'ipykernel',
     ],
+    # For tools/export.py: ONNX, safetensors and the card of the Hugging Face hub.
+    'onnx': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1'],
+    'hub': ['huggingface_hub>=0.24', 'safetensors>=0.4'],
+    # For the maps of tools/predict.py.
+    'attribution': ['captum>=0.7'],
+    # For its page in the browser.
+    'web': ['gradio>=6'],
     'tests': [
         'pytest>=8',
         'pytest-xdist>=3.2',
@@ -85,6 +92,13 @@ EXTRAS = {
         # DataFrames that are given to ff_mm.train.
         'pandas',
         'xlwt',
+        'onnx>=1.16',
+        'onnxruntime>=1.18',
+        'onnxscript>=0.1',
+        'huggingface_hub>=0.24',
+        'safetensors>=0.4',
+        'captum>=0.7',
+        'gradio>=6',
     ],
 }
 
@@ -107,7 +121,10 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['ff_mm', 'ff_mm.*', 'ff_mm_commands']),
-    package_data={'ff_mm.comparison.report': ['*.json', '*.j2']},
+    package_data={
+        'ff_mm.comparison.report': ['*.json', '*.j2'],
+        'ff_mm.exporting': ['*.j2'],
+    },
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['ff-mm = ff_mm_commands:main']},
     python_requires='>=3.10',

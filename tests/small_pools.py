@@ -35,6 +35,29 @@ def small_pool(tmp_path_factory, generation_config) -> Config:
     return cfg
 
 
+@dataclass
+class SmallSoup:
+    """A soup of the small pool: its config, as a file too, and its folder."""
+
+    cfg: Config
+    file: Path
+    folder: Path
+
+
+@pytest.fixture(scope='session')
+def small_soup(small_pool, tmp_path_factory) -> SmallSoup:
+    """The uniform soup of the small pool, as tools/soup.py leaves it."""
+    folder = tmp_path_factory.mktemp('small_soup')
+    cfg = copy.deepcopy(small_pool)
+    cfg.pop('plan')
+    cfg.runner_type, cfg.soup = 'UniformSoupRunner', dict()
+    cfg.work_dir = str(folder / 'soup')
+    cfg.ingredients = f'{small_pool.work_dir}/ingredients.json'
+    RUNNERS.build(cfg).run()
+    cfg.dump(folder / 'uniform.py')
+    return SmallSoup(cfg, folder / 'uniform.py', folder / 'soup')
+
+
 @HOOKS.register_module()
 class FoldWitness(Hook):
     """Notes for each trial the weights it begins with, and what it is shown when."""

@@ -20,7 +20,7 @@ ROOMS = [
     'weight_space',
 ]
 ROOMS += ['datasets', 'models', 'engine', 'evaluation', 'fission', 'fusion']
-ROOMS += ['comparison', 'analysis', 'cli', 'commands', 'api']
+ROOMS += ['comparison', 'analysis', 'inference', 'exporting', 'cli', 'commands', 'api']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}
 
 

@@ -103,7 +103,7 @@ def check_class_numbering(
     Raises:
         CheckpointError: A class that both name has two numbers.
     """
-    trained = [str(name) for name in _classes_of(checkpoint.meta)]
+    trained = [str(name) for name in classes_of(checkpoint.meta)]
     asked = [str(name) for name in classes or ()]
     if not trained or not asked or trained == asked:
         return True
@@ -118,7 +118,7 @@ def check_class_numbering(
     return False
 
 
-def _classes_of(meta: Mapping[str, Any]) -> Sequence[Any]:
+def classes_of(meta: Mapping[str, Any]) -> Sequence[Any]:
     """The classes where MMPretrain looks for them, and where its forerunners put them.
 
     ``dataset_meta`` is that of MMPretrain 1.x, whose release candidates wrote its keys

@@ -72,16 +72,28 @@ def loading_note(cfg: Config) -> str | None:
     Returns:
         A line; None where it loads all of them.
     """
+    step = own_loading(cfg)
+    if step is None:
+        return None
+    bits = step.get('bits', FULL)
+    deep = '' if bits == FULL else f', and takes {bits} bits for {FULL}'
+    return (
+        f'LoadImageFromFile of stock MMPretrain reads no DICOM{deep}: turn '
+        'such images into 8-bit PNG first with LoadDICOM of ff_mm.datasets, or '
+        f'import ff_mm and put {step} in its place'
+    )
+
+
+def own_loading(cfg: Config) -> dict[str, Any] | None:
+    """Returns the step by which images are loaded, if stock mmpretrain has it not.
+
+    Args:
+        cfg: As for :func:`deployment_config`.
+    """
     loader = cfg.get('test_dataloader') or cfg.val_dataloader
     for step in loader['dataset'].get('pipeline', []):
         if step.get('type') == 'LoadDICOM':
-            bits = step.get('bits', FULL)
-            deep = '' if bits == FULL else f', and takes {bits} bits for {FULL}'
-            return (
-                f'LoadImageFromFile of stock MMPretrain reads no DICOM{deep}: turn '
-                'such images into 8-bit PNG first with LoadDICOM of ff_mm.datasets, or '
-                f'import ff_mm and put {dict(step)} in its place'
-            )
+            return dict(step)
     return None
 
 

@@ -9,7 +9,12 @@ from typing import Any
 from mmengine.config import Config
 
 from ff_mm.files import atomic_write
-from ff_mm.fusion.deployment import deployment_config, loading_note, model_note
+from ff_mm.fusion.deployment import (
+    deployment_config,
+    loading_note,
+    model_note,
+    own_loading,
+)
 from ff_mm.merging import StateDict, write_checkpoint
 from ff_mm.plain import to_plain
 
@@ -42,6 +47,8 @@ def write_soup(
     meta = to_plain(
         dict(dataset_meta=dataset_meta, cfg=deploy.pretty_text, soup=contents)
     )
+    if loading := own_loading(cfg):  # which the config for stock mmpretrain cannot say
+        meta['loading'] = to_plain(loading)
     write_checkpoint(dict(meta=meta, state_dict=state_dict), folder / name)
     notes = [note for note in (model_note(cfg), loading_note(cfg)) if note]
     with atomic_write(folder / DEPLOY_FILE, 'w') as file:

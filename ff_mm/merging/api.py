@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from ff_mm.errors import ConfigError
-from ff_mm.files import PathLike, atomic_write
+from ff_mm.files import PathLike
 from ff_mm.merging.hierarchical import Level, bou, gog, gou, hierarchical
 from ff_mm.merging.ingredient import Ingredient, check_ingredients
 from ff_mm.merging.methods import Supply
 from ff_mm.merging.recipe import leaf_weights
+from ff_mm.merging.safetensors_file import write_safetensors
 from ff_mm.merging.scorer import Candidate, Rule, Scorer, Step
 from ff_mm.merging.soup import Soup
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
@@ -62,18 +63,11 @@ class SoupResult:
         Raises:
             ConfigError: safetensors is not installed.
         """
-        weights = {key: value.contiguous() for key, value in self.state_dict.items()}
-        if Path(file).suffix != '.safetensors':
-            write_checkpoint(dict(state_dict=weights), file)
+        if Path(file).suffix == '.safetensors':
+            write_safetensors(self.state_dict, file)
             return
-        try:
-            from safetensors.torch import save
-        except ImportError as error:
-            raise ConfigError(
-                f'{file}: needs `pip install safetensors`; or call the file .pth'
-            ) from error
-        with atomic_write(file) as out:
-            out.write(save(weights))
+        weights = {key: value.contiguous() for key, value in self.state_dict.items()}
+        write_checkpoint(dict(state_dict=weights), file)
 
     def __str__(self) -> str:
         """A line a decision."""

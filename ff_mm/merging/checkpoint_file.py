@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ff_mm.files import PathLike
 from ff_mm.merging.archive import Archive
+from ff_mm.merging.safetensors_file import is_safetensors, read_meta
 from ff_mm.merging.state_dict import (
     CheckpointError,
     StateDict,
@@ -272,6 +273,8 @@ def _read(path: Path, entry: str | None, stamp: _Stamp) -> _Contents:
     if not mappable:
         read_state_dict(path, entry)  # raises what mapping would have passed over
     meta = checkpoint.get('meta')
+    if not is_zip(path) and is_safetensors(path):
+        meta = read_meta(path)
     taken, _ = weights_entry(checkpoint, entry)
     return _Contents(
         stamp=stamp,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from struct import Struct
+from typing import Any
 
 from torch import Tensor
 
+from ff_mm.errors import ConfigError
+from ff_mm.files import PathLike, atomic_write
+
 # How many bytes the header has, which is JSON and comes next.
 _LENGTH = Struct('<Q')
+# Where the header has what checkpoints of torch have as `meta`, as JSON.
+_META = 'ff_mm'
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
@@ -41,3 +49,49 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError, MemoryError) as error:
         raise ValueError(f'damaged ({error}), copy it anew') from error
+
+
+def read_meta(path: PathLike) -> Mapping[str, Any]:
+    """Reads what :func:`write_safetensors` said of the weights.
+
+    Args:
+        path: A file that :func:`read_safetensors` has read.
+
+    Returns:
+        Plain values; empty where it says nothing, or is another's.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, 'pt') as file:
+        text = (file.metadata() or {}).get(_META)
+    try:
+        meta = json.loads(text) if text else {}
+    except (ValueError, RecursionError):  # another's, or forged
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def write_safetensors(
+    weights: Mapping[str, Tensor],
+    path: PathLike,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes weights atomically; equal content gives equal bytes.
+
+    Args:
+        weights: The weights; such as share their memory are written each by itself.
+        path: The file.
+        meta: What is said of them, plain values; it goes into the header.
+
+    Raises:
+        ConfigError: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise ConfigError(f'{path}: needs `pip install safetensors`') from error
+    # One entry at most: of several the library writes the order as chance has it.
+    header = {_META: json.dumps(meta, sort_keys=True)} if meta else None
+    own = {key: value.contiguous().clone() for key, value in weights.items()}
+    with atomic_write(path) as file:
+        file.write(save(own, header))

@@ -1,0 +1,1 @@
+"""Models in the formats of others: safetensors, ONNX, a folder for the hub."""

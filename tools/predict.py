@@ -1,0 +1,9 @@
+"""Says what a model sees in images, see docs/using_a_model.md."""
+
+from __future__ import annotations
+
+from ff_mm import cli
+from ff_mm.inference.command import main
+
+if __name__ == '__main__':
+    cli.run(main, goes_on=False)
