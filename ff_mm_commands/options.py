@@ -94,3 +94,19 @@ def add_analysis_options(parser: argparse.ArgumentParser, runner_type: str) -> N
     )
     add_common_options(parser)
     parser.set_defaults(runner_type=runner_type)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of what loads a model and measures it.
+
+    Args:
+        parser: Of the command.
+    """
+    parser.add_argument(
+        '--config', help='config with the data, such as that of the soup'
+    )
+    parser.add_argument(
+        '--entry', help='which weights of the checkpoint, such as state_dict_ema'
+    )
+    add_config_options(parser, 'data_root=data/ham10000')
+    parser.add_argument('--device', choices=['cpu'], help='compute on the CPU')

@@ -33,6 +33,12 @@ COMMANDS = {
     'compare': Command('all methods on all sets, with intervals', 'compare.py'),
     'study': Command('the comparisons of several data sets together', 'study.py'),
     'test': Command('a checkpoint or soup on all sets', 'test.py', goes_on=False),
+    'predict': Command('what a model sees in images', 'predict.py', goes_on=False),
+    'export': Command(
+        'a model as safetensors, ONNX, or a folder for the hub',
+        'export.py',
+        goes_on=False,
+    ),
     'check': Command(
         'look at all images of the data sets of a config',
         'dataset_converters/check_dataset.py',

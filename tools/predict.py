@@ -1,9 +1,6 @@
 """Says what a model sees in images, see docs/using_a_model.md."""
 
-from __future__ import annotations
-
-from ff_mm import cli
-from ff_mm.inference.command import main
+from ff_mm_commands import run
 
 if __name__ == '__main__':
-    cli.run(main, goes_on=False)
+    run('predict')

@@ -17,10 +17,9 @@ from ff_mm.exporting.measurement import CONFIDENCE, RESAMPLES, Measurement
 from ff_mm.fusion.decision import describe_step
 from ff_mm.inference.trained_model import TrainedModel
 from ff_mm.version import __version__
+from ff_mm_commands.export import UNKNOWN
 
 CARD_FILE = 'README.md'
-#: What the hub calls a licence that nobody has stated.
-UNKNOWN = 'unknown'
 _TEMPLATE = 'card.md.j2'
 _TAGS = ('image-classification', 'model-soup', 'fissionfusion', 'mmpretrain')
 # Ours -> what the hub calls it.

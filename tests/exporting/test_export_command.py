@@ -15,13 +15,13 @@ import yaml
 from safetensors.torch import load_file
 
 from ff_mm.datasets import Digits
-from ff_mm.exporting import command
 from ff_mm.exporting.onnx_file import OnnxModel
 from ff_mm.files import read_json
 from ff_mm.inference.predictor import Predictor
 from ff_mm.inference.trained_model import find_model, load_model
 from ff_mm.merging import read_state_dict
 from ff_mm.merging.checkpoint_file import CheckpointFile
+from ff_mm_commands import run
 
 
 @pytest.fixture(scope='module')
@@ -31,7 +31,7 @@ def exported(small_soup, tmp_path_factory):
     formats = ['safetensors', 'onnx', 'huggingface']
     texts = ['--title', 'Digits *1*', '--licence', 'cc-by-4.0', '--tags', 'digits']
     data = ['--config', str(small_soup.file), '--out', str(out)]
-    command.main([str(small_soup.folder), '--to', *formats, *texts, *data])
+    run('export', [str(small_soup.folder), '--to', *formats, *texts, *data])
     return out
 
 

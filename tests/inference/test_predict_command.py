@@ -16,10 +16,10 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from ff_mm.commands.predict import SOME_UNREADABLE
 from ff_mm.config import resolve
 from ff_mm.datasets import Digits
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.inference.command import SOME_UNREADABLE
 from ff_mm.merging import read_state_dict
 
 NUMBER = 40  # images of a set of the small pool

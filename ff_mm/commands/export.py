@@ -1,9 +1,9 @@
-"""The command that exports: ``tools/export.py``."""
+"""Carries out ``ff-mm export``; ``ff_mm_commands/export.py`` has its options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,34 +11,25 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ff_mm.commands.predict import read_model
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.exporting.agreement import Agreement, compare, random_images
-from ff_mm.exporting.card import UNKNOWN, About
+from ff_mm.exporting.card import About
 from ff_mm.exporting.hub_folder import push, write_hub_folder
 from ff_mm.exporting.measurement import Measurement, as_reported, measure
 from ff_mm.exporting.onnx_file import ONNX_FILE, OnnxModel, write_onnx
 from ff_mm.exporting.safetensors_folder import write_folder
 from ff_mm.files import check_own_folder, read_json, write_json
-from ff_mm.inference.command import add_model_options, read_model
 from ff_mm.inference.measuring import MeasuredModel, data_config, measured
 from ff_mm.inference.predictor import Predictor
 from ff_mm.inference.trained_model import TrainedModel, find_model, load_model
 from ff_mm.records import PLAIN, RecordError, Table
+from ff_mm_commands.export import FORMATS, UNKNOWN
 
-FORMATS = ('safetensors', 'onnx', 'huggingface')
 AGREEMENT_FILE = 'agreement.json'
 _REPORT = Table(val=PLAIN, test=PLAIN, ood=PLAIN)
-_DESCRIPTION = """Writes a model in the formats of others.
-
-python tools/export.py work_dirs/gog_X --to onnx safetensors --config configs/gog_X.py
-python tools/export.py configs/gog_X.py some.pth --to huggingface --licence cc-by-nc-4.0
-
-The model is the folder of a soup or of an export, or a config and a checkpoint. What is
-written is compared with the model itself: on the validation set of --config, or, if
-there is none, on made-up images.
-"""
 
 
 @dataclass(frozen=True)
@@ -67,54 +58,8 @@ class _Job:
         return Predictor(self.model).loader.size()
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('paths', nargs='+', metavar='MODEL', help='see above')
-    parser.add_argument(
-        '--to', nargs='+', choices=FORMATS, required=True, help='formats'
-    )
-    parser.add_argument(
-        '--out', help='folder, with one for each format; default: beside the weights'
-    )
-    parser.add_argument(
-        '--tolerance',
-        type=float,
-        default=1e-4,
-        help='largest difference of a probability; default: %(default)s',
-    )
-    parser.add_argument(
-        '--images', type=int, help='compare on so many validation images at most'
-    )
-    card = parser.add_argument_group('the card of huggingface')
-    card.add_argument('--title', help="the model's name; default: that of its folder")
-    card.add_argument(
-        '--licence', default=UNKNOWN, help='of the weights, such as cc-by-nc-4.0'
-    )
-    card.add_argument('--dataset', default='', help='what the data set is called')
-    card.add_argument('--data', default='', help='a text on the data')
-    card.add_argument('--intended-use', default='', help='a text')
-    card.add_argument('--limits', default='', help='a text')
-    card.add_argument('--tags', nargs='+', default=(), help='for the hub')
-    card.add_argument(
-        '--push-to-hub',
-        metavar='REPO',
-        help='send the folder there, as who is logged in; private, unless --public',
-    )
-    card.add_argument('--public', action='store_true', help='can be seen by all')
-    add_model_options(parser)
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Exports, and says what agrees.
-
-    Args:
-        argv: The command line without the program; None: that of the process.
-    """
-    args = parse_args(argv)
+def run(args: argparse.Namespace) -> None:
+    """Exports, and says what agrees."""
     _check(args)
     model, rest = read_model(args)
     if rest:
@@ -235,4 +180,4 @@ def _say_files(job: _Job, files: Iterable[Path]) -> None:
         job.notify(f'{file} ({file.stat().st_size / 1e6:.1f} MB)')
 
 
-_WRITERS = dict(safetensors=_safetensors, onnx=_onnx, huggingface=_huggingface)
+_WRITERS = dict(zip(FORMATS, (_safetensors, _onnx, _huggingface), strict=True))

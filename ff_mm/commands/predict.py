@@ -1,4 +1,4 @@
-"""The command that predicts: ``tools/predict.py``."""
+"""Carries out ``ff-mm predict``; ``ff_mm_commands/predict.py`` has its options."""
 
 from __future__ import annotations
 
@@ -26,94 +26,24 @@ from ff_mm.inference.test_time import VIEWS
 from ff_mm.inference.thresholds import Thresholds
 from ff_mm.inference.trained_model import TrainedModel, find_model, load_model
 from ff_mm.one_line import one_line
-from ff_mm.option_values import ReadOptions
+from ff_mm.option_values import option_texts
 
 #: Exit status where some images could not be read, and all others were predicted.
 SOME_UNREADABLE = 3
-_DESCRIPTION = """Says what a model sees in images.
-
-python tools/predict.py work_dirs/gog_X images/ --out predictions.csv
-python tools/predict.py configs/gog_X.py some.pth a.png b.dcm table.csv
-python tools/predict.py work_dirs/gog_X --page --attribution
-
-The model is the folder of a soup or of an export, or a config and a checkpoint. Then
-come images: files (DICOM too), folders, csv files with a column `image`.
-"""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('paths', nargs='+', metavar='MODEL IMAGES', help='see above')
-    parser.add_argument(
-        '--out', default='predictions.csv', help='the csv file; default: %(default)s'
-    )
-    parser.add_argument(
-        '--column', default='image', help='column of a csv that has the paths'
-    )
-    parser.add_argument('--root', help="what a csv's paths are relative to")
-    parser.add_argument(
-        '--thresholds', help='JSON file such as {"melanoma": 0.3}: said from there on'
-    )
-    parser.add_argument(
-        '--tta',
-        nargs='+',
-        choices=list(VIEWS),
-        default=(),
-        help='show each image in several ways and average; measured on validation '
-        'before, if --config names it',
-    )
-    parser.add_argument(
-        '--attribution',
-        nargs='?',
-        const='auto',
-        choices=METHODS,
-        help='also write pictures of where in the image the prediction comes from',
-    )
-    parser.add_argument(
-        '--maps', help='folder for these pictures; default: beside the csv'
-    )
-    parser.add_argument(
-        '--page',
-        action='store_true',
-        help='open a page for the browser of this machine, to drop images on',
-    )
-    parser.add_argument(
-        '--port', type=int, default=0, help='of the page; default: a free one'
-    )
-    add_model_options(parser)
-    args = parser.parse_args(argv)
-    if args.maps and not args.attribution:
-        parser.error('--maps is for --attribution')
-    return args
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of what loads a model and measures it."""
-    parser.add_argument(
-        '--config', help='config with the data, such as that of tools/soup.py'
-    )
-    parser.add_argument(
-        '--entry', help='which weights of the checkpoint, such as state_dict_ema'
-    )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ReadOptions, help='override the config'
-    )
-    parser.add_argument('--device', choices=['cpu'], help='compute on the CPU')
 
 
 def read_model(args: argparse.Namespace) -> tuple[TrainedModel, list[str]]:
     """Loads the model of a command line.
 
     Args:
-        args: Options of :func:`add_model_options`, and ``paths``.
+        args: Options of :func:`ff_mm_commands.options.add_model_options`, and
+            ``paths``.
 
     Returns:
         The model, and what follows it in ``paths``.
     """
     use_device(args.device)
+    args.cfg_options = option_texts(args.cfg_options)
     files, rest = find_model(args.paths)
     options = None if files.is_folder else args.cfg_options
     if files.is_folder and args.cfg_options and not args.config:
@@ -127,13 +57,15 @@ def read_model(args: argparse.Namespace) -> tuple[TrainedModel, list[str]]:
     return model, rest
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Predicts, and writes a csv file.
-
-    Args:
-        argv: The command line without the program; None: that of the process.
-    """
-    args = parse_args(argv)
+def run(args: argparse.Namespace) -> None:
+    """Predicts, and writes a csv file; exits if some images could not be read."""
+    for view in args.tta:
+        if view not in VIEWS:
+            raise ConfigError(f'--tta {view}: there are {", ".join(VIEWS)}')
+    if args.attribution and args.attribution not in METHODS:
+        raise ConfigError(
+            f'--attribution {args.attribution}: there are {", ".join(METHODS)}'
+        )
     refuse_irregular(os.path.realpath(args.out))
     maps = Path(args.maps or f'{os.path.splitext(args.out)[0]}_maps')
     check_folder(maps)
