@@ -21,6 +21,7 @@ _ROOMS = (
     'fission',
     'fusion',
     'models',
+    'tasks',
 )
 
 if _ALL_BUT_SOUPS is None:
