@@ -19,7 +19,7 @@ ROOMS = [
     'merging',
     'weight_space',
 ]
-ROOMS += ['datasets', 'models', 'engine', 'evaluation', 'fission', 'fusion']
+ROOMS += ['datasets', 'models', 'engine', 'tasks', 'evaluation', 'fission', 'fusion']
 ROOMS += ['comparison', 'analysis', 'inference', 'exporting', 'cli', 'commands', 'api']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}
 

@@ -23,6 +23,7 @@ from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.folds import has_seen_validation
 from ff_mm.merging.state_dict import check_whole
 from ff_mm.one_line import one_line
+from ff_mm.tasks import scope_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         if has_seen_validation(checkpoint.meta):
             note = 'it comes of folds and was trained on val: scores there are too good'
             print(one_line(f'note: {args.checkpoint}: {note}'))
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(scope_of(cfg))
     # The weights of an ensemble are of several models of the config.
     evaluator = ModelEvaluator(config_of_file(resolve(cfg), checkpoint.meta))
     evaluator.check(state_dict, args.checkpoint)

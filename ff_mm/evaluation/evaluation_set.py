@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -25,8 +26,11 @@ from ff_mm.evaluation.kept_images import (
     Cases,
     KeptCases,
     StreamedCases,
+    count_cases,
+    is_of_images,
     keep,
 )
+from ff_mm.evaluation.kept_results import counting, pack, require_one_a_case
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
@@ -150,6 +154,43 @@ class EvaluationSet:
                 samples += outputs
         return self._of_all_ranks(samples)
 
+    def results(self, model: Any, batches: int | None = None) -> dict[str, np.ndarray]:
+        """Makes one pass, and returns what the metrics keep of each case.
+
+        Args:
+            model: The network, with its weights.
+            batches: Of so many batches only, to see what it is; None: of all.
+
+        Returns:
+            As :attr:`ff_mm.evaluation.predictions.Predictions.kept` has it, in the
+            order of the data set.
+
+        Raises:
+            ConfigError: The data loader shuffles.
+            FFMMError: A metric that does not keep one thing of each case, numbers or
+                arrays of one shape.
+        """
+        self._require_order()
+        if batches is None:
+            if self.count.passes:
+                self.keep()
+            self.count.passes += 1
+        seen = 0
+        model.eval()
+        with torch.inference_mode(), self.precision(model):
+            for batch, outputs in islice(self._said(model), batches):
+                self.evaluator.process(data_samples=outputs, data_batch=batch)
+                seen += count_cases(batch)
+        kept: dict[str, np.ndarray] = {}
+        for number, metric in enumerate(counting(self.evaluator.metrics)):
+            results = list(metric.results)
+            metric.results.clear()
+            require_one_a_case(metric, len(results), seen)
+            if batches is None:
+                results = self._of_all_ranks(results)
+            kept.update(pack(metric, number, results))
+        return kept
+
     def _require_order(self) -> None:
         if getattr(self._loader.sampler, 'shuffle', False):
             raise ConfigError(
@@ -157,7 +198,7 @@ class EvaluationSet:
                 'case is which; set shuffle=False'
             )
 
-    def _of_all_ranks(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _of_all_ranks(self, samples: list[Any]) -> list[Any]:
         """What all ranks have, in the order in which MMEngine's sampler gave it out."""
         if get_world_size() == 1:
             return samples
@@ -186,6 +227,11 @@ class EvaluationSet:
             prepared = model.data_preprocessor(batch, False)
             self.count.images += len(prepared['data_samples'])
             yield prepared['inputs'], prepared['data_samples']
+
+    @property
+    def has_images(self) -> bool:
+        """Whether batches are images with data samples, as MMEngine's libraries do."""
+        return is_of_images(self._loader.collate_fn([self.dataset[0]]))
 
     def first_output(self, model: Any) -> Any:
         """Returns a network's output for the first image, in the dtype of its weights.
@@ -229,7 +275,7 @@ class EvaluationSet:
         ahead: deque[tuple[Batch, Reading]] = deque()
         for batch in self.cases.batches(self._options.batch_size, order):
             ahead.append((batch, Reading(model.val_step(batch), self._device)))
-            self.count.images += len(batch['data_samples'])
+            self.count.images += count_cases(batch)
             if len(ahead) > self._ahead:
                 begun, reading = ahead.popleft()
                 yield begun, reading.result()
@@ -263,8 +309,8 @@ class EvaluationSet:
         )
         if kept is None:
             self._notify(
-                f'{self.name}: {len(self.dataset)} images are decoded in every pass: '
-                'they differ in size, or there is no room to keep them'
+                f'{self.name}: {len(self.dataset)} cases are loaded in every pass: '
+                'they are no images of one size, or there is no room to keep them'
             )
             return
         self.cases = kept

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ff_mm.files import atomic_write
-from ff_mm.fusion.deployment import (
-    deployment_config,
-    loading_note,
-    model_note,
-    own_loading,
-)
+from ff_mm.fusion.deployment import deployment_config, deployment_notes
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.inference.trained_model import WEIGHTS_FILE, TrainedModel
 from ff_mm.merging.safetensors_file import write_safetensors
 from ff_mm.plain import to_plain
+from ff_mm.tasks.loading import own_loading
 
 
 def write_folder(model: TrainedModel, folder: Path) -> list[Path]:
@@ -39,8 +35,7 @@ def write_folder(model: TrainedModel, folder: Path) -> list[Path]:
     if model.files.is_folder:
         text = model.files.config.read_text(encoding='utf-8')
     else:
-        notes = [note for note in (model_note(cfg), loading_note(cfg)) if note]
-        lines = ''.join(f'# {note}\n' for note in notes)
+        lines = ''.join(f'# {note}\n' for note in deployment_notes(cfg))
         text = lines + deployment_config(cfg).pretty_text
     with atomic_write(files[1], 'w') as file:
         file.write(text)

@@ -17,6 +17,7 @@ from ff_mm.engine.schedulers.cycle import Cycle
 from ff_mm.errors import FFMMError
 from ff_mm.fission.trial import Trial
 from ff_mm.models.starting_weights import built_silently
+from ff_mm.tasks import scope_of
 
 # Steps of an epoch, to look at a schedule before the data set's size is known.
 _STEPS = 1000
@@ -164,7 +165,7 @@ def _minima(cfg: Config) -> int:
 
 def _sizes(cfg: Config) -> tuple[int, int]:
     """Bytes of a model, and of one with the state of its optimizer."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(scope_of(cfg))
     network = built_silently(without_pretrained(cfg.model.to_dict()))
     entries = network.state_dict().values()
     model = sum(entry.numel() * entry.element_size() for entry in entries)

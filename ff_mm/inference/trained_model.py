@@ -30,6 +30,7 @@ from ff_mm.merging import CheckpointError, check_same_architecture
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.state_dict import StateDict, check_whole, copy_weights
+from ff_mm.tasks import scope_of
 
 #: What an export calls the weights.
 WEIGHTS_FILE = 'model.safetensors'
@@ -173,7 +174,7 @@ def load_model(
     source = resolve(load_config(files.config, options))
     if 'model' not in source:
         raise ConfigError(f'{files.config}: says no model')
-    init_default_scope(source.get('default_scope', 'mmpretrain'))
+    init_default_scope(scope_of(source))
     source = config_of_file(source, checkpoint.meta)
     cfg = _usable(source, checkpoint.meta, files)
     network = _build(cfg, state_dict, files)

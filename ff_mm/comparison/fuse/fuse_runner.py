@@ -45,6 +45,7 @@ from ff_mm.comparison.method_models import (
 )
 from ff_mm.comparison.model_predictions import ModelPredictions
 from ff_mm.config import resolve
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
@@ -55,6 +56,7 @@ from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.parallel.claim import only_one
+from ff_mm.tasks import task_of
 
 FUSED_FILE = 'fused.pth'
 _POOL = 'pool'
@@ -104,6 +106,7 @@ class FuseRunner:
     def __init__(self, cfg: Config) -> None:
         self.cfg = resolve(cfg)
         self.work_dir = Path(cfg.work_dir)
+        task_of(self.cfg).require_scores('tools/fuse.py')
         for key in (_POOL, 'fusions', 'baseline', 'selection', 'val_dataloader'):
             if not self.cfg.get(key):
                 raise ConfigError(f'{cfg.filename}: {key!r} is missing')
@@ -316,7 +319,7 @@ def _is_soft(fusion: Any) -> bool:
 
 def _metrics(evaluator: ModelEvaluator) -> dict[str, PredictionMetrics]:
     return {
-        name: PredictionMetrics(evaluator.metrics(name), s.dataset.metainfo)
+        name: PredictionMetrics(evaluator.metrics(name), meta_of(s.dataset))
         for name, s in evaluator.sets.items()
     }
 

@@ -16,7 +16,7 @@ from ff_mm.fission.plans.stages import (
     build_stage,
     check_learning_rate,
 )
-from ff_mm.fission.trial import FOLDS, Trial
+from ff_mm.fission.trial import FOLDS, PROBE, Trial
 
 T = TypeVar('T')
 #: In the place of a number of folds: one chain that trains on all of them.
@@ -25,6 +25,9 @@ ALL = 'all'
 
 class Plan(ABC):
     """All trials of a generation. Subclasses register in MMEngine's TASK_UTILS."""
+
+    #: Whether it is about probabilities of classes, see :class:`ff_mm.tasks.Task`.
+    needs_scores = False
 
     @abstractmethod
     def trials(self) -> list[Trial]:
@@ -180,10 +183,7 @@ class FineTuningPlan(Plan):
         return f'{name}_{self.suffix(point._replace(fold=None))}'
 
     def _probe(self, stage: ProbeStage, fold: int | str | None = None) -> Trial:
-        frozen = {
-            'model.type': 'LinearProbingClassifier',
-            'model.norm_eval': stage.norm_eval,
-        }
+        frozen = {PROBE: dict(norm_eval=stage.norm_eval)}
         hyper = dict(lr=stage.lr, seed=self.seeds[0])
         return Trial(
             id=f'probe{_of_fold(fold)}',
