@@ -8,6 +8,7 @@ import torch
 from ff_mm.evaluation.cases import cases_of
 from ff_mm.evaluation.prediction_store import PredictionStore
 from ff_mm.evaluation.predictions import Predictions
+from ff_mm.tasks import Classification
 
 
 class Cases:
@@ -47,6 +48,8 @@ def test_a_case_is_known_by_its_id_its_path_or_its_number():
 
 class Evaluator:
     """One set of one image, whose pixels are what the network says of it."""
+
+    task = Classification()
 
     def __init__(self, images, score):
         self.images = dict(val=images)

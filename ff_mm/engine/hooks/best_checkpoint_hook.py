@@ -55,6 +55,13 @@ class BestCheckpointHook(Hook):
         Raises:
             ConfigError: The monitored metric is not among those computed, or no number.
         """
+        if metrics is not None and not metrics:
+            # As of detectors that find nothing in their first epochs.
+            runner.logger.warning(
+                f'epoch {runner.epoch}: the metrics say nothing of it, so it is not '
+                'the best one'
+            )
+            return
         if metrics is None or self.monitor not in metrics:
             raise ConfigError(
                 f'monitor={self.monitor!r} is not among the validation metrics '

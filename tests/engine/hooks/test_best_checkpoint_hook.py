@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import METRICS
+from toys import ScriptedMetric
 
 from ff_mm.engine.hooks.best_checkpoint_hook import best_epoch
 from ff_mm.errors import ConfigError
@@ -11,10 +16,18 @@ from ff_mm.errors import ConfigError
 NAN = math.nan
 
 
-def best_run(toy_runner, values, rule, monitor='score', keep='best', **changes):
+def best_run(
+    toy_runner,
+    values,
+    rule,
+    monitor='score',
+    keep='best',
+    metric='ScriptedMetric',
+    **changes,
+):
     runner = toy_runner(
         epochs=len(values),
-        val_evaluator=dict(type='ScriptedMetric', values=values),
+        val_evaluator=dict(type=metric, values=values),
         custom_hooks=[
             dict(type='BestCheckpointHook', monitor=monitor, rule=rule, keep=keep),
             dict(type='SafeCheckpointHook'),
@@ -77,3 +90,37 @@ def test_a_metric_that_is_not_computed_is_named_with_those_that_are(toy_runner):
 def test_a_rule_is_less_or_greater(toy_runner):
     with pytest.raises(ValueError, match="rule='max'"):
         best_run(toy_runner, [0.1], 'max')
+
+
+@METRICS.register_module()
+class OddMetric(ScriptedMetric):
+    """Gives what a test has written down, be it a number or not."""
+
+    def compute_metrics(self, results):
+        epoch = MessageHub.get_current_instance().get_info('epoch')
+        return self.values[epoch]
+
+
+def odd_run(toy_runner, values):
+    return best_run(toy_runner, values, 'greater', metric='OddMetric')
+
+
+def test_numbers_of_numpy_and_torch_become_plain(toy_runner):
+    values = [
+        dict(score=np.float32(0.25), table=np.arange(2)),
+        dict(score=np.float64(0.5), table=torch.arange(2)),
+    ]
+    best = best_epoch(odd_run(toy_runner, values))
+    assert json.loads(json.dumps(best)) == dict(
+        epoch=2, metrics=dict(score=0.5, table=[0, 1])
+    )
+
+
+def test_an_epoch_of_which_metrics_say_nothing_is_not_the_best(toy_runner):
+    best = best_epoch(odd_run(toy_runner, [{}, dict(score=0.1), {}]))
+    assert best == dict(epoch=2, metrics=dict(score=0.1))
+
+
+def test_what_is_no_number_cannot_be_monitored(toy_runner):
+    with pytest.raises(ConfigError, match=r"'score' is \[1, 2\], .* \['loss'\]"):
+        odd_run(toy_runner, [dict(score=[1, 2], loss=0.5)])
