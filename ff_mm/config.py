@@ -37,9 +37,16 @@ _MAX_DEPTH = 20
 T = TypeVar('T', bound='DataclassInstance')
 
 # What the tools themselves put into a config, or read from it.
-_TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
+_TOOL_KEYS = {
+    'task',
+    'auto_scale_lr',
+    'runner_type',
+    'custom_imports',
+    'resume',
+    'load_from',
+}
 # Where the training of a pool's ingredients has begun, be it that its manifest says so.
-_TOOL_KEYS |= {'origin'}
+_TOOL_KEYS |= {'origin', 'task'}
 # Analyses of the pool of any fusion config, be it that it says nothing of them.
 ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree')
 _TOOL_KEYS |= set(ANALYSES)
@@ -278,28 +285,36 @@ def look_up(reference: str, tree: dict) -> Any:
     return value if whole else reference.replace(inner.group(0), str(value), 1)
 
 
-def set_dataloader_defaults(cfg: Config, *fields: str) -> None:
-    """Fills in what mmpretrain's ``tools/train.py`` fills in for data loaders.
+def set_dataloader_defaults(
+    cfg: Config, collate: Mapping[str, Any] | None, *fields: str
+) -> None:
+    """Fills in what ``tools/train.py`` of a library fills in for data loaders.
 
     Memory is pinned only where there is a GPU, and workers persist only where there
     are workers: both would warn or raise otherwise.
 
     Args:
         cfg: Changed in place.
+        collate: As for :func:`with_defaults`.
         fields: Keys of data loaders; those that are missing or None are passed over.
     """
     for field in fields:
         loader = cfg.get(field)
         if loader is not None:
-            cfg[field] = with_defaults(loader)
+            cfg[field] = with_defaults(loader, collate)
 
 
-def with_defaults(loader: Mapping) -> ConfigDict:
-    """Returns one data loader's config with the defaults filled in."""
+def with_defaults(loader: Mapping, collate: Mapping[str, Any] | None) -> ConfigDict:
+    """Returns one data loader's config with the defaults filled in.
+
+    Args:
+        loader: The config.
+        collate: ``collate_fn`` where the config says none; None: MMEngine's own.
+    """
     filled = ConfigDict(
         pin_memory=torch.cuda.is_available(),
         persistent_workers=True,
-        collate_fn=dict(type='default_collate'),
+        **({} if collate is None else dict(collate_fn=dict(collate))),
     )
     filled.update(loader)
     filled['num_workers'] = read_workers(filled.get('num_workers'))
@@ -313,8 +328,9 @@ def ood_dataloaders(cfg: Config) -> dict[str, dict]:
 
     In ``ood_dataloaders = dict(name=dict(...))`` only what differs from the test set
     needs to be said. A data set that names its own ``type`` takes over the test set's
-    pipeline and nothing else. A set that is None is left out:
-    ``--cfg-options ood_dataloaders.messidor=None``.
+    pipeline and nothing else. Metrics are those of ``test_evaluator``; a set has others
+    where it says ``evaluator``, such as a file of its own truth. A set that is None
+    is left out: ``--cfg-options ood_dataloaders.messidor=None``.
 
     Args:
         cfg: A resolved config.
@@ -340,7 +356,8 @@ def _like_test(loader: Mapping, cfg: Config) -> dict:
         inherited = {
             key: inherited[key] for key in ('pipeline', 'test_mode') if key in inherited
         }
-    return {**test, **loader, 'dataset': {**inherited, **dataset}}
+    said = {key: value for key, value in loader.items() if key != 'evaluator'}
+    return {**test, **said, 'dataset': {**inherited, **dataset}}
 
 
 def without_pretrained(model: Any) -> Any:

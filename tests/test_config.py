@@ -165,7 +165,8 @@ def test_no_such_file_is_an_error(tmp_path):
 )
 def test_workers_persist_only_where_there_are_any(loader, expected):
     cfg = Config(dict(train_dataloader=loader, val_dataloader=None))
-    set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader', 'absent')
+    names = 'train_dataloader', 'val_dataloader', 'absent'
+    set_dataloader_defaults(cfg, dict(type='default_collate'), *names)
     filled = cfg.train_dataloader
     assert (filled.num_workers, filled.persistent_workers) == expected
     assert filled.collate_fn == dict(type='default_collate')
@@ -174,9 +175,11 @@ def test_workers_persist_only_where_there_are_any(loader, expected):
 
 def test_workers_are_as_many_as_there_are_cores_where_that_is_left_open(monkeypatch):
     monkeypatch.setattr(cores, 'own_cores', lambda: 7)
-    assert with_defaults(dict(num_workers='auto')).num_workers == 7
+    filled = with_defaults(dict(num_workers='auto'), None)
+    assert filled.num_workers == 7
+    assert 'collate_fn' not in filled
     with pytest.raises(ConfigError, match=r"num_workers='many': expected .* 'auto'"):
-        with_defaults(dict(num_workers='many'))
+        with_defaults(dict(num_workers='many'), None)
 
 
 def test_shipped_configs_start_no_more_workers_than_there_are_cores(monkeypatch):
@@ -185,7 +188,7 @@ def test_shipped_configs_start_no_more_workers_than_there_are_cores(monkeypatch)
     for file in sorted((ROOT / 'configs').glob('*_resnet*.py')):
         cfg = resolve(load_config(file))
         for name in ('train', 'val', 'test'):
-            number = with_defaults(cfg[f'{name}_dataloader']).num_workers
+            number = with_defaults(cfg[f'{name}_dataloader'], None).num_workers
             with warnings.catch_warnings():
                 warnings.simplefilter('error')  # torch has one of too many
                 DataLoader(range(4), num_workers=number)

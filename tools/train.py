@@ -39,6 +39,7 @@ from ff_mm.fission.plan_checks import check_folds
 from ff_mm.fission.trial import Trial, check_mixed_precision
 from ff_mm.one_line import one_line
 from ff_mm.parallel.termination import TERMINATED, Terminated
+from ff_mm.tasks import task_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -228,9 +229,8 @@ def main() -> None:
     hooks: list[dict[str, Any]] = [dict(type='SafeCheckpointHook')]
     if leaves_workers_open(cfg.get('train_dataloader')):
         hooks.append(dict(type='EpochSeedHook', by_batch=True))
-    set_dataloader_defaults(
-        cfg, 'train_dataloader', 'val_dataloader', 'test_dataloader'
-    )
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    set_dataloader_defaults(cfg, task_of(cfg).collate, *loaders)
     check_mixed_precision(cfg)
     if cfg.get('channels_last'):
         hooks.append(dict(type='ChannelsLastHook'))

@@ -16,7 +16,7 @@ from ff_mm.evaluation.batch_norm_reestimation import Which, batch_norm_samples
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator
 from ff_mm.evaluation.early_exit import Selection
 from ff_mm.evaluation.memo import MEMO
-from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
+from ff_mm.evaluation.metrics.dry_run import DryRun
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.pool_notes import check_view
 from ff_mm.fusion.session import EvaluationSetup, FusionSession
@@ -126,12 +126,8 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     @cached_property
     def _dry_run_of_test(self) -> DryRun | None:
         """What the metrics of other sets than validation give."""
-        for name, others in self.setup.evaluator.sets.items():
-            if name != 'val':
-                head = self.cfg.model.get('head') or {}
-                metrics = self.setup.evaluator.metrics(name)
-                return dry_run(metrics, others.dataset, head.get('num_classes'))
-        return None
+        others = [name for name in self.setup.evaluator.sets if name != 'val']
+        return self.setup.evaluator.dry_run(others[0]) if others else None
 
     def metrics(self, asked: Sequence[str] | None) -> list[str]:
         """Returns the metrics to look at: those asked for, or the usual ones.

@@ -18,6 +18,7 @@ from ff_mm.comparison.model_predictions import ModelPredictions
 from ff_mm.comparison.report import published, write_comparison_report
 from ff_mm.comparison.resamples import RESAMPLES_FILE
 from ff_mm.config import resolve
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.display.console import make_console, say
 from ff_mm.display.numbers import overall
 from ff_mm.errors import ConfigError
@@ -213,7 +214,7 @@ class ComparisonRunner:
             methods=self.methods,
             runs=runs,
             metrics={
-                name: PredictionMetrics(evaluator.metrics(name), s.dataset.metainfo)
+                name: PredictionMetrics(evaluator.metrics(name), meta_of(s.dataset))
                 for name, s in evaluator.sets.items()
             },
             metric=self.cfg.selection['metric'],

@@ -14,7 +14,8 @@ from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
-from ff_mm.datasets.checks.check import data_infos, fingerprint, present_classes
+from ff_mm.datasets.checks.check import fingerprint, present_classes
+from ff_mm.datasets.checks.truth import data_infos
 from ff_mm.datasets.errors import DatasetError, check_choice
 from ff_mm.datasets.sharing import build_dataset
 from ff_mm.datasets.splits.split_file import case_name

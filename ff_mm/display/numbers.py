@@ -13,8 +13,10 @@ def overall(metrics: Metrics) -> list[str]:
 
     Left out are values of single classes or labels (``auroc/Edema``), what is no
     number, as a confusion matrix, and counts of 0, as of labels that were left out.
+    Where all names have a prefix (``coco/bbox_mAP``), it is no class's.
     """
-    return [name for name, value in metrics.items() if _is_overall(name, value)]
+    prefixed = _are_prefixed(metrics)
+    return [n for n, value in metrics.items() if _is_overall(n, value, prefixed)]
 
 
 def by_class(metrics: Metrics) -> dict[str, list[str]]:
@@ -24,6 +26,8 @@ def by_class(metrics: Metrics) -> dict[str, list[str]]:
         Class -> names of its values, as ``{'Edema': ['auroc/Edema']}``.
     """
     found: dict[str, list[str]] = {}
+    if _are_prefixed(metrics):
+        return found
     for name, value in metrics.items():
         if '/' in name and not isinstance(value, list):
             found.setdefault(name.split('/', 1)[1], []).append(name)
@@ -40,7 +44,11 @@ def shown(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f'{value:.4f}'
 
 
-def _is_overall(name: str, value: Any) -> bool:
-    if '/' in name or (isinstance(value, int) and value == 0):
+def _are_prefixed(metrics: Metrics) -> bool:
+    return all('/' in name for name in metrics)
+
+
+def _is_overall(name: str, value: Any, prefixed: bool) -> bool:
+    if ('/' in name and not prefixed) or (isinstance(value, int) and value == 0):
         return False
     return value is None or isinstance(value, (int, float))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.merging.state_dict import StateDict, write_checkpoint
-from ff_mm.plain import to_plain
+from ff_mm.plain import plain_metrics, to_plain
 
 
 def model_weights(model: torch.nn.Module) -> StateDict:
@@ -61,7 +61,8 @@ def write_ingredient(
     Returns:
         The description with ``file`` (the file's name), ``sha256`` and ``metrics``.
     """
-    entry = to_plain(dict(description, metrics=dict(metrics)), 'ingredient')
+    plain = plain_metrics(metrics)
+    entry = to_plain(dict(description, metrics=plain), 'ingredient')
     meta = dict(
         epoch=entry.get('epoch'),
         dataset_meta=to_plain(dict(dataset_meta), 'dataset_meta'),

@@ -143,13 +143,36 @@ def reestimate_batch_norm(
     for layer in layers:
         layer.train()
     with _without_bar():
-        update_bn_stats(model, loader, num_samples, logger='silent')
+        update_bn_stats(_AnyBatch(model), loader, num_samples, logger='silent')
     # MMPretrain puts new tensors in their place, of which others would not know.
     for layer, (mean, variance) in zip(layers, statistics, strict=True):
         layer.running_mean = mean.copy_(layer.running_mean)
         layer.running_var = variance.copy_(layer.running_var)
     model.eval()
     return steps * step
+
+
+class _AnyBatch(nn.Module):
+    """Passes on batches that are no maps, too, which MMPretrain does not.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def data_preprocessor(self, batch: Any, training: bool) -> dict[str, Any]:
+        """Prepares a batch as the model does."""
+        preprocessor: Any = self.model.data_preprocessor
+        return dict(batch=preprocessor(batch, training))
+
+    def forward(self, batch: Any) -> Any:
+        """Calls the model as MMEngine does in a step."""
+        if isinstance(batch, Mapping):
+            return self.model(**batch)
+        return self.model(*batch if isinstance(batch, (list, tuple)) else (batch,))
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ff_mm.datasets.checks.truth import data_infos
+
 
 def cases_of(dataset: Any) -> tuple[list[str], np.ndarray | None]:
     """Returns ids of the cases of a data set, and numbers of their groups.
@@ -17,7 +19,7 @@ def cases_of(dataset: Any) -> tuple[list[str], np.ndarray | None]:
     Returns:
         Ids, and int64 of shape (cases,); None if no group is known.
     """
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    infos = list(data_infos(dataset))
     ids = [
         str(info.get('image_id') or info.get('img_path') or index)
         for index, info in enumerate(infos)

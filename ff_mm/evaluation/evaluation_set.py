@@ -25,6 +25,8 @@ from ff_mm.evaluation.kept_images import (
     Cases,
     KeptCases,
     StreamedCases,
+    count_cases,
+    is_of_images,
     keep,
 )
 from ff_mm.evaluation.metrics.attainable import AttainableScore
@@ -187,6 +189,11 @@ class EvaluationSet:
             self.count.images += len(prepared['data_samples'])
             yield prepared['inputs'], prepared['data_samples']
 
+    @property
+    def has_images(self) -> bool:
+        """Whether batches are images with data samples, as MMEngine's libraries do."""
+        return is_of_images(self._loader.collate_fn([self.dataset[0]]))
+
     def first_output(self, model: Any) -> Any:
         """Returns a network's output for the first image, in the dtype of its weights.
 
@@ -229,7 +236,7 @@ class EvaluationSet:
         ahead: deque[tuple[Batch, Reading]] = deque()
         for batch in self.cases.batches(self._options.batch_size, order):
             ahead.append((batch, Reading(model.val_step(batch), self._device)))
-            self.count.images += len(batch['data_samples'])
+            self.count.images += count_cases(batch)
             if len(ahead) > self._ahead:
                 begun, reading = ahead.popleft()
                 yield begun, reading.result()
@@ -263,8 +270,8 @@ class EvaluationSet:
         )
         if kept is None:
             self._notify(
-                f'{self.name}: {len(self.dataset)} images are decoded in every pass: '
-                'they differ in size, or there is no room to keep them'
+                f'{self.name}: {len(self.dataset)} cases are loaded in every pass: '
+                'they are no images of one size, or there is no room to keep them'
             )
             return
         self.cases = kept

@@ -60,8 +60,13 @@ def validation_view(cfg: Config) -> dict[str, Any]:
 def _view(cfg: Config, loader: Mapping[str, Any]) -> dict[str, Any]:
     return dict(
         pipeline=loader['dataset'].get('pipeline'),
-        preprocessing=cfg.get('data_preprocessor'),
+        preprocessing=_preprocessor(cfg),
     )
+
+
+def _preprocessor(cfg: Config) -> Any:
+    """That of the model, which comes first in MMEngine, or that of the config."""
+    return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
 
 
 def _pipelines(dataset: Mapping[str, Any]) -> Iterator[Any]:

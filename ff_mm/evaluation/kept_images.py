@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
-from mmpretrain.structures import DataSample
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -47,7 +48,10 @@ class Cases(ABC):
 
         Yields:
             ``inputs``, uint8 of shape (cases, channels, height, width), and
-            ``data_samples``. The samples are the same objects in every pass.
+            ``data_samples``, which are the same objects in every pass. Where the data
+            loader gives lists of images, ``inputs`` is one, and the samples are copies:
+            libraries that take lists write maps of predictions into them. Batches of
+            any other kind are as the data loader gives them.
         """
 
 
@@ -72,7 +76,7 @@ class StreamedCases(Cases):
         """Yields the loader's batches, cut to ``size``; ``order`` must be None."""
         assert order is None
         for batch in self._loader:
-            inputs = batch['inputs']
+            inputs = _parts(batch)[0]
             if not _is_stack(inputs):
                 yield batch
                 continue
@@ -94,16 +98,19 @@ class KeptCases(Cases):
         samples: Their data samples.
         where: Where the images are, in words.
         device: Where they are looked at.
+        as_lists: Whether batches are to have a list of images.
     """
 
     def __init__(
         self,
         inputs: Tensor,
-        samples: Sequence[DataSample],
+        samples: Sequence[Any],
         where: str = 'memory',
         device: torch.device = _CPU,
+        as_lists: bool = False,
     ) -> None:
         self.samples = list(samples)
+        self._as_lists = as_lists
         self.where = where
         self.nbytes = inputs.nbytes
         self._device = device
@@ -129,7 +136,11 @@ class KeptCases(Cases):
             # From pinned memory this does not wait.
             rows = rows.to(self._device, non_blocking=True)
             inputs = rows.permute(0, 3, 1, 2) if self._last else rows
-            yield dict(inputs=inputs, data_samples=samples)
+            if self._as_lists:
+                samples = list(map(_copied, samples))
+                yield dict(inputs=list(inputs.unbind()), data_samples=samples)
+            else:
+                yield dict(inputs=inputs, data_samples=samples)
 
     def _picked(self, numbers: Tensor) -> Tensor:
         """Images by their numbers, in pinned memory if they are to be copied."""
@@ -190,9 +201,13 @@ def keep(
     number = len(sampler)
     images: Tensor | None = None
     where = ''
-    samples: list[DataSample] = []
+    samples: list[Any] = []
+    as_lists = False
     for batch in loader:
-        inputs = batch['inputs']
+        inputs, of_batch = _parts(batch)
+        if isinstance(inputs, list) and _are_alike(inputs):
+            # Stacked by the model itself, which has its own memory format.
+            inputs, as_lists, channels_last = torch.stack(inputs), True, False
         if not _is_stack(inputs):
             return None
         if images is None:
@@ -202,10 +217,52 @@ def keep(
         if images is None or inputs.shape[1:] != images.shape[1:]:
             return None
         images[len(samples) : len(samples) + len(inputs)] = inputs
-        samples += batch['data_samples']
+        samples += of_batch
     if images is None or len(samples) != number:  # a sampler or batches of one's own
         return None
-    return KeptCases(images, samples, where, device)
+    return KeptCases(images, samples, where, device, as_lists)
+
+
+def is_of_images(batch: Any) -> bool:
+    """Whether a batch of a data loader has images, and data samples beside them."""
+    return _parts(batch)[1] is not None
+
+
+def count_cases(batch: Any) -> int:
+    """Returns how many cases a batch of a data loader has, as far as it shows.
+
+    Args:
+        batch: As a data loader gives it: a map of stacks or lists, or one of them a
+            position.
+    """
+    _, samples = _parts(batch)
+    if samples is not None:
+        return len(samples)
+    values = list(batch.values()) if isinstance(batch, Mapping) else batch
+    first = values[0] if isinstance(values, (list, tuple)) and values else values
+    if isinstance(first, Tensor):
+        return len(first) if first.ndim else len(values)
+    return len(first) if isinstance(first, Sized) else 1
+
+
+def _parts(batch: Any) -> tuple[Any, Any]:
+    """Images and data samples of a batch of MMEngine's libraries; None: of another."""
+    if isinstance(batch, Mapping) and set(batch) == {'inputs', 'data_samples'}:
+        return batch['inputs'], batch['data_samples']
+    return None, None
+
+
+def _are_alike(inputs: list[Any]) -> bool:
+    """Whether these are images of one size."""
+    images = all(isinstance(each, Tensor) and each.ndim == 3 for each in inputs)
+    return images and len({(each.shape, each.dtype) for each in inputs}) == 1
+
+
+def _copied(sample: Any) -> Any:
+    """A sample that can be written into."""
+    if isinstance(sample, BaseDataElement):
+        return sample.new()
+    return copy.copy(sample)
 
 
 def _take_space(file: IO[bytes], nbytes: int) -> bool:

@@ -14,11 +14,12 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import ood_dataloaders, resolve, with_defaults
+from ff_mm.config import resolve, with_defaults
 from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.checks.on_disk import images_identity
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.datasets.sharing import build_dataset
-from ff_mm.engine.distributed import init_distributed, model_wrapper, unwrapped_model
+from ff_mm.engine.distributed import init_distributed, unwrapped_model
 from ff_mm.engine.freed_memory import keep_freed_memory
 from ff_mm.engine.hooks.epoch_seed_hook import SeededLoading
 from ff_mm.engine.precision import FLOAT32, has_tf32
@@ -39,6 +40,7 @@ from ff_mm.evaluation.fingerprint import (
 )
 from ff_mm.evaluation.metrics.dry_run import DryRun, dry_run
 from ff_mm.evaluation.options import EvaluationOptions
+from ff_mm.evaluation.parts_of_config import network_config, sets_of
 from ff_mm.merging import NoBetterThan
 from ff_mm.merging.manifest import Validation
 from ff_mm.merging.state_dict import (
@@ -48,11 +50,7 @@ from ff_mm.merging.state_dict import (
     copy_weights,
     has_batch_norm,
 )
-
-# An evaluation neither logs nor saves; all of MMEngine's default hooks are off.
-_NO_HOOKS = dict.fromkeys(
-    ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-)
+from ff_mm.tasks import task_of
 
 
 class ModelEvaluator:
@@ -61,13 +59,14 @@ class ModelEvaluator:
     Args:
         cfg: A config with ``model``, ``val_dataloader`` and ``val_evaluator``;
             ``test_dataloader`` and ``ood_dataloaders`` (see
-            :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator``, if
-            there are such sets; ``evaluation``, see
+            :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator`` or
+            their own ``evaluator``, if there are such sets; ``evaluation``, see
             :class:`ff_mm.evaluation.options.EvaluationOptions`; ``fold_dataloaders``,
             by name, evaluated as validation is. References are resolved.
         notify: Takes lines for the user.
 
     Attributes:
+        task: That of the config.
         training: What re-estimating batch norm has cost: models, and images.
     """
 
@@ -75,9 +74,10 @@ class ModelEvaluator:
         self, cfg: Config, notify: Callable[[str], None] = lambda line: None
     ) -> None:
         self.cfg = resolve(cfg)
+        self.task = task_of(self.cfg)
         self.options = EvaluationOptions.from_config(self.cfg.get('evaluation'))
         init_distributed(self.cfg)
-        self.runner = QuietRunner.from_cfg(_network_config(self.cfg))
+        self.runner = QuietRunner.from_cfg(network_config(self.cfg))
         self.runner.call_hook('before_run')
         if self.device.type == 'cpu':
             keep_freed_memory()
@@ -88,7 +88,7 @@ class ModelEvaluator:
         self._tried: dict[str, DryRun | None] = {}
         self.sets = {
             name: self._build_set(name, loader, metrics)
-            for name, (loader, metrics) in _sets(self.cfg).items()
+            for name, (loader, metrics) in sets_of(self.cfg).items()
         }
 
     @property
@@ -135,7 +135,7 @@ class ModelEvaluator:
     @property
     def dataset_meta(self) -> dict[str, Any]:
         """Meta information of the validation set, such as its classes."""
-        return self.val_dataset.metainfo
+        return meta_of(self.val_dataset)
 
     @property
     def val_dataset(self) -> Any:
@@ -171,7 +171,7 @@ class ModelEvaluator:
         """
         return {
             name: self._key(name, metrics=metrics)
-            for name, (_, metrics) in _sets(self.cfg).items()
+            for name, (_, metrics) in sets_of(self.cfg).items()
         }
 
     @cached_property
@@ -181,7 +181,12 @@ class ModelEvaluator:
 
     def metrics(self, split: str) -> Any:
         """Returns the config of the metrics of a set."""
-        return _sets(self.cfg)[split][1]
+        return sets_of(self.cfg)[split][1]
+
+    def dry_run(self, split: str) -> DryRun | None:
+        """Finds out what the metrics of a set give, without a model."""
+        dataset = self.sets[split].dataset
+        return dry_run(self.metrics(split), dataset, self.task, self.cfg.model)
 
     def may_give(self, split: str, metrics: Mapping[str, Any]) -> bool:
         """Says whether metrics are such as an evaluation on a set gives.
@@ -191,9 +196,7 @@ class ModelEvaluator:
             metrics: What a file says.
         """
         if split not in self._tried:
-            classes = (self.cfg.model.get('head') or {}).get('num_classes')
-            dataset = self.sets[split].dataset
-            self._tried[split] = dry_run(self.metrics(split), dataset, classes)
+            self._tried[split] = self.dry_run(split)
         tried = self._tried[split]
         return tried is None or tried.has_such(metrics)
 
@@ -280,6 +283,8 @@ class ModelEvaluator:
         Args:
             once: Has one of several processes do something, and gives all the result.
         """
+        if self._folding is None and not self.sets['val'].has_images:
+            self._folding = BatchNormFolding(self.model, ())
         if self._folding is None:
             find = partial(find_foldable, self.model, self.sets['val'].first_output)
             found = [once(find) if is_main_process() else None]
@@ -331,7 +336,7 @@ class ModelEvaluator:
             return reestimate_batch_norm(self.model, kept, num_samples)
         # The same images and augmentations whatever was evaluated before.
         set_random_seed(self.runner.seed)
-        loader = with_defaults(self.cfg.train_dataloader)
+        loader = with_defaults(self.cfg.train_dataloader, self.task.collate)
         batches = self.runner.build_dataloader(loader, seed=self.runner.seed)
         if leaves_workers_open(self.cfg.train_dataloader):
             SeededLoading(batches, by_batch=True).announce(0, self.runner.seed)
@@ -347,13 +352,13 @@ class ModelEvaluator:
         self.runner.release()
 
     def _key(self, split: str, **more: Any) -> str:
-        loader, _ = _sets(self.cfg)[split]
+        loader, _ = sets_of(self.cfg)[split]
         dataset = self.sets[split].dataset
         parts = dict(
             shown=evaluation_fingerprint(self.cfg, loader, dataset),
             # Two sets can have images of the same names and labels in other folders.
             dataset=loader['dataset'],
-            classes=dataset.metainfo.get('classes'),
+            classes=meta_of(dataset).get('classes'),
             model=self.cfg.model,
             dtype=self.precision,
             **more,
@@ -363,7 +368,9 @@ class ModelEvaluator:
 
     def _build_set(self, name: str, loader: Any, metrics: Any) -> EvaluationSet:
         # Workers that wait for a second pass, which hardly ever comes, are slow to end.
-        loader = dict(with_defaults(loader), persistent_workers=False)
+        loader = dict(
+            with_defaults(loader, self.task.collate), persistent_workers=False
+        )
         return EvaluationSet(
             name,
             self.runner.build_dataloader(loader, seed=self.runner.seed),
@@ -373,35 +380,3 @@ class ModelEvaluator:
             notify=self._notify,
             device=self.device,
         )
-
-
-def _sets(cfg: Config) -> dict[str, tuple[Mapping[str, Any], Any]]:
-    """Data loader and metrics of each set of a resolved config."""
-    sets = {'val': (cfg.val_dataloader, cfg.val_evaluator)}
-    for name, loader in (cfg.get('fold_dataloaders') or {}).items():
-        sets[name] = (loader, cfg.val_evaluator)
-    if cfg.get('test_dataloader'):
-        sets['test'] = (cfg.test_dataloader, cfg.test_evaluator)
-    for name, loader in ood_dataloaders(cfg).items():
-        sets[f'ood/{name}'] = (loader, cfg.test_evaluator)
-    return sets
-
-
-def _network_config(cfg: Config) -> Config:
-    """The part of a config that building the network needs."""
-    folder = hashlib.sha1(str(Path(cfg.work_dir).resolve()).encode()).hexdigest()
-    kept = dict(
-        model=cfg.model,
-        work_dir=str(Path(cfg.work_dir) / 'log'),
-        experiment_name=f'evaluation_{folder[:8]}',
-        default_hooks=dict(_NO_HOOKS),
-        default_scope=cfg.get('default_scope', 'mmpretrain'),
-        launcher=cfg.get('launcher', 'none'),
-        env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
-        randomness=dict(seed=0),
-    )
-    if wrapper := model_wrapper(cfg):
-        kept['model_wrapper_cfg'] = wrapper
-    if cfg.get('data_preprocessor'):
-        kept['data_preprocessor'] = cfg.data_preprocessor
-    return Config(kept)

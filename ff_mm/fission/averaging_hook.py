@@ -11,6 +11,7 @@ from mmengine.hooks import DistSamplerSeedHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.engine.distributed import unwrapped_model
 from ff_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from ff_mm.engine.hooks.snapshot_hook import SnapshotValLoop, add_snapshot
@@ -165,7 +166,7 @@ class AveragingHook(Hook):
             model_weights(runner.model),
             dict(self.meta, hyper=hyper, name=full, cycle=None, epoch=runner.epoch),
             metrics,
-            dataset_meta=runner.train_dataloader.dataset.metainfo,
+            dataset_meta=meta_of(runner.train_dataloader.dataset),
         )
         add_snapshot(runner, record)
 

@@ -11,16 +11,18 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from ff_mm.config import resolve
-from ff_mm.datasets.checks.check import check_datasets, describe
-from ff_mm.datasets.checks.head_check import check_head
+from ff_mm.datasets.checks.check import check_datasets
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.datasets.folds import FoldFacts, fold_facts, is_cut
 from ff_mm.datasets.unlabelled import labelled_part
 from ff_mm.engine.hooks.resume_state_hook import read_interval
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.dry_run import dry_run
+from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
+from ff_mm.tasks import scope_of, task_of
 
 
 def trial_configs(
@@ -45,6 +47,7 @@ def trial_configs(
             raise ConfigError(f'trial {trial.id!r}: {error}') from None
         if not cfg.get('train_dataloader'):
             raise ConfigError(f'trial {trial.id!r}: there is no train_dataloader')
+        _check_epochs(trial.id, cfg)
         interval = cfg.train_cfg.get('val_interval', 1)
         validates = cfg.get('val_dataloader') and cfg.get('val_evaluator')
         if not validates or interval != 1:
@@ -55,6 +58,23 @@ def trial_configs(
             )
         configs.append(cfg)
     return configs
+
+
+def _check_epochs(name: str, cfg: Config) -> None:
+    """Refuses training that is counted in iterations."""
+    counts = cfg.train_cfg.get('type'), cfg.train_cfg.get('by_epoch')
+    sampler = (cfg.train_dataloader.get('sampler') or {}).get('type')
+    if counts[0] == 'IterBasedTrainLoop' or counts[1] is False:
+        raise ConfigError(
+            f'trial {name!r}: a plan counts in epochs, train_cfg in iterations; give '
+            'train_cfg=dict(_delete_=True, by_epoch=True, val_interval=1), and '
+            "train_dataloader.sampler=dict(type='DefaultSampler', shuffle=True)"
+        )
+    if sampler == 'InfiniteSampler':
+        raise ConfigError(
+            f'trial {name!r}: with train_dataloader.sampler.type={sampler!r} an epoch '
+            "has no end; give sampler=dict(type='DefaultSampler', shuffle=True)"
+        )
 
 
 def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseDataset]:
@@ -71,7 +91,8 @@ def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseData
         DatasetError: All that is wrong with them.
     """
     cfg = resolve(cfg)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    task = task_of(cfg)
+    init_default_scope(scope_of(cfg))
     names = ('train', 'val', 'test')
     datasets = check_datasets(
         {
@@ -81,8 +102,8 @@ def check_data(cfg: Config, notify: Callable[[str], None]) -> dict[str, BaseData
         }
     )
     for name, dataset in datasets.items():
-        notify(describe(name, dataset))
-    check_head(cfg.model.get('head') or {}, datasets['val'])
+        notify(task.describe(name, dataset))
+    task.check(cfg, datasets, notify)
     return datasets
 
 
@@ -95,8 +116,9 @@ def check_balance(cfg: Config, dataset: BaseDataset) -> None:
     cfg = resolve(cfg)
     balance = read_class_balance(cfg.get('class_balance'))
     if balance is not None:
-        head = cfg.model.get('head') or {}
-        number = head.get('num_classes') or len(dataset.metainfo.get('classes') or ())
+        task = task_of(cfg)
+        task.require_scores(BALANCE)
+        number = task.outputs(cfg.model) or len(meta_of(dataset).get('classes') or ())
         balance.check(dataset, number)
 
 
@@ -118,6 +140,7 @@ def check_parts(
         DatasetError: All that is wrong with one of them.
     """
     cfg = resolve(cfg)
+    task = task_of(cfg)
     known = [_data(cfg)]
     for name, of_trial in zip(names, configs, strict=True):
         data = _data(of_trial)
@@ -128,7 +151,7 @@ def check_parts(
         of_test = dict(test=test.dataset) if test else {}
         seen = ['val'] if is_cut(data['train'], 'all') else []
         datasets = check_datasets({**data, **of_test}, seen)
-        notify(f'{name}: {describe("train", datasets["train"])}')
+        notify(f'{name}: {task.describe("train", datasets["train"])}')
 
 
 def check_folds(
@@ -157,7 +180,7 @@ def check_folds(
         f'{epochs // number} of one split'
     )
     cfg = resolve(cfg)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(scope_of(cfg))
     facts = fold_facts(cfg, folds)
     sizes = facts.sizes
     trained = sum(t.epochs * (facts.images - sizes[t.hyper['fold']]) for t in trials)
@@ -196,8 +219,7 @@ def check_metrics(cfg: Config, trials: Sequence[Trial], dataset: BaseDataset) ->
         ConfigError: A metric that there is not, or a rule that is the wrong one.
     """
     cfg = resolve(cfg)
-    num_classes = (cfg.model.get('head') or {}).get('num_classes')
-    tried = dry_run(cfg.val_evaluator, dataset, num_classes)
+    tried = dry_run(cfg.val_evaluator, dataset, task_of(cfg), cfg.model)
     if tried is None:
         return
     for trial in trials:

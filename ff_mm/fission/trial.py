@@ -30,12 +30,16 @@ from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.parallel.termination import GRACE_PERIOD
+from ff_mm.tasks import task_of
 
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates; None: all images train.
 FOLDS = 'folds'
 #: The override that adds images without labels: the config of their data set.
 ADDED = 'unlabelled'
+#: The override by which only the head trains, see :meth:`ff_mm.tasks.Task.probe`:
+#: ``norm_eval``.
+PROBE = 'linear_probe'
 # Keys of a generation config that a single training run has no use for.
 _PLAN_KEYS = (
     'plan',
@@ -200,7 +204,10 @@ def trial_config(
     cfg = copy.deepcopy(base)
     for key in _PLAN_KEYS:
         cfg.pop(key, None)
-    _override(cfg, trial.overrides)
+    _override(cfg, _without_probe(trial.overrides))
+    if probe := trial.overrides.get(PROBE):
+        own = task_of(cfg).probe(cfg.to_dict()['model'], **probe)
+        _override(cfg, {k: v for k, v in own.items() if k not in trial.overrides})
     cfg = resolve(cfg)
     if folds := cfg.pop(FOLDS, None):
         cut = {key: value for key, value in folds.items() if key != 'index'}
@@ -247,6 +254,10 @@ def trial_config(
     ]
     _make_resumable(cfg, state_interval)
     return cfg
+
+
+def _without_probe(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in overrides.items() if key != PROBE}
 
 
 def _override(cfg: Config, overrides: Mapping[str, Any]) -> None:
@@ -323,8 +334,7 @@ def check_compile(cfg: Config) -> None:
 
 def _make_resumable(cfg: Config, state_interval: int | str) -> None:
     """Puts in what makes an interrupted run end like an unbroken one, bit for bit."""
-    hooks = cfg.setdefault('default_hooks', {})
-    hooks.checkpoint = None
+    cfg.default_hooks = dict(cfg.get('default_hooks') or {}, checkpoint=None)
     open_number = leaves_workers_open(cfg.get('train_dataloader'))
     cfg.custom_hooks += [
         dict(type='EpochSeedHook', by_batch=open_number),
@@ -334,4 +344,5 @@ def _make_resumable(cfg: Config, state_interval: int | str) -> None:
     if cfg.get('launcher', 'none') != 'none':
         # DDP keeps batch-norm statistics apart, and rank 0's alone would be saved.
         cfg.custom_hooks.append(dict(type='SyncBuffersHook'))
-    set_dataloader_defaults(cfg, 'train_dataloader', 'val_dataloader')
+    loaders = ('train_dataloader', 'val_dataloader')
+    set_dataloader_defaults(cfg, task_of(cfg).collate, *loaders)

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.datasets.image_cache.image_cache import ImageCache
 from ff_mm.engine.distributed import model_wrapper
 from ff_mm.engine.hooks.best_checkpoint_hook import BEST_FILE, best_epoch
@@ -327,7 +328,7 @@ class TrialRunner:
             checkpoint['state_dict'],
             description,
             best['metrics'],
-            dataset_meta=runner.train_dataloader.dataset.metainfo,
+            dataset_meta=meta_of(runner.train_dataloader.dataset),
         )
 
 

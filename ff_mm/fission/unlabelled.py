@@ -29,6 +29,7 @@ from ff_mm.datasets.unlabelled import PartlyLabelled, set_unlabelled
 from ff_mm.errors import ConfigError
 from ff_mm.fission.class_balance import KEY, Sampling, read_class_balance
 from ff_mm.fission.trial import ADDED, Trial
+from ff_mm.tasks import scope_of
 
 _SUBJECT = 'plan.unlabelled'
 
@@ -151,7 +152,7 @@ def find_unlabelled(
             f"{KEY}='sampling' draws by the class of an image, and those of {_SUBJECT} "
             f"have none: take {KEY}='loss', or leave one of the two out"
         )
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(scope_of(cfg))
     keep_dataset(cfg.train_dataloader.dataset, datasets['train'])
     with_them = copy.deepcopy(cfg)
     set_unlabelled(with_them, added)

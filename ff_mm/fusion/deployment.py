@@ -1,4 +1,4 @@
-"""The config with which stock mmpretrain uses a model, without ff_mm."""
+"""The config with which a model's own library uses it, without ff_mm."""
 
 from __future__ import annotations
 
@@ -7,82 +7,28 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ff_mm.config import without_pretrained
-from ff_mm.datasets.files.deep_images import FULL
+from ff_mm.tasks import task_of
 
 
 def deployment_config(cfg: Config) -> Config:
-    """Reduces a config to what inference needs.
+    """Reduces a config to what inference needs (:meth:`ff_mm.tasks.Task.deployment`).
 
     Args:
         cfg: A resolved config with ``model`` and a test or validation data loader.
 
     Returns:
-        ``model``, ``data_preprocessor``, the test pipeline, and nothing that needs
-        a path or a download: the weights are in the checkpoint. Models, heads, losses
-        and loading of ff_mm are replaced by MMPretrain's, which take the same weights
-        and predict the same; what is not read without ff_mm, :func:`loading_note` says.
+        What its library takes; what that does not do, :func:`deployment_notes` says.
     """
-    loader = cfg.get('test_dataloader') or cfg.val_dataloader
-    kept: dict[str, Any] = dict(
-        default_scope='mmpretrain',
-        model=_stock(without_pretrained(cfg.model.to_dict())),
-        test_dataloader=dict(
-            batch_size=loader.get('batch_size', 1),
-            dataset=dict(pipeline=_stock(loader['dataset'].get('pipeline', []))),
-        ),
-    )
-    if cfg.get('data_preprocessor'):
-        kept['data_preprocessor'] = cfg.data_preprocessor
-    if _is_ensemble(cfg):
-        kept['custom_imports'] = dict(
-            imports=['ff_mm.models'], allow_failed_imports=False
-        )
-    return Config(_readable(kept))
+    return Config(_readable(task_of(cfg).deployment(cfg)))
 
 
-def model_note(cfg: Config) -> str | None:
-    """Says whether the model is one that stock MMPretrain does not have.
+def deployment_notes(cfg: Config) -> list[str]:
+    """Says in a line each what the library does not do as ff_mm does.
 
     Args:
         cfg: As for :func:`deployment_config`.
-
-    Returns:
-        A line; None where it has it.
     """
-    if not _is_ensemble(cfg):
-        return None
-    number = len(cfg.model.weights)
-    return (
-        'stock MMPretrain has no ensembles: ff_mm must be installed where this is used '
-        f'(this config imports it); models, and passes an image: {number}'
-    )
-
-
-def _is_ensemble(cfg: Config) -> bool:
-    return cfg.model.get('type') == 'EnsembleClassifier'
-
-
-def loading_note(cfg: Config) -> str | None:
-    """Says which images stock mmpretrain does not load as the model has seen them.
-
-    Args:
-        cfg: As for :func:`deployment_config`.
-
-    Returns:
-        A line; None where it loads all of them.
-    """
-    loader = cfg.get('test_dataloader') or cfg.val_dataloader
-    for step in loader['dataset'].get('pipeline', []):
-        if step.get('type') == 'LoadDICOM':
-            bits = step.get('bits', FULL)
-            deep = '' if bits == FULL else f', and takes {bits} bits for {FULL}'
-            return (
-                f'LoadImageFromFile of stock MMPretrain reads no DICOM{deep}: turn '
-                'such images into 8-bit PNG first with LoadDICOM of ff_mm.datasets, or '
-                f'import ff_mm and put {dict(step)} in its place'
-            )
-    return None
+    return task_of(cfg).notes(cfg)
 
 
 class _NotFinite(float):
@@ -103,26 +49,3 @@ def _readable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return _NotFinite(value)
     return value
-
-
-def _stock(value: Any) -> Any:
-    """Replaces what ff_mm adds to MMPretrain, at any depth."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(_stock(item) for item in value)
-    if not isinstance(value, dict):
-        return value
-    stock = {key: _stock(item) for key, item in value.items()}
-    kind = value.get('type')
-    if kind == 'LinearProbingClassifier':
-        stock.pop('norm_eval', None)
-        return dict(stock, type='ImageClassifier')
-    if kind == 'MaskedMultiLabelClsHead':
-        # Without the loss, which only training needs: the default is stock.
-        stock.pop('loss', None)
-        return dict(stock, type='MultiLabelLinearClsHead')
-    if kind == 'LoadDICOM':  # of other images it does the same
-        stock.pop('bits', None)
-        return dict(stock, type='LoadImageFromFile')
-    if kind == 'MaskedBCELoss':  # in a head of MMPretrain's
-        return dict(type='CrossEntropyLoss', use_sigmoid=True)
-    return stock

@@ -17,7 +17,6 @@ from mmengine.registry import init_default_scope
 
 from ff_mm.config import ANALYSES, ood_dataloaders
 from ff_mm.datasets.checks.check import check_datasets
-from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.sharing import (
     build_dataset,
@@ -39,6 +38,7 @@ from ff_mm.merging.pool import Origin, Pool, PoolEntry, read_pool
 from ff_mm.merging.scorer import Rule
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
+from ff_mm.tasks import scope_of, task_of
 
 # Key of a fusion config's validation sets of single folds.
 FOLD_LOADERS = 'fold_dataloaders'
@@ -356,7 +356,8 @@ def _of_one_process(cfg: Config, team: Team) -> Config:
 
 def check_data(cfg: Config) -> DryRun | None:
     """Checks all data sets of a fusion, and tries its metrics on the labels."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    task = task_of(cfg)
+    init_default_scope(scope_of(cfg))
     loaders = {name: cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')}
     ood = ood_dataloaders(cfg)
     loaders.update(ood)
@@ -369,9 +370,8 @@ def check_data(cfg: Config) -> DryRun | None:
     for name, dataset in datasets.items():
         if name != 'train':
             keep_dataset(configs[name], dataset)
-    head = cfg.model.get('head') or {}
-    check_head(head, datasets['val'])
-    return dry_run(cfg.val_evaluator, datasets['val'], head.get('num_classes'))
+    task.check(cfg, datasets)
+    return dry_run(cfg.val_evaluator, datasets['val'], task, cfg.model)
 
 
 def _with_hint(error: DatasetError, ood: Mapping[str, Any]) -> DatasetError:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ff_mm.files import atomic_write
-from ff_mm.fusion.deployment import deployment_config, loading_note, model_note
+from ff_mm.fusion.deployment import deployment_config, deployment_notes
 from ff_mm.merging import StateDict, write_checkpoint
 from ff_mm.plain import to_plain
 
@@ -25,7 +25,7 @@ def write_soup(
     folder: Path,
     name: str = SOUP_FILE,
 ) -> str | None:
-    """Writes a soup, and beside it the config with which stock mmpretrain uses it.
+    """Writes a soup, and beside it the config with which stock libraries use it.
 
     Args:
         cfg: The config, resolved.
@@ -36,14 +36,14 @@ def write_soup(
         name: The name of the file of weights.
 
     Returns:
-        A line for the user on what stock mmpretrain does not do; None: there is none.
+        A line for the user on what a stock library does not do; None: there is none.
     """
     deploy = deployment_config(cfg)
     meta = to_plain(
         dict(dataset_meta=dataset_meta, cfg=deploy.pretty_text, soup=contents)
     )
     write_checkpoint(dict(meta=meta, state_dict=state_dict), folder / name)
-    notes = [note for note in (model_note(cfg), loading_note(cfg)) if note]
+    notes = deployment_notes(cfg)
     with atomic_write(folder / DEPLOY_FILE, 'w') as file:
         file.write(''.join(f'# {note}\n' for note in notes) + deploy.pretty_text)
     return f'note: {DEPLOY_FILE}: {"; ".join(notes)}' if notes else None

@@ -10,9 +10,10 @@ from mmengine.registry import TASK_UTILS
 
 from ff_mm.errors import ConfigError
 from ff_mm.tasks.base import KEY, MadeUp, Task, scope_of
+from ff_mm.tasks.classification import Classification
 
 #: The task of configs that say none, by their ``default_scope``; of others ``Task``.
-OF_SCOPE: dict[str, str] = {}
+OF_SCOPE = {'mmpretrain': 'Classification'}
 
 
 def task_of(cfg: Mapping[str, Any] | Config) -> Task:
@@ -37,4 +38,12 @@ def task_of(cfg: Mapping[str, Any] | Config) -> Task:
     return task
 
 
-__all__ = ['KEY', 'OF_SCOPE', 'MadeUp', 'Task', 'scope_of', 'task_of']
+__all__ = [
+    'KEY',
+    'OF_SCOPE',
+    'Classification',
+    'MadeUp',
+    'Task',
+    'scope_of',
+    'task_of',
+]

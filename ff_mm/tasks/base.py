@@ -145,7 +145,9 @@ class Task:
             model=self.stock(without_pretrained(cfg.model.to_dict())),
             test_dataloader=dict(
                 batch_size=loader.get('batch_size', 1),
-                dataset=dict(pipeline=self.stock(loader['dataset'].get('pipeline', []))),
+                dataset=dict(
+                    pipeline=self.stock(loader['dataset'].get('pipeline', []))
+                ),
             ),
         )
         if cfg.get('data_preprocessor'):

@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS
 from own_files import write_clinic
 
 from ff_mm.datasets import DatasetError, check_datasets
-from ff_mm.datasets.checks.check import data_infos
+from ff_mm.datasets.checks.truth import data_infos
 from ff_mm.datasets.folds import FoldDataset, fold_facts, read_folds, set_folds
 from ff_mm.datasets.splits.split_file import write_split_file
 from ff_mm.errors import ConfigError

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from toys import TINY_RESNET, TINY_VIT
 
-from ff_mm.fusion.deployment import deployment_config, loading_note
+from ff_mm.fusion.deployment import deployment_config, deployment_notes
 from ff_mm.merging import read_state_dict
 
 PRETRAINED = dict(type='Pretrained', checkpoint='nowhere.pth')
@@ -32,6 +32,7 @@ IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 
 def config(model):
     return Config(
         dict(
+            default_scope='mmpretrain',
             model=copy.deepcopy(model),
             data_preprocessor=dict(num_classes=3, mean=[100] * 3, std=[50] * 3),
             test_dataloader=dict(
@@ -99,12 +100,12 @@ def test_a_multilabel_checkpoint_predicts_the_same_in_stock_mmpretrain(
 def test_an_image_is_loaded_by_a_step_that_stock_mmpretrain_has():
     cfg = config(dict(type='ImageClassifier', **VIT))
     load = dict(type='LoadDICOM', to_float32=True)
-    assert loading_note(cfg) is None
+    assert not deployment_notes(cfg)
     cfg.test_dataloader.dataset.pipeline = [load, dict(type='PackInputs')]
     pipeline = deployment_config(cfg).test_dataloader.dataset.pipeline
     assert pipeline[0] == dict(load, type='LoadImageFromFile')
     assert pipeline[1] == dict(type='PackInputs')
-    assert 'reads no DICOM: turn' in loading_note(cfg)
+    assert 'reads no DICOM: turn' in deployment_notes(cfg)[0]
 
 
 def test_bits_are_no_option_of_the_stock_step():
@@ -113,7 +114,7 @@ def test_bits_are_no_option_of_the_stock_step():
     cfg.test_dataloader.dataset.pipeline = [load, dict(type='PackInputs')]
     pipeline = deployment_config(cfg).test_dataloader.dataset.pipeline
     assert pipeline[0] == dict(type='LoadImageFromFile')
-    assert 'reads no DICOM, and takes 12 bits for 16' in loading_note(cfg)
+    assert 'reads no DICOM, and takes 12 bits for 16' in deployment_notes(cfg)[0]
 
 
 def test_a_model_of_mmpretrains_is_left_as_it_is():

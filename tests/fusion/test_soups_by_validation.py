@@ -15,10 +15,10 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation import validation_losses
 from ff_mm.evaluation.evaluation_set import EvaluationSet
 from ff_mm.evaluation.loss_gradient import loss_gradient
-from ff_mm.evaluation.metrics.offline import data_sample
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import read_json
 from ff_mm.merging import read_state_dict
+from ff_mm.tasks.classification import data_sample
 
 
 @pytest.fixture

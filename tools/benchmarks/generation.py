@@ -39,6 +39,7 @@ from stock import NETWORKS, benchmark_config, build_datasets, make_images, stock
 
 from ff_mm.files import read_json
 from ff_mm.fission import Trial
+from ff_mm.fission.trial import PROBE
 
 STOCK_TOOL = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
 STOCK, PLAIN, OPTIONS = 'MMPretrain, one by one', 'ff_mm', 'ff_mm with options'
@@ -167,7 +168,7 @@ def stock_trial(
     if trial.parent is not None:
         (best,) = (folder / trial.parent).glob('best_*.pth')
         stock.load_from = str(best)
-    if trial.overrides.get('model.type') == 'LinearProbingClassifier':
+    if PROBE in trial.overrides:
         _freeze(stock)
     return stock
 

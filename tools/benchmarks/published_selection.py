@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ff_mm.cli import add_common_options, read_config
 from ff_mm.config import resolve, with_defaults
+from ff_mm.tasks import task_of
 
 Weights = dict[str, Tensor]
 
@@ -45,7 +46,8 @@ class Evaluations:
         )
         model.load_state_dict(weights)
         model.eval()
-        loader = Runner.build_dataloader(with_defaults(cfg[f'{split}_dataloader']))
+        config = with_defaults(cfg[f'{split}_dataloader'], task_of(cfg).collate)
+        loader = Runner.build_dataloader(config)
         evaluator = Runner.build_evaluator(None, cfg.val_evaluator)
         evaluator.dataset_meta = loader.dataset.metainfo
         with torch.no_grad():

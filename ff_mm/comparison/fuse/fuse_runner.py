@@ -45,6 +45,7 @@ from ff_mm.comparison.method_models import (
 )
 from ff_mm.comparison.model_predictions import ModelPredictions
 from ff_mm.config import resolve
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.prediction_metrics import PredictionMetrics
@@ -316,7 +317,7 @@ def _is_soft(fusion: Any) -> bool:
 
 def _metrics(evaluator: ModelEvaluator) -> dict[str, PredictionMetrics]:
     return {
-        name: PredictionMetrics(evaluator.metrics(name), s.dataset.metainfo)
+        name: PredictionMetrics(evaluator.metrics(name), meta_of(s.dataset))
         for name, s in evaluator.sets.items()
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from ff_mm.datasets.checks.truth import image_path, says_cases
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.deep_images import FULL, peak
 
@@ -69,9 +70,9 @@ def note_sampled_bits(
 
 
 def _sample(dataset: BaseDataset) -> Iterable[int]:
-    count = len(dataset)
+    count = len(dataset) if says_cases(dataset) else 0
     for index in np.unique(np.linspace(0, count - 1, min(_SAMPLE, count)).astype(int)):
-        path = dataset.get_data_info(int(index)).get('img_path')
+        path = image_path(dataset.get_data_info(int(index)))
         found = _peak_of(path) if path else None
         if found is not None:
             yield found

@@ -15,6 +15,14 @@ from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from ff_mm.datasets.checks.bit_depth import note_sampled_bits
+from ff_mm.datasets.checks.truth import (
+    data_infos,
+    hash_pixels,
+    image_path,
+    meta_of,
+    says_cases,
+    truth_of,
+)
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.tables.table_labels import how_alike, join_alike, spelled_alike
 from ff_mm.display.console import log
@@ -25,6 +33,12 @@ from ff_mm.plain import not_utf8
 RENAME = (
     'Rename them, all at once by: convmv -f latin1 -t utf8 -r --notest FOLDER; then '
     'make the tables anew that name them.'
+)
+
+_NOT_ASKED = (
+    '{} has no get_data_info, so its cases are known by their numbers only, and nobody '
+    'notices cases of train in other sets or data that have changed; derive it from '
+    'mmengine.dataset.BaseDataset'
 )
 
 
@@ -81,7 +95,7 @@ def describe(name: str, dataset: BaseDataset) -> str:
         more than 20 classes only the range of counts.
     """
     present = [present_classes(info) for info in data_infos(dataset)]
-    classes = dataset.metainfo.get('classes') or ()
+    classes = meta_of(dataset).get('classes') or ()
     counts = np.bincount(
         np.concatenate([np.empty(0, dtype=np.int64), *present]), minlength=len(classes)
     )
@@ -96,7 +110,7 @@ def fingerprint(dataset: BaseDataset) -> str:
     """Identifies the cases of a data set, to tell whether two metrics are comparable.
 
     A case counts with its image (the path below ``data_root``, or the pixels if it lies
-    in memory) and its label. Neither the order of the cases nor the place of
+    in memory) and its truth. Neither the order of the cases nor the place of
     ``data_root`` matters. The bytes of image files are not read.
 
     Args:
@@ -107,7 +121,7 @@ def fingerprint(dataset: BaseDataset) -> str:
     """
     infos = list(data_infos(dataset))
     root = root_of(dataset, infos)
-    cases = sorted(f'{_image(info, root)}\t{_label(info)}' for info in infos)
+    cases = sorted(f'{_image(info, root)}\t{truth_of(info, root)}' for info in infos)
     return hashlib.sha256('\n'.join(cases).encode()).hexdigest()
 
 
@@ -136,7 +150,8 @@ def build_datasets(
     for name, config in configs.items():
         try:
             dataset = DATASETS.build(config)
-            dataset.full_init()
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
         except DatasetError as error:
             for problem in error.problems or (str(error),):
                 found[f'{error.subject}: {problem}'].append(name)
@@ -163,9 +178,9 @@ def build_datasets(
 
 def _names_in(dataset: BaseDataset) -> Iterator[str]:
     """Gives classes, and of each image the path, or else the id, and the group."""
-    yield from map(str, dataset.metainfo.get('classes') or ())
+    yield from map(str, meta_of(dataset).get('classes') or ())
     for info in data_infos(dataset):
-        yield info.get('img_path') or str(info.get('image_id'))
+        yield image_path(info) or str(info.get('image_id'))
         yield str(info.get('group'))
 
 
@@ -176,13 +191,15 @@ def add_notes(datasets: Mapping[str, BaseDataset], notes: Problems) -> None:
         for inner in inner_datasets(dataset):
             for note in dict.fromkeys(getattr(inner, 'notes', ())):
                 found[note].append(name)
+            if not says_cases(inner):
+                found[_NOT_ASKED.format(type(inner).__name__)].append(name)
     for note, names in found.items():
         notes.add(f'{", ".join(dict.fromkeys(names))}: {note}')
 
 
 def check_classes(datasets: Mapping[str, BaseDataset], problems: Problems) -> None:
     """Notes when the classes differ, as in :func:`check_datasets`."""
-    named = {n: tuple(d.metainfo.get('classes') or ()) for n, d in datasets.items()}
+    named = {n: tuple(meta_of(d).get('classes') or ()) for n, d in datasets.items()}
     named = {name: classes for name, classes in named.items() if classes}
     if len(set(named.values())) > 1:
         listed = '; '.join(f'{name}: {list(names)}' for name, names in named.items())
@@ -273,14 +290,9 @@ def identities(dataset: BaseDataset) -> Identities:
             found.groups.add((kind, str(info['group'])))
         if info.get('image_id') is not None:
             found.ids.add((kind, str(info['image_id'])))
-        if info.get('img_path'):
-            found.paths.add(os.path.abspath(info['img_path']))
+        if path := image_path(info):
+            found.paths.add(os.path.abspath(path))
     return found
-
-
-def data_infos(dataset: BaseDataset) -> Iterator[dict[str, Any]]:
-    """Gives what is known of each image, one after the other."""
-    return (dataset.get_data_info(index) for index in range(len(dataset)))
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
@@ -307,7 +319,7 @@ def loading_step(dataset: BaseDataset) -> Any:
 
 def root_of(dataset: BaseDataset, infos: list[dict]) -> str:
     """Gives the folder that paths are taken relative to."""
-    paths = [os.path.abspath(i['img_path']) for i in infos if i.get('img_path')]
+    paths = [os.path.abspath(path) for i in infos if (path := image_path(i))]
     if not paths:
         return ''
     common = os.path.commonpath({os.path.dirname(path) for path in paths})
@@ -319,23 +331,9 @@ def root_of(dataset: BaseDataset, infos: list[dict]) -> str:
 
 
 def _image(info: dict, root: str) -> str:
-    if info.get('img_path'):
-        path = os.path.relpath(os.path.abspath(info['img_path']), root)
-        return PurePath(path).as_posix()
-    return hash_pixels(info['img'])
-
-
-def hash_pixels(pixels: np.ndarray) -> str:
-    """Gives a SHA-256 over the values, the shape and the type of an image."""
-    pixels = np.ascontiguousarray(pixels)
-    head = f'{pixels.shape} {pixels.dtype} '
-    return hashlib.sha256(head.encode() + pixels.tobytes()).hexdigest()
-
-
-def _label(info: dict) -> list[float]:
-    """Gives the label as plain numbers; a test set without labels has none."""
-    label = info.get('gt_label', info.get('gt_score'))
-    return [] if label is None else np.atleast_1d(np.asarray(label)).tolist()
+    if path := image_path(info):
+        return PurePath(os.path.relpath(os.path.abspath(path), root)).as_posix()
+    return hash_pixels(info['img']) if 'img' in info else ''
 
 
 def present_classes(info: dict) -> np.ndarray:

@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 from mmpretrain.registry import MODELS
 
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.errors import ConfigError
 
@@ -31,7 +32,7 @@ def check_head(head: Mapping[str, Any], dataset: BaseDataset) -> None:
         DatasetError: The numbers of classes differ.
         ConfigError: One is for one class, the other for several labels.
     """
-    _check_number(head.get('num_classes'), dataset.metainfo.get('classes'))
+    _check_number(head.get('num_classes'), meta_of(dataset).get('classes'))
     kind = head.get('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     several = _has_several_labels(dataset)

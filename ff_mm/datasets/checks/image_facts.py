@@ -11,7 +11,7 @@ import mmengine.fileio as fileio
 import numpy as np
 from PIL import Image
 
-from ff_mm.datasets.checks.check import hash_pixels
+from ff_mm.datasets.checks.truth import hash_pixels
 from ff_mm.datasets.files.deep_images import peak
 from ff_mm.datasets.files.dicom import (
     USE_LOAD_DICOM,

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ff_mm.datasets.checks.check import data_infos, hash_pixels, root_of
+from ff_mm.datasets.checks.check import root_of
+from ff_mm.datasets.checks.truth import data_infos, files_of, hash_pixels
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.files import atomic_write, sha256
 
@@ -53,20 +54,20 @@ class OnDisk(NamedTuple):
 
 
 def images_on_disk(dataset: Any) -> list[OnDisk]:
-    """Looks at every image of a data set.
+    """Looks at every image of a data set, and at the files of its truth: masks.
 
     The content is read of all images, if they have no more than half a GiB together;
     else of as many, evenly spread, and the others are known by size and time. So a copy
     of a small set is the same as the set, whatever its times are.
 
     Args:
-        dataset: Any data set of MMPretrain's, or a wrapper of one.
+        dataset: Any data set, or a wrapper of one.
 
     Returns:
-        One entry an image, sorted, each once.
+        One entry a file, sorted, each once.
     """
     infos = list(data_infos(dataset))
-    paths = dict.fromkeys(info['img_path'] for info in infos if info.get('img_path'))
+    paths = dict.fromkeys(path for info in infos for path in files_of(info))
     root = root_of(dataset, infos)
     arrays = [(i, info['img']) for i, info in enumerate(infos) if 'img' in info]
     pixels = [(str(infos[i].get('image_id') or i), each) for i, each in arrays]

@@ -26,7 +26,8 @@ from rich.console import Console
 
 from ff_mm.config import read_options
 from ff_mm.cores import allowed_cores
-from ff_mm.datasets.checks.check import data_infos, inner_datasets
+from ff_mm.datasets.checks.check import inner_datasets
+from ff_mm.datasets.checks.truth import data_infos
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, needs_load_dicom
 from ff_mm.datasets.files.image_paths import file_cut_short, first_line

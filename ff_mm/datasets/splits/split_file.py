@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from ff_mm.datasets.checks.truth import data_infos, image_path, truth_text
 from ff_mm.datasets.errors import DatasetError, Problems
 from ff_mm.datasets.tables.table_file import find_column, read_table
 from ff_mm.files import NotRegularError, atomic_write, open_regular
@@ -110,7 +111,8 @@ def write_split_file(
     """Writes down the cases of some data sets, one row each.
 
     Columns are ``image`` (the id, or else the path below ``data_root``), ``split``,
-    ``label`` (a class number, or the scores of a multi-label case with spaces between)
+    ``label`` (a class number, the scores of a multi-label case with spaces between, or
+    what else is true of the case, see :func:`ff_mm.datasets.checks.truth.truth_text`)
     and ``group`` (empty where none is known), and of a plan with folds ``fold``.
     :func:`read_split_file` reads it.
 
@@ -178,10 +180,10 @@ def _to_csv(datasets: Mapping[str, BaseDataset], folds: Folds | None) -> str:
     head = ['image', 'split', 'label', 'group']
     writer.writerow(head if folds is None else [*head, 'fold'])
     for split, dataset in datasets.items():
-        for index in range(len(dataset)):
-            info = dataset.get_data_info(index)
+        for index, info in enumerate(data_infos(dataset)):
             name = case_name(info, index, dataset)
-            row = [name, split, _label(info), info.get('group')]
+            truth = truth_text(info, _root(dataset))
+            row = [name, split, truth, info.get('group')]
             writer.writerow(row if folds is None else [*row, folds.get((split, name))])
     return text.getvalue()
 
@@ -219,13 +221,11 @@ def case_name(info: Mapping[str, Any], index: int, dataset: BaseDataset) -> str:
     """
     if info.get('image_id') is not None:
         return str(info['image_id'])
-    if not info.get('img_path'):
+    path = image_path(info)
+    if path is None:
         return str(index)
-    root = getattr(dataset, 'data_root', '') or '.'
-    return PurePath(os.path.relpath(info['img_path'], root)).as_posix()
+    return PurePath(os.path.relpath(path, _root(dataset))).as_posix()
 
 
-def _label(info: dict) -> str:
-    if 'gt_label' in info:
-        return str(info['gt_label'])
-    return ' '.join(f'{score:g}' for score in info.get('gt_score', ()))
+def _root(dataset: BaseDataset) -> str:
+    return getattr(dataset, 'data_root', '') or '.'

@@ -11,8 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.display.numbers import overall
 from ff_mm.engine.checkpoint_io import where_to_write
 from ff_mm.errors import ConfigError
+from ff_mm.plain import plain_metrics
 
 BEST_FILE = 'best.pth'
 _KEY = 'best'
@@ -51,14 +53,21 @@ class BestCheckpointHook(Hook):
         """Saves the model if this epoch is the best so far.
 
         Raises:
-            ConfigError: The monitored metric is not among those computed.
+            ConfigError: The monitored metric is not among those computed, or no number.
         """
         if metrics is None or self.monitor not in metrics:
             raise ConfigError(
                 f'monitor={self.monitor!r} is not among the validation metrics '
                 f'{sorted(metrics or {})}: change monitor, or add it to val_evaluator'
             )
-        if self._is_better(metrics[self.monitor], best_epoch(runner)):
+        metrics = plain_metrics(metrics)  # some are NumPy's, which no ledger takes
+        value = metrics[self.monitor]
+        if not isinstance(value, (int, float)):
+            raise ConfigError(
+                f'monitor={self.monitor!r} is {value!r:.40}, and no number: change it '
+                f'to one of {sorted(overall(metrics))}'
+            )
+        if self._is_better(value, best_epoch(runner)):
             save_best(runner, metrics)
 
     def _is_better(self, value: float, best: dict | None) -> bool:

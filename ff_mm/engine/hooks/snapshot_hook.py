@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner, ValLoop
 
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.engine.ingredient_file import model_weights, write_ingredient
 from ff_mm.engine.schedulers import CyclicalParamScheduler
 from ff_mm.errors import ConfigError
@@ -137,7 +138,7 @@ class SnapshotHook(Hook):
             model_weights(runner.model),
             dict(self.meta, name=name, cycle=cycle, epoch=runner.epoch),
             metrics,
-            dataset_meta=runner.train_dataloader.dataset.metainfo,
+            dataset_meta=meta_of(runner.train_dataloader.dataset),
         )
         add_snapshot(runner, record)
 

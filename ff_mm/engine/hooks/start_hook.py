@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ff_mm.datasets.checks.truth import meta_of
 from ff_mm.engine.ingredient_file import model_weights, write_ingredient
 
 _KEY = 'start'
@@ -46,7 +47,7 @@ class StartHook(Hook):
             model_weights(runner.model),
             dict(name=_KEY, stage=_KEY, hyper={}, cycle=None, parent=None, epoch=0),
             metrics={},
-            dataset_meta=runner.train_dataloader.dataset.metainfo,
+            dataset_meta=meta_of(runner.train_dataloader.dataset),
         )
         file = f'{_KEY}_{record["sha256"][:16]}.pth'
         os.replace(path, path.with_name(file))

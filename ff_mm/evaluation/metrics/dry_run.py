@@ -2,8 +2,8 @@
 
 A misspelled metric, one that the labels of the validation set leave undefined, or one
 whose worst value would be taken for its best would else come out hours later. Metrics
-need neither images nor a model for that: they are shown the true labels with
-predictions that are made up.
+need neither images nor a model for that: they are shown the truth with predictions
+that are made up.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from ff_mm.datasets.checks.truth import meta_of, says_cases
 from ff_mm.errors import ConfigError, FFMMError
 from ff_mm.evaluation.metrics.offline import (
     build_metrics,
     compute,
-    data_sample,
     process,
     silence,
 )
 from ff_mm.evaluation.metrics.prediction_metrics import overall_floats
 from ff_mm.merging.scorer import Rule
-from ff_mm.plain import MISSING
+from ff_mm.tasks.base import Task
 
 # Of more, so many that lie evenly among them: it is to take less than a second.
 CASES_AT_MOST = 3000
@@ -134,38 +134,35 @@ def _check_rule(chosen: str, rule: str, chance: float, perfect: float) -> None:
 
 
 def dry_run(
-    evaluator: Any, dataset: BaseDataset, num_classes: int | None
+    evaluator: Any, dataset: BaseDataset, task: Task, model: Mapping[str, Any]
 ) -> DryRun | None:
-    """Evaluates two made-up models on the labels of a data set.
+    """Evaluates two made-up models on the truth of a data set.
 
     Args:
         evaluator: The config of one metric, of a list of them, or of an evaluator that
             has such a list as ``metrics``.
         dataset: The validation set; no image is read.
-        num_classes: Outputs of the model; None: as many as the data set has classes.
+        task: Makes the predictions up.
+        model: The config of the model.
 
     Returns:
-        What came out; None where that cannot be known without a model: the data set
-        has labels of another kind than MMPretrain's, or a metric of others asks for
-        more than scores and labels.
+        What came out; None where that cannot be known without a model: nobody knows
+        what it says of a case, or a metric of others asks for more than that.
 
     Raises:
         ConfigError: A metric that cannot be built.
-        FFMMError: A metric of ff_mm that does not go with the labels.
+        FFMMError: A metric of ff_mm that does not go with the truth.
     """
-    truths = _truths(dataset)
-    number = num_classes or len(dataset.metainfo.get('classes') or ())
-    if not truths or not number:
-        return None
-    random = np.random.default_rng(0)
+    infos = _some_infos(dataset)
     try:
-        by_chance = [_guess(truth, number, random) for truth in truths]
-        right = [_answer(truth, number) for truth in truths]
+        made_up = task.made_up(model, dataset, infos)
+        if made_up is None:
+            return None
         with silence():
             return DryRun(
-                chance=_evaluate(evaluator, dataset, truths, by_chance),
-                perfect=_evaluate(evaluator, dataset, truths, right),
-                of_all=len(truths) == len(dataset),
+                chance=_evaluate(evaluator, dataset, made_up.chance),
+                perfect=_evaluate(evaluator, dataset, made_up.perfect),
+                of_all=len(made_up.perfect) == len(dataset),
             )
     except FFMMError:
         raise
@@ -174,38 +171,19 @@ def dry_run(
         return None
 
 
-def _truths(dataset: BaseDataset) -> list[int | np.ndarray]:
-    """Class numbers, or known labels; an empty list if there is anything else."""
-    truths = []
+def _some_infos(dataset: BaseDataset) -> list[dict[str, Any]]:
+    """What is known of the cases; of many, of so many that lie evenly among them."""
+    if not says_cases(dataset):
+        return []
     shown = min(len(dataset), CASES_AT_MOST)
-    for index in range(shown):
-        info = dataset.get_data_info(index * len(dataset) // shown)
-        truth = info.get('gt_label', info.get('gt_score'))
-        if truth is None or ('gt_label' in info and np.ndim(truth) > 0):
-            return []
-        truths.append(int(truth) if 'gt_label' in info else np.asarray(truth))
-    return truths
-
-
-def _guess(truth: Any, number: int, random: np.random.Generator) -> np.ndarray:
-    """Random probabilities: of classes with sum 1, of labels each by itself."""
-    if np.ndim(truth):
-        return random.random(len(truth))
-    return random.dirichlet(np.ones(number))
-
-
-def _answer(truth: Any, number: int) -> np.ndarray:
-    """The probabilities of somebody who knows; a missing label has one half."""
-    if np.ndim(truth):
-        return np.where(truth == MISSING, 0.5, truth)
-    return np.eye(number)[truth]
+    numbers = (index * len(dataset) // shown for index in range(shown))
+    return [dataset.get_data_info(number) for number in numbers]
 
 
 def _evaluate(
-    evaluator: Any, dataset: BaseDataset, truths: list, scores: list[np.ndarray]
+    evaluator: Any, dataset: BaseDataset, samples: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    samples = [data_sample(t, s) for t, s in zip(truths, scores, strict=True)]
     found: dict[str, Any] = {}
-    for metric in build_metrics(evaluator, dataset.metainfo):
+    for metric in build_metrics(evaluator, meta_of(dataset)):
         found.update(compute(metric, process(metric, samples)))
     return found

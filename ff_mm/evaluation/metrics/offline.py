@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
@@ -48,28 +46,6 @@ def _build_metric(config: Any, where: str) -> BaseMetric:
     except (KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
         raise ConfigError(f'{where}: {dict(config)}: {text}') from error
-
-
-def data_sample(truth: Any, scores: np.ndarray) -> dict[str, torch.Tensor]:
-    """Returns a data sample as MMPretrain's heads leave it, as a dict.
-
-    Args:
-        truth: A class number; or of shape (labels,): 1 present, 0 absent, -1 missing.
-        scores: Probabilities of shape (classes or labels,). The class of the largest is
-            predicted, and every label with one half or more.
-    """
-    predicted = torch.from_numpy(scores).float()
-    if np.ndim(truth):
-        return dict(
-            gt_score=torch.as_tensor(truth).float(),
-            pred_score=predicted,
-            pred_label=(predicted >= 0.5).nonzero().flatten(),
-        )
-    return dict(
-        gt_label=torch.tensor([truth]),
-        pred_score=predicted,
-        pred_label=predicted.argmax().reshape(1),
-    )
 
 
 def process(metric: BaseMetric, samples: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -20,12 +20,12 @@ from ff_mm.evaluation.metrics.base import (
 from ff_mm.evaluation.metrics.offline import (
     build_metrics,
     compute,
-    data_sample,
     prefixed,
     process,
     silence,
 )
 from ff_mm.plain import to_plain
+from ff_mm.tasks.classification import data_sample
 
 
 class Scored(Protocol):

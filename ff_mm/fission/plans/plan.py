@@ -16,7 +16,7 @@ from ff_mm.fission.plans.stages import (
     build_stage,
     check_learning_rate,
 )
-from ff_mm.fission.trial import FOLDS, Trial
+from ff_mm.fission.trial import FOLDS, PROBE, Trial
 
 T = TypeVar('T')
 #: In the place of a number of folds: one chain that trains on all of them.
@@ -180,10 +180,7 @@ class FineTuningPlan(Plan):
         return f'{name}_{self.suffix(point._replace(fold=None))}'
 
     def _probe(self, stage: ProbeStage, fold: int | str | None = None) -> Trial:
-        frozen = {
-            'model.type': 'LinearProbingClassifier',
-            'model.norm_eval': stage.norm_eval,
-        }
+        frozen = {PROBE: dict(norm_eval=stage.norm_eval)}
         hyper = dict(lr=stage.lr, seed=self.seeds[0])
         return Trial(
             id=f'probe{_of_fold(fold)}',

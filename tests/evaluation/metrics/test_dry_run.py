@@ -7,8 +7,10 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
 
 from ff_mm.errors import ConfigError, FFMMError
-from ff_mm.evaluation.metrics.dry_run import CASES_AT_MOST, DryRun, dry_run
+from ff_mm.evaluation.metrics import dry_run as dry_runs
+from ff_mm.evaluation.metrics.dry_run import CASES_AT_MOST, DryRun
 from ff_mm.plain import plain_metrics
+from ff_mm.tasks import Classification, Task
 
 SINGLE = [
     dict(type='MulticlassMetric', confusion_matrix=True),
@@ -16,6 +18,12 @@ SINGLE = [
     dict(type='CalibrationMetric'),
     dict(type='ValidationLoss'),
 ]
+
+
+def dry_run(evaluator, data, outputs):
+    """Of a model with so many outputs."""
+    model = dict(head=dict(num_classes=outputs))
+    return dry_runs.dry_run(evaluator, data, Classification(), model)
 
 
 class Labels:
@@ -215,3 +223,7 @@ def test_recorded_metrics_are_such_as_a_model_gives(change, such):
     assert found.has_such(recorded | change) == such
     recorded.pop('loss')
     assert not found.has_such(recorded)
+
+
+def test_of_a_task_that_knows_no_predictions_nothing_is_known_beforehand():
+    assert dry_runs.dry_run(SINGLE, Labels([0, 1, 2]), Task(), {}) is None
