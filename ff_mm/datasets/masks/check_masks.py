@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ff_mm.cores import own_cores
-from ff_mm.datasets.checks.check import data_infos
+from ff_mm.datasets.checks.truth import data_infos
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.masks.loading import mask_of_case, mask_paths
 from ff_mm.datasets.masks.mask_file import IGNORED, MaskError, size_of
