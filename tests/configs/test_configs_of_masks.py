@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,22 @@ def test_stock_mmsegmentation_gives_the_same_masks(made: Any) -> None:
 
 def _own(metric: Any) -> dict[str, Any]:
     return {key: value for key, value in metric.items() if key != 'type'}
+
+
+def test_overlays_of_the_soup_and_the_best_single_model(made: Any) -> None:
+    folder, _, gog, report, _ = made
+    cfg = copy.deepcopy(gog)
+    cfg.runner_type = 'OverlayRunner'
+    cfg.overlays = dict(cfg.overlays, cases=2)
+    RUNNERS.build(cfg).run()
+    with open(folder / 'gog/overlays/test.csv', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == report['evaluations']['images']['test']
+    # Of one class beside the background: Dice, by the pixels that are wrong.
+    wrong = sum(int(row['wrong_soup']) for row in rows)
+    known = sum(int(row['known']) for row in rows)
+    assert 0 <= wrong <= known
+    assert (folder / 'gog/overlays/test.png').stat().st_size > 1000
 
 
 def test_references_lead_somewhere(run: str) -> None:
