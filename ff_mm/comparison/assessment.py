@@ -105,12 +105,14 @@ def assess_and_keep(
         for method in predictions
     }
     names = class_names(metrics.dataset_meta, first.scores.shape[1])
+    if first.kept is not None:  # of which nobody knows the classes
+        names = []
     found = dict(
         cases=len(first),
         groups=None if first.groups is None else resampling.groups,
         redrawn=resampling.redrawn,
-        may_lack=[names[number] for number in resampling.may_lack],
-        classes=dict(zip(names, _class_counts(first), strict=True)),
+        may_lack=[names[number] for number in resampling.may_lack if names],
+        classes=dict(zip(names, _class_counts(first), strict=first.kept is None)),
         metrics=of_runs,
         results=results,
     )

@@ -30,6 +30,7 @@ from ff_mm.files import sha256
 from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import EvaluationSetup, FusionSession, check_data
 from ff_mm.parallel.claim import only_one
+from ff_mm.tasks import task_of
 
 _BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
 
@@ -117,6 +118,7 @@ class ComparisonRunner:
             for source in (s for sources in self.pools.values() for s in sources):
                 # All of them, before the first soup is made.
                 session.pool(source, self.cfg.get('origin'))
+            self._check_kept(session)
             models = {m.name: self._models(session, m) for m in self.methods}
             setup = session.setup(self.cfg, self._line)
             said = ModelPredictions(
@@ -171,6 +173,18 @@ class ComparisonRunner:
             if method.selection:
                 where = f'methods.{method.name}.selection.metric'
                 dry_run.check(**method.selection, where=where)
+
+    def _check_kept(self, session: FusionSession) -> None:
+        """Refuses metrics that keep nothing to compare by, before any model is made."""
+        task = task_of(self.cfg)
+        if task.has_scores:
+            return
+        for method in self.methods:
+            if method.is_ensemble:
+                task.require_scores(f'methods.{method.name}')
+        evaluator = session.setup(self.cfg, self._line).evaluator
+        for name in evaluator.sets:
+            evaluator.results(name, batches=1)
 
     def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
         folder = self.work_dir / method.name

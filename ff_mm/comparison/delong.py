@@ -198,6 +198,8 @@ def delong_table(
         the last four are None of the baseline itself.
     """
     first = {method: runs[0] for method, runs in predictions.items()}
+    if first[baseline].kept is not None:  # there are no scores
+        return []
     labels = {
         method: against_rest(one.truth, one.scores) for method, one in first.items()
     }

@@ -55,7 +55,11 @@ def logits(predictions: Predictions) -> np.ndarray:
 
     Returns:
         Float64, of the shape of the scores.
+
+    Raises:
+        PredictionsError: There are no probabilities in them.
     """
+    predictions.require_scores()
     scores = predictions.scores.astype(np.float64)
     if predictions.is_multilabel:
         return logit(np.clip(scores, NEAREST, 1 - NEAREST))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -29,6 +30,7 @@ from ff_mm.evaluation.kept_images import (
     is_of_images,
     keep,
 )
+from ff_mm.evaluation.kept_results import counting, pack, require_one_a_case
 from ff_mm.evaluation.metrics.attainable import AttainableScore
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.merging import NoBetterThan
@@ -152,6 +154,43 @@ class EvaluationSet:
                 samples += outputs
         return self._of_all_ranks(samples)
 
+    def results(self, model: Any, batches: int | None = None) -> dict[str, np.ndarray]:
+        """Makes one pass, and returns what the metrics keep of each case.
+
+        Args:
+            model: The network, with its weights.
+            batches: Of so many batches only, to see what it is; None: of all.
+
+        Returns:
+            As :attr:`ff_mm.evaluation.predictions.Predictions.kept` has it, in the
+            order of the data set.
+
+        Raises:
+            ConfigError: The data loader shuffles.
+            FFMMError: A metric that does not keep one thing of each case, numbers or
+                arrays of one shape.
+        """
+        self._require_order()
+        if batches is None:
+            if self.count.passes:
+                self.keep()
+            self.count.passes += 1
+        seen = 0
+        model.eval()
+        with torch.inference_mode(), self.precision(model):
+            for batch, outputs in islice(self._said(model), batches):
+                self.evaluator.process(data_samples=outputs, data_batch=batch)
+                seen += count_cases(batch)
+        kept: dict[str, np.ndarray] = {}
+        for number, metric in enumerate(counting(self.evaluator.metrics)):
+            results = list(metric.results)
+            metric.results.clear()
+            require_one_a_case(metric, len(results), seen)
+            if batches is None:
+                results = self._of_all_ranks(results)
+            kept.update(pack(metric, number, results))
+        return kept
+
     def _require_order(self) -> None:
         if getattr(self._loader.sampler, 'shuffle', False):
             raise ConfigError(
@@ -159,7 +198,7 @@ class EvaluationSet:
                 'case is which; set shuffle=False'
             )
 
-    def _of_all_ranks(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _of_all_ranks(self, samples: list[Any]) -> list[Any]:
         """What all ranks have, in the order in which MMEngine's sampler gave it out."""
         if get_world_size() == 1:
             return samples

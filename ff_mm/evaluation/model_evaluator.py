@@ -176,7 +176,9 @@ class ModelEvaluator:
 
     @cached_property
     def prediction_keys(self) -> dict[str, str]:
-        """As :attr:`keys`, without the metrics, of which predictions know nothing."""
+        """As :attr:`keys`, without the metrics, of which probabilities know nothing."""
+        if not self.task.has_scores:  # what metrics keep is all that there is
+            return {name: self.keys[name] for name in self.sets}
         return {name: self._key(name) for name in self.sets}
 
     def metrics(self, split: str) -> Any:
@@ -253,6 +255,16 @@ class ModelEvaluator:
         """
         with loading_images():
             return self.sets[split].predict(self.runner.model)
+
+    def results(self, split: str, batches: int | None = None) -> dict[str, Any]:
+        """Returns what metrics keep of each case, see :meth:`EvaluationSet.results`.
+
+        Args:
+            split: As :meth:`evaluate` takes it.
+            batches: Of so many batches only; None: of all cases.
+        """
+        with loading_images():
+            return self.sets[split].results(self.runner.model, batches)
 
     def score(self, selection: Selection) -> dict[str, Any] | NoBetterThan:
         """Evaluates one of many candidates on validation.

@@ -101,8 +101,12 @@ class PredictionStore:
     def predict(self, split: str) -> Predictions:
         """Returns what the network says on a set, with the weights that it has."""
         cases, groups = self.cases[split]
-        samples = self._evaluator.predict(split)
-        found = Predictions.from_samples(samples, cases, groups)
+        if self._evaluator.task.has_scores:
+            samples = self._evaluator.predict(split)
+            found = Predictions.from_samples(samples, cases, groups)
+        else:
+            kept = self._evaluator.results(split)
+            found = Predictions.of_results(kept, cases, groups)
         return replace(found, images=self._evaluator.images[split])
 
     def _read(self, path: Path, split: str) -> Predictions | None:

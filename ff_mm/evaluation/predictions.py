@@ -10,6 +10,7 @@ import numpy as np
 
 from ff_mm.errors import FFMMError
 from ff_mm.evaluation.arrays import read_arrays
+from ff_mm.evaluation.kept_results import KINDS, PREFIX
 from ff_mm.evaluation.metrics.base import keep_case, stack
 from ff_mm.files import PathLike, atomic_write
 from ff_mm.plain import MISSING
@@ -38,6 +39,9 @@ class Predictions:
             shape (cases,). None: the cases are independent.
         images: What identifies the images as they lay on disk; '' where that was not
             noted.
+        kept: Of models that give no probabilities what metrics keep of each case, see
+            :mod:`ff_mm.evaluation.kept_results`. Then there is one class, with the
+            score 0.
 
     Raises:
         PredictionsError: If there is no case, shapes do not fit, or the truth has other
@@ -49,6 +53,7 @@ class Predictions:
     cases: tuple[str, ...]
     groups: np.ndarray | None = None
     images: str = ''
+    kept: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         several = np.ndim(self.truth) == 2
@@ -102,6 +107,35 @@ class Predictions:
             cases = [str(s.get('img_path') or number) for number, s in numbered]
         return cls(scores, truth, tuple(cases), groups)
 
+    @classmethod
+    def of_results(
+        cls,
+        kept: Mapping[str, np.ndarray],
+        cases: Sequence[str],
+        groups: np.ndarray | None = None,
+    ) -> Predictions:
+        """Takes what metrics keep of each case for what a model says.
+
+        Args:
+            kept: As the attribute.
+            cases: What tells the cases apart.
+            groups: As the attribute.
+        """
+        nothing = np.zeros(len(cases))
+        return cls(nothing[:, None], nothing, tuple(cases), groups, kept=kept)
+
+    def require_scores(self) -> None:
+        """Refuses what metrics keep in the place of probabilities.
+
+        Raises:
+            PredictionsError: There are no probabilities.
+        """
+        if self.kept is not None:
+            raise PredictionsError(
+                'predictions: there are no probabilities in them, but what metrics '
+                'keep of each case; only those metrics can be had of them'
+            )
+
     def save(self, path: PathLike) -> None:
         """Writes an npz file, atomically; equal predictions are equal bytes.
 
@@ -115,6 +149,7 @@ class Predictions:
             arrays['groups'] = self.groups
         if self.images:
             arrays['images'] = np.array(self.images)
+        arrays.update(self.kept or {})
         with atomic_write(path) as file:
             np.savez(file, **arrays)
 
@@ -131,7 +166,9 @@ class Predictions:
                 else, or is about other cases.
         """
         try:
-            found = cls(**read_arrays(path, _KINDS))
+            arrays = read_arrays(path, _KINDS, {PREFIX: KINDS})
+            kept = {name: arrays.pop(name) for name in _kept_names(arrays)}
+            found = cls(**arrays, kept=kept or None)
         except FileNotFoundError:
             raise PredictionsError(f'{path}: no such file of predictions') from None
         # NumPy raises whatever a damaged header makes it stumble over.
@@ -194,6 +231,10 @@ def _equal_groups(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return np.array_equal(one, other)
 
 
+def _kept_names(arrays: Mapping[str, Any]) -> list[str]:
+    return [name for name in arrays if name.startswith(PREFIX)]
+
+
 def _wrong_shape(found: Predictions) -> str | None:
     number = len(found.cases)
     if found.scores.ndim != 2 or found.scores.shape[0] != number or not number:
@@ -202,6 +243,9 @@ def _wrong_shape(found: Predictions) -> str | None:
         return f'truth of shape {found.truth.shape} for scores of {found.scores.shape}'
     if found.groups is not None and found.groups.shape != (number,):
         return f'groups of shape {found.groups.shape} for {number} cases'
+    for name, array in (found.kept or {}).items():
+        if array.shape[:1] != (number,):
+            return f'{name} of shape {array.shape} for {number} cases'
     return None
 
 

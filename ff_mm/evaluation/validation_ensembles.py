@@ -136,9 +136,9 @@ class ValidationEnsembles:
 
     def _heard(self, told: dict[str, Any]) -> Predictions:
         cases, groups = self._store.cases[self._split]
-        arrays = {name: _array(value) for name, value in told.items()}
+        scores, truth = _array(told['scores']), _array(told['truth'])
         images = self._candidates.evaluator.images[self._split]
-        return Predictions(cases=tuple(cases), groups=groups, images=images, **arrays)
+        return Predictions(scores, truth, tuple(cases), groups, images)
 
 
 def _averaged(predictions: Predictions, average: str) -> np.ndarray:

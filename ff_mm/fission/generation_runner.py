@@ -56,6 +56,7 @@ from ff_mm.parallel.claim import Claim, only_one
 from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
+from ff_mm.tasks import task_of
 
 SPLITS = 'splits.csv'
 IMAGES = 'images.csv'
@@ -111,6 +112,8 @@ class GenerationRunner:
             self.trials = self.plan.trials()
         except (KeyError, TypeError) as error:  # no such plan, or no such argument
             raise ConfigError(f'plan: {error}') from error
+        if getattr(self.plan, 'needs_scores', False):
+            task_of(cfg).require_scores(f'plan.type={plan["type"]!r}')
         self.trials = marked(self.trials, resolve(cfg).get('class_balance'))
         self.chosen = choose_trials(self.trials, cfg.get('trials'))
         self.parallel = cfg.get('parallel', 'trial')

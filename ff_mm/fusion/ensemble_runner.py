@@ -26,6 +26,7 @@ from ff_mm.merging.recipe import is_single
 from ff_mm.merging.soups.choice import option_names
 from ff_mm.merging.soups.ensemble_selection import EnsembleSelectionOptions
 from ff_mm.models.ensemble_classifier import AVERAGES, ensemble_head, ensemble_weights
+from ff_mm.tasks import task_of
 
 _SELECTION = 'ensemble_selection'
 _MEMBERS = ('all', 'selection')
@@ -58,6 +59,7 @@ class EnsembleRunner(SoupRunner):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
+        task_of(self.cfg).require_scores(f'runner_type={type(self).__name__!r}')
         self.average = self._one_of('average', AVERAGES)
         self.chosen = self._one_of('members', _MEMBERS) == 'selection'
         given = {

@@ -21,6 +21,7 @@ from ff_mm.fusion.soup_runner import SoupRunner
 from ff_mm.merging import Ingredient, Level, Soup, StateDict
 from ff_mm.merging.folds import FOLD, Folds
 from ff_mm.merging.pool import Pool, PoolEntry
+from ff_mm.tasks import task_of
 
 #: What the ingredients of one recipe have in common.
 RECIPE = 'recipe'
@@ -61,6 +62,7 @@ class FoldSoupRunner(SoupRunner):
 
     def build_levels(self) -> list[Level]:
         """Returns recipes, and what is chosen of these."""
+        task_of(self.cfg).require_scores(f'runner_type={type(self).__name__!r}')
         kind = self.options.get('type', _TYPES[0])
         return [Level('uniform', RECIPE), Level(kind)]
 

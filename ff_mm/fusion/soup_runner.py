@@ -34,6 +34,7 @@ from ff_mm.fusion.collapse import collapse_note
 from ff_mm.fusion.decision import SoupDecision
 from ff_mm.fusion.fusion_runner import FusionRunner
 from ff_mm.fusion.groups import Groups
+from ff_mm.fusion.needs import require_scores_for
 from ff_mm.fusion.pool_notes import check_view, notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
@@ -105,6 +106,7 @@ class SoupRunner(FusionRunner):
         self.options = dict(options)
         self._check_keys()
         self.levels = self.build_levels()
+        require_scores_for(self.cfg, self.levels, self.options)
         self.bn_samples = self._read_batch_norm()
         self.bn_candidates = of_candidates(self.options.get('bn_reestimation'))
         self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))

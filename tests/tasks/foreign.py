@@ -17,6 +17,8 @@ from torch import nn
 class Curve(BaseDataset):
     """Noisy points of a sine; a case is told by its number and its values."""
 
+    noise = 0.1
+
     def __init__(self, seed: int = 0, number: int = 24, shift: float = 0) -> None:
         self.seed, self.number, self.shift = seed, number, shift
         super().__init__(pipeline=[])
@@ -24,7 +26,8 @@ class Curve(BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         random = np.random.default_rng(self.seed)
         x = random.uniform(-2, 2, self.number)
-        y = np.sin(x) + 0.1 * random.standard_normal(self.number) + self.shift
+        y = np.sin(x) + self.noise * random.standard_normal(self.number)
+        y += self.shift
         return [dict(x=a, y=b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
 
     def prepare_data(self, idx: int) -> tuple[torch.Tensor, torch.Tensor]:

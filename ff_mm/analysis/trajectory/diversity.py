@@ -59,6 +59,8 @@ def diversity(predictions: Mapping[str, Predictions]) -> Diversity:
         PredictionsError: They are of different cases.
     """
     require_same_cases(predictions)
+    for model in predictions.values():
+        model.require_scores()
     models = list(predictions.values())
     truth = _columns(models[0].truth)
     known = truth != MISSING

@@ -111,6 +111,13 @@ class TrajectoryRunner(PoolAnalysis[TrajectoryOptions]):
         if len(self.ingredients) < 2:
             self.line('one ingredient: there are no pairs to look at')
             return None
+        task = self.setup.evaluator.task
+        if not task.has_scores:
+            self.line(
+                'no pairs: their disagreement needs the class that a model predicts, '
+                f'which task {type(task).__name__!r} does not have'
+            )
+            return None
         self._predict_all()
         found: list[PairRelations] = []
         first_alone(

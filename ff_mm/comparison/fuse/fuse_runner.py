@@ -56,6 +56,7 @@ from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.parallel.claim import only_one
+from ff_mm.tasks import task_of
 
 FUSED_FILE = 'fused.pth'
 _POOL = 'pool'
@@ -105,6 +106,7 @@ class FuseRunner:
     def __init__(self, cfg: Config) -> None:
         self.cfg = resolve(cfg)
         self.work_dir = Path(cfg.work_dir)
+        task_of(self.cfg).require_scores('tools/fuse.py')
         for key in (_POOL, 'fusions', 'baseline', 'selection', 'val_dataloader'):
             if not self.cfg.get(key):
                 raise ConfigError(f'{cfg.filename}: {key!r} is missing')

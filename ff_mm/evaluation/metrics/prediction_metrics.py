@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 
 from ff_mm.display.numbers import overall
 from ff_mm.errors import FFMMError
+from ff_mm.evaluation.kept_results import unpack
 from ff_mm.evaluation.metrics.base import (
     Scores,
     is_counted,
@@ -80,6 +81,10 @@ class PredictionMetrics:
             FFMMError: A metric of ff_mm that does not go with the labels.
         """
         found: dict[str, Any] = {}
+        if (results := _kept(self._metrics, predictions)) is not None:
+            for metric, own in zip(self._metrics, results, strict=True):
+                found.update(compute(metric, own))
+            return found
         samples: list[dict[str, Any]] | None = None
         for metric in self._metrics:
             kept = kept_at_once(metric, predictions.truth, predictions.scores)
@@ -100,7 +105,11 @@ class PredictionMetrics:
         Raises:
             FFMMError: A metric of ff_mm that does not go with the labels.
         """
-        return ResampledMetrics(self._metrics, _samples(predictions))
+        results = _kept(self._metrics, predictions)
+        if results is None:
+            samples = _samples(predictions)
+            results = [process(metric, samples) for metric in self._metrics]
+        return ResampledMetrics(self._metrics, results)
 
 
 class ResampledMetrics:
@@ -117,19 +126,18 @@ class ResampledMetrics:
 
     Args:
         metrics: The metrics, with their meta information.
-        samples: Data samples as dicts.
+        results: What each keeps of the cases.
     """
 
     def __init__(
-        self, metrics: Sequence[BaseMetric], samples: Sequence[Mapping[str, Any]]
+        self, metrics: Sequence[BaseMetric], results: Sequence[list[Any]]
     ) -> None:
         self._parts: list[tuple[BaseMetric, list[str], Scores]] = []
-        for metric in metrics:
-            results = process(metric, samples)
+        for metric, own in zip(metrics, results, strict=True):
             with silence():
-                names = list(overall_floats(metric.compute_metrics(list(results))))
+                names = list(overall_floats(metric.compute_metrics(list(own))))
                 if names:
-                    self._parts.append((metric, names, _scores(metric, results)))
+                    self._parts.append((metric, names, _scores(metric, own)))
 
     @property
     def names(self) -> list[str]:
@@ -207,6 +215,14 @@ def overall_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     plain = to_plain(dict(metrics))
     chosen = {name: plain[name] for name in overall(plain)}
     return {name: value for name, value in chosen.items() if isinstance(value, float)}
+
+
+def _kept(metrics: Sequence[BaseMetric], predictions: Scored) -> list[list[Any]] | None:
+    """What each metric has kept of cases, of models that give no probabilities."""
+    kept = getattr(predictions, 'kept', None)
+    if kept is None:
+        return None
+    return [unpack(kept, number) for number in range(len(metrics))]
 
 
 def _samples(predictions: Scored) -> list[dict[str, Any]]:

@@ -61,6 +61,8 @@ class DistillationPlan(FineTuningPlan):
         ConfigError: An unknown key, or a value that makes no plan.
     """
 
+    needs_scores = True
+
     def __init__(
         self,
         pool: str,

@@ -26,6 +26,9 @@ ALL = 'all'
 class Plan(ABC):
     """All trials of a generation. Subclasses register in MMEngine's TASK_UTILS."""
 
+    #: Whether it is about probabilities of classes, see :class:`ff_mm.tasks.Task`.
+    needs_scores = False
+
     @abstractmethod
     def trials(self) -> list[Trial]:
         """Returns the trials in the order of training, parents before children."""
