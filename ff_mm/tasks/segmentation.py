@@ -10,7 +10,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import TASK_UTILS
 
-from ff_mm.datasets.checks.check import inner_datasets
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.masks.check_masks import (
     check_masks,
@@ -19,7 +18,7 @@ from ff_mm.datasets.masks.check_masks import (
 )
 from ff_mm.datasets.masks.loading import mask_of_case
 from ff_mm.datasets.masks.mask_file import IGNORED, MaskError
-from ff_mm.datasets.masks.masked import MaskedDataset
+from ff_mm.datasets.masks.masked import has_masks
 from ff_mm.errors import ConfigError
 from ff_mm.tasks.base import MadeUp, Task
 
@@ -117,11 +116,6 @@ class Segmentation(Task):
 
 # Steps of a pipeline that need a mask, which nobody has where a model is used.
 _OF_MASKS = ('LoadMask', 'LoadAnnotations')
-
-
-def has_masks(dataset: Any) -> bool:
-    """Whether a data set is one of ff_mm's with masks, or made of such."""
-    return all(isinstance(each, MaskedDataset) for each in inner_datasets(dataset))
 
 
 def _last(head: Any) -> Mapping[str, Any] | None:

@@ -15,13 +15,14 @@ from ff_mm.analysis.pool_analysis import PoolAnalysis
 from ff_mm.analysis.results import write_results
 from ff_mm.datasets.masks.loading import mask_of_case
 from ff_mm.datasets.masks.mask_file import IGNORED
+from ff_mm.datasets.masks.masked import has_masks
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.metrics.areas import mask_of
 from ff_mm.fusion.soup_file import SOUP_FILE
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
 from ff_mm.tasks import task_of
-from ff_mm.tasks.segmentation import Segmentation, has_masks
+from ff_mm.tasks.segmentation import Segmentation
 
 _ORDERS = ('change', 'worst')
 

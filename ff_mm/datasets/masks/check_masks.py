@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from ff_mm.datasets.checks.truth import data_infos
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.masks.loading import mask_of_case, mask_paths
 from ff_mm.datasets.masks.mask_file import IGNORED, MaskError, size_of
+from ff_mm.datasets.masks.masked import has_masks
 
 # Of data sets that are still in use.
 _LOOKED_AT: WeakKeyDictionary[Any, list[MaskFacts]] = WeakKeyDictionary()
@@ -106,6 +107,34 @@ def check_masks(
         elif lacking:
             odd.append(f'{name}: no mask has a pixel of {", ".join(map(str, lacking))}')
     return odd
+
+
+def inspect_masks(
+    datasets: Mapping[str, Any], problems: Problems, notes: Problems
+) -> None:
+    """Looks at all masks of the data sets that have some.
+
+    Args:
+        datasets: By name.
+        problems: Takes what is wrong.
+        notes: Takes what their pixels are, and what is odd.
+    """
+    masked = {name: each for name, each in datasets.items() if has_masks(each)}
+    facts = {name: look_at_masks(each) for name, each in masked.items()}
+    for note in check_masks(facts, masked, problems):
+        notes.add(note)
+    for name, each in masked.items():
+        notes.add(describe_masks(name, each, facts[name]))
+
+
+def with_classes(dataset: Any, infos: Iterable[dict[str, Any]]) -> Iterator[dict]:
+    """Gives what is known of each case; of one with a mask the classes in it, too."""
+    if not has_masks(dataset):
+        yield from infos
+        return
+    for info, fact in zip(infos, look_at_masks(dataset), strict=True):
+        areas = () if fact.areas is None else fact.areas
+        yield dict(info, gt_label=np.flatnonzero(areas).tolist())
 
 
 def describe_masks(name: str, dataset: Any, facts: list[MaskFacts]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ff_mm.datasets.case import Case, Image
+from ff_mm.datasets.checks.check import inner_datasets
 from ff_mm.datasets.masks.mask_file import read_label_map
 from ff_mm.datasets.own_dataset import OwnDataset
 from ff_mm.errors import ConfigError
@@ -93,6 +94,11 @@ class MaskedDataset(OwnDataset):
             'class_balance, and samplers by class, are for images that are of a class '
             'each: leave them out, or weight pixels in the loss (class_weight)'
         )
+
+
+def has_masks(dataset: Any) -> bool:
+    """Whether a data set is one of ff_mm's with masks, or made of such."""
+    return all(isinstance(each, MaskedDataset) for each in inner_datasets(dataset))
 
 
 def check_mask_classes(masks: Any, classes: Sequence[str], key: str) -> None:

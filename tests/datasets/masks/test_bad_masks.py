@@ -14,6 +14,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from ff_mm.datasets import DatasetError, LoadMask, MaskDataset
+from ff_mm.datasets.checks.inspection import inspect_datasets
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.masks.check_masks import (
     check_masks,
@@ -164,6 +165,32 @@ class TestOfAllMasks:
         assert (
             f'7: 2 ({tmp_path}/masks/p0_0.png, {tmp_path}/masks/p0_1.png)' in found[0]
         )
+
+
+class TestCloserLook:
+    """What tools/dataset_converters/check_dataset.py finds."""
+
+    def look(self, root: Path) -> Any:
+        config = dict(
+            type='MaskDataset', data_root=str(root), split='all', classes=CLASSES
+        )
+        return inspect_datasets({'train': config})
+
+    def test_images_by_the_classes_in_their_masks(self, tmp_path: Path) -> None:
+        write_set(tmp_path, 4)
+        rewrite(tmp_path, made_mask((0, 1)))
+        found = self.look(tmp_path)
+        assert found.problems == ()
+        assert found.sets['train'].labels.positive.tolist() == [4, 4, 3]
+        # Rows of twelve pixels: thirds, and of one mask halves.
+        shares = '(background 37.5 %, disc 37.5 %, cup 25.0 %)'
+        assert found.notes == (f'train: 4 images, 3 classes {shares}',)
+
+    def test_bad_masks(self, tmp_path: Path) -> None:
+        write_set(tmp_path, 4)
+        white_on_black(tmp_path)
+        (found,) = self.look(tmp_path).problems
+        assert found.startswith('train: a mask has values that are no class: 255: 1')
 
 
 class TestMasksOfClasses:
