@@ -9,7 +9,7 @@ import importlib
 import warnings
 from typing import NoReturn
 
-from ff_mm.environment import check_environment
+from ff_mm.environment import check_environment, set_aside_broken
 
 _ALL_BUT_SOUPS = check_environment()
 _ROOMS = (
@@ -30,6 +30,7 @@ if _ALL_BUT_SOUPS is None:
         warnings.filterwarnings(
             'ignore', message='Fail to import ``MultiScaleDeformable'
         )
+        set_aside_broken()
         for _room in _ROOMS:
             importlib.import_module(f'ff_mm.{_room}')
 

@@ -1,17 +1,28 @@
 """The check of installed versions, made before anything of OpenMMLab is imported.
 
 Uses only the metadata of installed distributions, so that it can speak even where
-importing MMEngine or torch would fail.
+importing MMEngine or torch would fail; what other libraries assert is only known when
+they are imported.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 TORCH_MINIMUM = (2, 6)
 INSTALL = 'pip install -e ".[openmmlab]"'
+# Packages of OpenMMLab that assert the version of mmcv when they are imported, and what
+# of them runs beside the mmcv that ff_mm is used with.
+_REMEDIES = dict(
+    mmdet='pip install "mmcv>=2.0.0,<2.2.0", or onedl-mmdetection in its place',
+    mmseg='pip install onedl-mmsegmentation in its place',
+)
+_UNKNOWN = 'install versions that go together'
 
 
 def installed(distribution: str) -> str | None:
@@ -78,6 +89,52 @@ def check_environment() -> str | None:
     if importable('torch') and not importable('mmengine') and 'torch' not in problem:
         return f'ff_mm: {problem}'
     raise ImportError(f'ff_mm: {problem}')
+
+
+def set_aside_broken() -> None:
+    """Lets MMPretrain be imported beside a package that it looks for and is broken.
+
+    MMPretrain takes mmdet if it is there, and expects an ImportError if not. mmdet 3.3
+    asserts the version of mmcv, which is another error. It counts as absent then, and a
+    warning says so.
+    """
+    problem = import_problem('mmdet')
+    if problem is None:
+        return
+    for name in [name for name in sys.modules if name.split('.')[0] == 'mmdet']:
+        del sys.modules[name]
+    sys.modules['mmdet'] = None  # type: ignore[assignment]
+    _set_aside['mmdet'] = problem
+    warnings.warn(f'ff_mm goes on without mmdet: {problem}', stacklevel=3)
+
+
+_set_aside: dict[str, str] = {}
+
+
+def import_problem(package: str) -> str | None:
+    """Says in a line why a package that is installed cannot be imported.
+
+    Args:
+        package: Its import name.
+
+    Returns:
+        None where it can be, and where there is no such package.
+    """
+    if package in _set_aside:
+        return _set_aside[package]
+    if package in sys.modules or not importable(package):
+        return None
+    try:
+        import_module(package)
+    except ImportError as error:
+        reason = f'{error}'
+    except Exception as error:  # it may assert whatever it likes
+        reason = f'{type(error).__name__}: {error}'
+    else:
+        return None
+    remedy = _REMEDIES.get(package, _UNKNOWN)
+    reason = ' '.join(reason.split())[:200]
+    return f'{package} is installed and cannot be imported ({reason}): {remedy}'
 
 
 def _release(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import TASK_UTILS
 
+from ff_mm.environment import import_problem
 from ff_mm.errors import ConfigError
 from ff_mm.tasks.base import KEY, MadeUp, Task, scope_of
 from ff_mm.tasks.classification import Classification
@@ -24,8 +25,11 @@ def task_of(cfg: Mapping[str, Any] | Config) -> Task:
         cfg: Any config. ``task=dict(type='Task', heads=['fc'])`` names it.
 
     Raises:
-        ConfigError: There is no such task, or it has no such argument.
+        ConfigError: There is no such task, or it has no such argument; the library of
+            its scope is installed and cannot be imported.
     """
+    if problem := import_problem(scope_of(cfg)):
+        raise ConfigError(f'default_scope={scope_of(cfg)!r}: {problem}')
     given = cfg.get(KEY)
     given = dict(type=OF_SCOPE.get(scope_of(cfg), 'Task')) if given is None else given
     if not isinstance(given, Mapping) or 'type' not in given:
