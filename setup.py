@@ -52,6 +52,9 @@ EXTRAS = {
         'onedl-mmpretrain>=1.3.6,<1.4',
         *TORCH,
     ],
+    # Masks: the models of mmsegmentation. Its maintained fork, under the same import
+    # name, goes with mmengine 0.10.7 and mmcv 2.2, which mmsegmentation 1.2.2 refuses.
+    'segmentation': ['onedl-mmsegmentation==1.4.2'],
     # For backbones of type TIMMBackbone.
     'timm': ['timm'],
     # For data sets that come as DICOM, Excel or parquet, and for fetching MedMNIST.
@@ -84,6 +87,7 @@ EXTRAS = {
         'ruff>=0.17.6,<0.18',
         'mypy>=2.4.1,<2.5',
         'timm',
+        'onedl-mmsegmentation==1.4.2',
         'pydicom>=3',
         'pyarrow',
         'python-calamine',

@@ -50,7 +50,7 @@ _TOOL_KEYS = {
 # Where the training of a pool's ingredients has begun, be it that its manifest says so.
 _TOOL_KEYS |= {'origin', 'task'}
 # Analyses of the pool of any fusion config, be it that it says nothing of them.
-ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree')
+ANALYSES = ('lmc', 'loss_surface', 'trajectory', 'soup_tree', 'overlays')
 _TOOL_KEYS |= set(ANALYSES)
 
 

@@ -65,6 +65,11 @@ COMMANDS = {
     'soup-tree': Command(
         'what a soup is made of, and why', 'analysis_tools/soup_tree.py', 'analysis'
     ),
+    'overlays': Command(
+        'masks over images, and what a soup changes',
+        'analysis_tools/overlays.py',
+        'analysis',
+    ),
     'configs': Command('list the configs that come with ff_mm'),
     'where': Command('show where the configs and tools of ff_mm are'),
 }

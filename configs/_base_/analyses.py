@@ -61,3 +61,16 @@ soup_tree = dict(
     splits=None,
     metrics=None,
 )
+
+# tools/analysis_tools/overlays.py, of segmentation: masks over images, of the soup of
+# the work directory and of a single model.
+overlays = dict(
+    split='test',
+    # File of the soup; None: that of the work directory.
+    soup=None,
+    # Name of the ingredient beside it; None: the best on validation.
+    beside=None,
+    cases=6,
+    # Those that the soup changes most; 'worst': those with most wrong pixels of it.
+    order='change',
+)

@@ -17,6 +17,9 @@ from ff_mm.datasets.folds import FoldDataset
 from ff_mm.datasets.ham10000 import HAM10000
 from ff_mm.datasets.image_cache.transforms import LoadCachedImage, ShrinkImage
 from ff_mm.datasets.isic2019 import ISIC2019
+from ff_mm.datasets.masks.loading import LoadMask
+from ff_mm.datasets.masks.mask_folders import MaskDataset
+from ff_mm.datasets.masks.mask_table import MaskTableDataset
 from ff_mm.datasets.medmnist import MedMNIST
 from ff_mm.datasets.messidor import Messidor, Messidor2
 from ff_mm.datasets.mimic_cxr import MIMICCXR
@@ -41,6 +44,9 @@ __all__ = [
     'FolderDataset',
     'LoadCachedImage',
     'LoadDICOM',
+    'LoadMask',
+    'MaskDataset',
+    'MaskTableDataset',
     'MedMNIST',
     'Messidor',
     'Messidor2',

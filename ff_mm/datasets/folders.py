@@ -16,10 +16,9 @@ from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.finding import is_ours
 from ff_mm.datasets.files.image_paths import files_below, relative_name
 from ff_mm.datasets.files.masks import note_masks
-from ff_mm.datasets.own_dataset import OwnDataset
+from ff_mm.datasets.own_dataset import OwnDataset, compile_pattern, found_by
 from ff_mm.datasets.splits.split_file import mark_trainval, split_of_folder
 from ff_mm.datasets.tables.table_file import OTHERS, meaning, note_others, plain
-from ff_mm.errors import ConfigError
 from ff_mm.plain import first_few
 
 # Folders that nobody's classes are called.
@@ -100,8 +99,8 @@ class FolderDataset(OwnDataset):
         label_pattern: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.group_pattern = _compile('group_pattern', group_pattern)
-        self.label_pattern = _compile('label_pattern', label_pattern)
+        self.group_pattern = compile_pattern('group_pattern', group_pattern)
+        self.label_pattern = compile_pattern('label_pattern', label_pattern)
         self.label_map = {
             plain(folder): None if name is None else plain(name)
             for folder, name in (label_map or {}).items()
@@ -119,7 +118,7 @@ class FolderDataset(OwnDataset):
         if not os.path.isdir(root):
             problems.add(f'There is no folder {root!r}. Check data_prefix.')
             return []
-        split_folders = _split_folders(root, problems)
+        split_folders = folders_of_splits(root, problems)
         below = files_below(root, self.exclude)
         self.check_exclude(below.excluded, problems)
         images = _parse(below.images, split_folders, self.label_pattern, problems)
@@ -195,7 +194,13 @@ class FolderDataset(OwnDataset):
     ) -> list[Case]:
         places = [f'folder {image.folder}' for image in images]
         numbers = self.number_classes(names, places, repr(self.folder), problems)
-        groups = self._groups(images, problems)
+        groups = self.groups_by_pattern(
+            self.group_pattern,
+            [image.name for image in images],
+            [image.path for image in images],
+            'the path below the folder of the class',
+            problems,
+        )
         splits = mark_trainval([image.split for image in images])
         return [
             Case(
@@ -211,40 +216,8 @@ class FolderDataset(OwnDataset):
             )
         ]
 
-    def _groups(
-        self, images: Sequence[Image], problems: Problems
-    ) -> Sequence[str | None]:
-        if self.group_pattern is None:
-            return [None] * len(images)
-        found = [self.group_pattern.search(image.name) for image in images]
-        problems.found(
-            'images whose group group_pattern does not find',
-            [
-                image.path
-                for image, match in zip(images, found, strict=True)
-                if not match
-            ],
-            f'{self.group_pattern.pattern!r} must match the path below the folder of '
-            'the class.',
-        )
-        groups = [match and _found_by(match) for match in found]
-        self.check_groups(groups, f'the paths of {self.folder!r}', problems)
-        return groups
 
-
-def _compile(key: str, text: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text) if text else None
-    except (re.error, TypeError) as error:
-        raise ConfigError(f'{key}={text!r}: {error}') from None
-
-
-def _found_by(match: re.Match[str]) -> str:
-    """Gives what is in parentheses, or else all that an expression matches."""
-    return '/'.join(match.groups('')) or match[0]
-
-
-def _split_folders(root: str, problems: Problems) -> dict[str, str]:
+def folders_of_splits(root: str, problems: Problems) -> dict[str, str]:
     """Gives folder -> split, or nothing if the folders are classes."""
     folders = [name for name in find_folders(root)[0] if is_ours(name)]
     splits = {name: split_of_folder(name) for name in folders}
@@ -303,7 +276,7 @@ def _parse(
         if label_pattern is not None:
             match = label_pattern.search(inner)
             unlabelled += [] if match else [path]
-            folder, name = _found_by(match) if match else '', inner
+            folder, name = found_by(match) if match else '', inner
         if name and bool(split) == bool(split_folders):
             images.append(Image(path, split, folder, name))
         else:

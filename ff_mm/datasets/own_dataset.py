@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ff_mm.datasets.tables.table_labels import (
     settle_classes,
     spelled_alike,
 )
+from ff_mm.errors import ConfigError
 
 
 class OwnDataset(SplitDataset):
@@ -80,6 +82,35 @@ class OwnDataset(SplitDataset):
             'rename one.',
         )
 
+    def groups_by_pattern(
+        self,
+        pattern: re.Pattern[str] | None,
+        names: Sequence[str],
+        paths: Sequence[str],
+        where: str,
+        problems: Problems,
+    ) -> Sequence[str | None]:
+        """Gives the group of each image, by what a pattern finds in its name.
+
+        Args:
+            pattern: That of ``group_pattern``; None: no groups.
+            names: In which it is looked for.
+            paths: The images, for messages.
+            where: What the names are, likewise.
+            problems: Takes a note of what it does not find.
+        """
+        if pattern is None:
+            return [None] * len(names)
+        found = [pattern.search(name) for name in names]
+        problems.found(
+            'images whose group group_pattern does not find',
+            [path for path, match in zip(paths, found, strict=True) if not match],
+            f'{pattern.pattern!r} must match {where}.',
+        )
+        groups = [match and found_by(match) for match in found]
+        self.check_groups(groups, f'the paths of {self.img_prefix!r}', problems)
+        return groups
+
     def number_classes(
         self,
         found: Sequence[str],
@@ -94,3 +125,20 @@ class OwnDataset(SplitDataset):
         classes = settle_classes(self.CLASSES, found, places, source, problems)
         self._metainfo['classes'] = tuple(classes)
         return {name: number for number, name in enumerate(classes)}
+
+
+def compile_pattern(key: str, text: str | None) -> re.Pattern[str] | None:
+    """Reads a regular expression of a config.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return re.compile(text) if text else None
+    except (re.error, TypeError) as error:
+        raise ConfigError(f'{key}={text!r}: {error}') from None
+
+
+def found_by(match: re.Match[str]) -> str:
+    """Gives what is in parentheses, or else all that an expression matches."""
+    return '/'.join(match.groups('')) or match[0]

@@ -239,10 +239,20 @@ class SplitDataset(BaseDataset, ABC):
         # A walk through 200,000 files is nothing to carry into every worker.
         self.__dict__.pop('files', None)
         return [
-            _info(case, image)
+            self.info_of(case, image)
             for case, image in zip(cases, images, strict=True)
             if image is not None  # which was a problem
         ]
+
+    def info_of(self, case: Case, image: Image) -> dict[str, Any]:
+        """Gives the ``data_info`` of a case. A subclass may override."""
+        info: dict[str, Any] = {'group': case.group, 'image_id': case.image_id}
+        info['img_path' if isinstance(image, str) else 'img'] = image
+        if isinstance(case.label, tuple):
+            info['gt_score'] = np.array(case.label, dtype=np.float32)
+        else:
+            info['gt_label'] = int(case.label)
+        return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Gives the class of a case, or its labels with score 1."""
@@ -387,13 +397,3 @@ def _check_classes(classes: Any) -> None:
     twice = [] if isinstance(classes, (str, type(None))) else repeated(classes)
     if twice:
         raise ConfigError(f'classes: {twice[0]!r} stands there twice: {[*classes]}')
-
-
-def _info(case: Case, image: Image) -> dict[str, Any]:
-    info: dict[str, Any] = {'group': case.group, 'image_id': case.image_id}
-    info['img_path' if isinstance(image, str) else 'img'] = image
-    if isinstance(case.label, tuple):
-        info['gt_score'] = np.array(case.label, dtype=np.float32)
-    else:
-        info['gt_label'] = int(case.label)
-    return info

@@ -12,9 +12,10 @@ from ff_mm.environment import import_problem
 from ff_mm.errors import ConfigError
 from ff_mm.tasks.base import KEY, MadeUp, Task, scope_of
 from ff_mm.tasks.classification import Classification
+from ff_mm.tasks.segmentation import Segmentation
 
 #: The task of configs that say none, by their ``default_scope``; of others ``Task``.
-OF_SCOPE = {'mmpretrain': 'Classification'}
+OF_SCOPE = {'mmpretrain': 'Classification', 'mmseg': 'Segmentation'}
 
 
 def task_of(cfg: Mapping[str, Any] | Config) -> Task:
@@ -47,6 +48,7 @@ __all__ = [
     'OF_SCOPE',
     'Classification',
     'MadeUp',
+    'Segmentation',
     'Task',
     'scope_of',
     'task_of',

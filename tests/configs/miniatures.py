@@ -253,6 +253,36 @@ def digits(root: Path) -> Options:
     return {}
 
 
+def _masked(root: Path, name: str) -> None:
+    _image(root / 'images' / f'{name}.png', (32, 32))
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:20, 4 : 8 + RNG.integers(16)] = 1
+    (root / 'masks' / name).parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(root / 'masks' / f'{name}.png'), mask)
+
+
+def nuclei(root: Path) -> Options:
+    sets = dict(train=6, val=4, test=4, microscope=3, histology=3)
+    for name, number in sets.items():
+        for i in range(number):
+            _masked(root, f'{name}/{i:02d}')
+    return {}
+
+
+def mask_folders(root: Path) -> Options:
+    for i in range(40):
+        _masked(root, f'p{i // 2:02d}_{i % 2}')
+    return {'group_pattern': r'^(p\d+)_'}
+
+
+def mask_table(root: Path) -> Options:
+    rows = [[f'images/{i:02d}.png', f'masks/{i:02d}.png', i // 2] for i in range(40)]
+    _table(root / 'cases.csv', ['image', 'mask', 'patient'], rows)
+    for i in range(40):
+        _masked(root, f'{i:02d}')
+    return {'table.group': 'patient'}
+
+
 WRITERS: dict[str, Callable[[Path], Options]] = {
     'aptos': aptos,
     'chestmnist': _medmnist('chestmnist', 2, labels=14),
@@ -266,7 +296,10 @@ WRITERS: dict[str, Callable[[Path], Options]] = {
     'ham10000': ham10000,
     'ham10000_by_source': ham10000_by_source,
     'isic2019': isic2019,
+    'mask_folders': mask_folders,
+    'mask_table': mask_table,
     'multilabel_table': multilabel_table,
+    'nuclei': nuclei,
     'pneumoniamnist': _medmnist('pneumoniamnist', 2),
     'retinamnist': _medmnist('retinamnist', 5),
     'rsna': rsna,

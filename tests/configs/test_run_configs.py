@@ -21,10 +21,14 @@ from ff_mm.errors import ConfigError
 CONFIGS = Path(__file__).parents[2] / 'configs'
 OF_COMPARISON = ('pools', 'methods', 'baseline', 'bootstrap', 'published')
 KINDS = ('fgg', 'gs', 'gog', 'compare')
+KINDS_OF_MASKS = ('fgg', 'gog', 'compare')
 PAPER = ('cifar10', 'cifar100', 'aptos', 'ham10000', 'rsna', 'chexpert', 'eyepacs')
 FILES = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
 PATHS = {path.stem: path for path in FILES}
 RUNS = sorted(name.removeprefix('fgg_') for name in PATHS if name.startswith('fgg_'))
+#: Of segmentation, see test_configs_of_masks.py.
+MASKS = [run for run in RUNS if run.endswith('_unet')]
+RUNS = [run for run in RUNS if run not in MASKS]
 #: Of a kind of which there is one, to be copied.
 EXAMPLES = {
     'distill_digits_resnet18',
@@ -249,6 +253,7 @@ def test_fission_and_fusion_see_the_same_model_and_data(run):
 def test_every_config_belongs_to_a_run():
     expected = {f'{kind}_{run}' for kind in KINDS for run in RUNS}
     expected |= {f'fuse_{run}' for run in FUSED}
+    expected |= {f'{kind}_{run}' for kind in KINDS_OF_MASKS for run in MASKS}
     assert set(PATHS) == expected | set(ALIASES) | EXAMPLES
 
 
@@ -286,7 +291,7 @@ def test_where_a_config_stood_is_said_where_it_is(name):
 
 @pytest.mark.parametrize('soup', ['best', 'uniform', 'greedy', 'gou'])
 def test_where_copies_stood_is_said_how_their_soup_is_made(soup):
-    for run in RUNS:
+    for run in [*RUNS, *MASKS]:
         with pytest.raises(ConfigError) as error:
             load_config(CONFIGS / f'{soup}_{run}.py')
         command = f'{PATHS[f"gog_{run}"]} --soup {soup}'

@@ -47,6 +47,8 @@ from ff_mm.datasets.checks.label_counts import LabelCounts
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM
 from ff_mm.datasets.files.workers import track
+from ff_mm.datasets.masks.check_masks import inspect_masks, with_classes
+from ff_mm.datasets.masks.masked import has_masks
 from ff_mm.errors import ConfigError
 
 FORMAT = 1
@@ -182,6 +184,7 @@ def inspect_datasets(
     check_classes(datasets, problems)
     find_wrong_head(head or {}, datasets, problems)
     check_leaks(datasets, problems)
+    inspect_masks(datasets, problems, notes)
     entries, sets = read_all_labels(datasets)
     began = time.perf_counter()
     facts = look_at_images(datasets, entries, workers, decode, console)
@@ -190,7 +193,9 @@ def inspect_datasets(
         sets[entry.set_name].files[entry.key] = facts[entry.key]
     find_bad_images(sets, problems)
     _find_bad_labels(sets, problems)
-    _find_empty_classes(sets, notes)
+    # Of masks it is said above.
+    classed = {name: s for name, s in sets.items() if not has_masks(datasets[name])}
+    _find_empty_classes(classed, notes)
     _find_unused_bits(datasets, sets, decode, notes)
     labels = {name: found.labels for name, found in sets.items()}
     duplicates = find_duplicates(entries, facts)
@@ -225,7 +230,7 @@ def _read_labels(set_name: str, dataset: BaseDataset) -> tuple[list[Entry], SetF
     entries: list[Entry] = []
     distinct: dict[tuple[float, ...], tuple[float, ...]] = {}
     root = os.path.abspath(getattr(inner_datasets(dataset)[0], 'data_root', '') or '')
-    for index, info in enumerate(data_infos(dataset)):
+    for index, info in enumerate(with_classes(dataset, data_infos(dataset))):
         key = _key(set_name, index, info)
         name = str(info.get('image_id') or _below(key, root))
         found = labels.add(info, name)
@@ -269,7 +274,7 @@ def look_at_images(
 def _tasks(datasets: Mapping[str, BaseDataset]) -> Iterator[tuple[str, dict]]:
     seen = set()
     for name, dataset in datasets.items():
-        for index, info in enumerate(data_infos(dataset)):
+        for index, info in enumerate(with_classes(dataset, data_infos(dataset))):
             key = _key(name, index, info)
             if key not in seen:
                 seen.add(key)

@@ -24,8 +24,8 @@ _SCORES = ('1', '0', '-1')
 class TableDescription:
     r"""The ``table`` of a config: the file, and what its columns mean.
 
-    ``file``, ``image``, and one of ``label`` and ``labels`` are needed. A ``table`` is
-    a dict in the config; :meth:`from_config` reads it.
+    ``file``, ``image``, and one of ``label``, ``labels`` and ``mask`` are needed. A
+    ``table`` is a dict in the config; :meth:`from_config` reads it.
 
     Attributes:
         file: The table, relative to ``data_root`` or absolute. Or a dict from
@@ -40,6 +40,8 @@ class TableDescription:
         label: Column with the class of an image, a name or a number.
         labels: Columns of which each is a label of its own, for images with several
             labels: 1, 0, -1 (uncertain) or empty (missing).
+        mask: Column with the path of the mask of an image, of data sets with masks; or
+            a dict from each class but the first to such a column.
         one_hot: Whether ``labels`` are classes of which each row has exactly one: 1 in
             one column, 0 in all others.
         label_separator: What stands between several labels in the one column ``label``,
@@ -82,6 +84,7 @@ class TableDescription:
     image_missing: str = 'error'
     label: str = ''
     labels: Sequence[str] = ()
+    mask: str | Mapping[str, str] = ''
     one_hot: bool = False
     label_separator: str = ''
     label_map: Mapping[str, str | None] = field(default_factory=dict)
@@ -141,14 +144,21 @@ class TableDescription:
     def columns(self) -> list[str]:
         """All columns that must be there, each once, but those of ``path_pattern``."""
         named = [self.image, self.label, *self.labels, *self.group, self.split]
-        named += [self.rater, *self.filter]
+        named += [*self.masks, self.rater, *self.filter]
         in_path = self.pattern.groupindex if self.pattern else ()
         return [name for name in dict.fromkeys(named) if name and name not in in_path]
+
+    @property
+    def masks(self) -> list[str]:
+        """The columns of masks, in the order of their classes."""
+        if isinstance(self.mask, str):
+            return [self.mask] if self.mask else []
+        return [*self.mask.values()]
 
     def _check_required(self) -> None:
         example = "table=dict(file='cases.csv', image='file', label='diagnosis')"
         missing = [key for key in ('file', 'image') if not getattr(self, key)]
-        if not self.label and not self.labels:
+        if not self.label and not self.labels and not self.mask:
             missing.append('label (or labels)')
         if missing:
             raise ConfigError(f'table: say {", ".join(missing)}, such as {example}')

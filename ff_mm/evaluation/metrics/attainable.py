@@ -15,7 +15,6 @@ from ff_mm.evaluation.metrics.base import (
     is_counted,
     once,
     stack,
-    truth_of_all,
 )
 from ff_mm.evaluation.metrics.offline import prefixed, silence
 
@@ -73,9 +72,6 @@ class AttainableScore:
             own metrics, another score, the rule for which the worst would be the best,
             or a score that the truth leaves undefined.
         """
-        truth = truth_of_all(samples)
-        if truth is None:
-            return None
         for metric in metrics:
             prefix = prefixed(metric, '')
             # A class that derives from such a metric may compute something else.
@@ -85,6 +81,9 @@ class AttainableScore:
             own = name.removeprefix(prefix)
             claim = metric.claim(own)
             if not claim or claim.rule != rule:
+                continue
+            truth = metric.truth_of(samples)
+            if truth is None:
                 continue
             classes = _number_of_classes(metric, truth)
             if _is_defined(metric, own, truth, classes):

@@ -115,6 +115,14 @@ class CountedMetric(BaseMetric):
         """Says that right predictions are best for a score; None: nobody claims so."""
         return None
 
+    def truth_of(self, samples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+        """Returns the truth of cases as :func:`stack` has it; None: of another kind.
+
+        Args:
+            samples: Data samples of them as dicts; predictions need not be there.
+        """
+        return truth_of_all(samples)
+
     def perfect(self, truth: np.ndarray, classes: int) -> np.ndarray | None:
         """Returns right predictions, as :func:`stack` has them.
 

@@ -1,0 +1,1 @@
+"""Masks of segmentation: how they are read, found, and checked."""
