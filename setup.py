@@ -102,7 +102,6 @@ EXTRAS = {
         'huggingface_hub>=0.24',
         'safetensors>=0.4',
         'captum>=0.7',
-        'gradio>=6',
     ],
 }
 
