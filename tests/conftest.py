@@ -90,6 +90,14 @@ def _as_it_is(text: str, **_: Any) -> tuple[str, bool]:
     return text, True
 
 
+@pytest.fixture(scope='module', autouse=True)
+def scope_of_the_module() -> Iterator[None]:
+    """Restores the default scope that fixtures of a whole module may have changed."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict = before
+
+
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
     """Restores MMEngine's global tables and the environment, also if a test fails."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, init_default_scope
 
 from ff_mm.comparison.comparison_runner import read_bootstrap
 from ff_mm.comparison.fuse.distilling import (
@@ -56,7 +56,7 @@ from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
 from ff_mm.parallel.claim import only_one
-from ff_mm.tasks import task_of
+from ff_mm.tasks import scope_of, task_of
 
 FUSED_FILE = 'fused.pth'
 _POOL = 'pool'
@@ -107,6 +107,8 @@ class FuseRunner:
         self.cfg = resolve(cfg)
         self.work_dir = Path(cfg.work_dir)
         task_of(self.cfg).require_scores('tools/fuse.py')
+        # Metrics are built below, and this process may have had another task before.
+        init_default_scope(scope_of(self.cfg))
         for key in (_POOL, 'fusions', 'baseline', 'selection', 'val_dataloader'):
             if not self.cfg.get(key):
                 raise ConfigError(f'{cfg.filename}: {key!r} is missing')
