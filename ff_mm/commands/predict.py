@@ -97,11 +97,9 @@ def run(args: argparse.Namespace) -> None:
     if attribution is not None and problems < len(images):
         say(f'maps by {attribution.method}: {maps}', console)
     if problems:
-        print(
-            f'error: {problems} of {len(images)} images could not be read; the column '
-            f'error of {one_line(args.out)} says why',
-            file=sys.stderr,
-        )
+        unread = f'{problems} of {len(images)} images could not be read'
+        why = f'the column error of {args.out} says why'
+        print(one_line(f'error: {unread}; {why}'), file=sys.stderr)
         sys.exit(SOME_UNREADABLE)
 
 

@@ -22,7 +22,11 @@ from ff_mm.models.starting_weights import check_starting_weights
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 
-MODEL_BASES = sorted((CONFIGS / '_base_' / 'models').glob('*.py'))
+MODEL_BASES = [
+    path
+    for path in sorted((CONFIGS / '_base_' / 'models').glob('*.py'))
+    if 'starting_weights' in path.read_text()  # not of the UNet, which has none
+]
 
 RESNET = dict(type='ResNet', depth=18, stem_channels=4, base_channels=4)
 VIT = dict(
