@@ -13,13 +13,13 @@ from ff_mm.datasets.checks.inspection import dataset_configs, inspect_datasets
 from ff_mm.datasets.checks.report import dataset_table
 from ff_mm.files import write_json
 from ff_mm.option_values import option_texts
-from ff_mm.tasks import scope_of
 
 
 def run(args: argparse.Namespace) -> None:
     """Looks at all images, prints what there is, and exits."""
     cfg = resolve(load_config(args.config, option_texts(args.cfg_options)))
-    init_default_scope(scope_of(cfg))
+    # Of data alone there may be a config that says no scope.
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     inspection = inspect_datasets(
         dataset_configs(cfg),
         allowed_cores() if args.workers is None else args.workers,
