@@ -12,8 +12,6 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from toys import TINY_RESNET, TINY_VIT
 
-from ff_mm.errors import FFMMError
-from ff_mm.exporting import command
 from ff_mm.exporting.onnx_file import OnnxModel
 from ff_mm.files import read_json
 from ff_mm.fusion.ensemble_file import ensemble_config
@@ -21,6 +19,7 @@ from ff_mm.inference.loading import with_loading
 from ff_mm.inference.predictor import Predictor
 from ff_mm.inference.trained_model import find_model, load_model
 from ff_mm.merging import write_checkpoint
+from ff_mm_commands import run
 
 LINEAR = dict(type='LinearClsHead', num_classes=3, in_channels=4)
 LABELS = dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=4)
@@ -70,7 +69,7 @@ def written(folder, model, to_rgb=True, pipeline=None):
 @pytest.mark.parametrize('kind', NETWORKS)
 def test_onnx_says_what_torch_says(tmp_path, kind, to_rgb):
     given = written(tmp_path, NETWORKS[kind], to_rgb)
-    command.main([*given, '--to', 'onnx', '--out', str(tmp_path / 'out')])
+    run('export', [*given, '--to', 'onnx', '--out', str(tmp_path / 'out')])
     network = OnnxModel(tmp_path / 'out' / 'onnx' / 'model.onnx', threads=1)
     model = load_model(find_model(given)[0])
     drawn = torch.Generator().manual_seed(1)
@@ -88,7 +87,7 @@ def test_an_ensemble_comes_in_again(tmp_path):
     ensemble = ensemble_config(single, [1.0, 2.0], 'probabilities').model
     given = written(tmp_path, ensemble.to_dict())
     out = tmp_path / 'out'
-    command.main([*given, '--to', 'safetensors', 'onnx', '--out', str(out)])
+    run('export', [*given, '--to', 'safetensors', 'onnx', '--out', str(out)])
     assert read_json(out / 'onnx' / 'agreement.json')['largest'] < 1e-5
     images = torch.full((1, 3, 16, 16), 77, dtype=torch.uint8)
     one = Predictor(load_model(find_model(given)[0])).scores(images)
@@ -100,16 +99,17 @@ def test_how_deep_images_are_loaded_goes_along(tmp_path):
     steps = [dict(type='LoadDICOM', bits=12)]
     steps += [dict(type='Resize', scale=16), dict(type='PackInputs')]
     given = written(tmp_path, NETWORKS['resnet'], pipeline=steps)
-    command.main([*given, '--to', 'safetensors', '--out', str(tmp_path / 'out')])
+    run('export', [*given, '--to', 'safetensors', '--out', str(tmp_path / 'out')])
     model = load_model(find_model([str(tmp_path / 'out' / 'safetensors')])[0])
     assert dict(model.cfg.pipeline[0]) == dict(type='LoadDICOM', bits=12)
 
 
-def test_images_of_several_sizes_are_refused(tmp_path):
+def test_images_of_several_sizes_are_refused(tmp_path, capsys):
     steps = [dict(type='ResizeEdge', scale=16), dict(type='PackInputs')]
     given = written(tmp_path, NETWORKS['resnet'], pipeline=steps)
-    with pytest.raises(FFMMError, match='gives images of several sizes'):
-        command.main([*given, '--to', 'onnx', '--out', str(tmp_path / 'out')])
+    with pytest.raises(SystemExit):
+        run('export', [*given, '--to', 'onnx', '--out', str(tmp_path / 'out')])
+    assert 'gives images of several sizes' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
