@@ -36,7 +36,7 @@ class Curve(BaseDataset):
 
 
 @MODELS.register_module()
-class Regression(BaseModel):
+class CurveFit(BaseModel):
     """Batches are tuples, and so is what it says of them."""
 
     def __init__(self, width: int = 8, **kwargs: Any) -> None:
@@ -81,7 +81,7 @@ def foreign_config(folder: Any, **changes: Any) -> dict[str, Any]:
     cfg = dict(
         default_scope='mmengine',
         runner_type='GenerationRunner',
-        model=dict(type='Regression'),
+        model=dict(type='CurveFit'),
         train_dataloader=loader(True),
         val_dataloader=loader(False, seed=1),
         test_dataloader=loader(False, seed=2),

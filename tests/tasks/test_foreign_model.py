@@ -143,7 +143,7 @@ def test_a_probe_trains_the_part_that_the_task_names(tmp_path):
     probed = torch.load(start, weights_only=True)['state_dict']
     # The frozen part is as it was made, but for what batch norm has seen.
     set_random_seed(0)
-    plain = MODELS.build(dict(type='Regression')).state_dict()
+    plain = MODELS.build(dict(type='CurveFit')).state_dict()
     assert list(probed) == list(plain)
     same = [key for key in plain if torch.equal(probed[key], plain[key])]
     assert {'body.0.weight', 'body.0.bias', 'body.1.weight'} <= set(same)

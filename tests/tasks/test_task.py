@@ -99,9 +99,9 @@ def test_the_frozen_part_has_no_dropout_and_batch_norm_as_asked(norm_eval):
     assert not any(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize('model', ['Regression', 'TwoHeads'])
+@pytest.mark.parametrize('model', ['CurveFit', 'TwoHeads'])
 def test_a_probe_without_a_head_says_which_parts_there_are(model):
-    heads = None if model == 'Regression' else ['fc']
+    heads = None if model == 'CurveFit' else ['fc']
     with pytest.raises(ConfigError, match=r'say which of \[.*plan\.probe\.freeze'):
         LinearProbe(dict(type=model), heads=heads)
 
@@ -112,7 +112,7 @@ def test_a_deployed_config_keeps_others_modules_and_none_of_ff_mm(tmp_path):
     cfg = foreign_config(
         tmp_path,
         custom_imports=imports,
-        model=dict(type='Regression', init_cfg=pretrained, data_preprocessor=dict()),
+        model=dict(type='CurveFit', init_cfg=pretrained, data_preprocessor=dict()),
     )
     kept = deployment_config(Config(cfg))
     assert kept.default_scope == 'mmengine'
