@@ -90,19 +90,22 @@ def _as_it_is(text: str, **_: Any) -> tuple[str, bool]:
     return text, True
 
 
+GLOBAL_TABLES = (DefaultScope, MMLogger, MessageHub, Visualizer)
+
+
 @pytest.fixture(scope='module', autouse=True)
-def scope_of_the_module() -> Iterator[None]:
-    """Restores the default scope that fixtures of a whole module may have changed."""
-    before = DefaultScope._instance_dict.copy()
+def no_leftovers_of_a_module() -> Iterator[None]:
+    """Restores MMEngine's global tables after fixtures of a whole module."""
+    before = [(cls, cls._instance_dict.copy()) for cls in GLOBAL_TABLES]
     yield
-    DefaultScope._instance_dict = before
+    for cls, entries in before:
+        cls._instance_dict = entries
 
 
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
     """Restores MMEngine's global tables and the environment, also if a test fails."""
-    tables = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    before = [(cls, cls._instance_dict.copy()) for cls in tables]
+    before = [(cls, cls._instance_dict.copy()) for cls in GLOBAL_TABLES]
     environment = dict(os.environ)
     yield
     os.environ.clear()
