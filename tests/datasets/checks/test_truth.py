@@ -96,7 +96,12 @@ def test_a_changed_number_is_noticed_when_a_run_goes_on(tmp_path):
         keep_split_file(file, dict(val=Cases([dict(y=0.5), dict(y=1.25)])))
 
 
-def test_of_data_sets_that_cannot_be_asked_only_the_number_of_cases_is_known(capsys):
+def test_of_data_sets_that_cannot_be_asked_only_the_number_of_cases_is_known(
+    monkeypatch,
+):
+    said = []
+    monkeypatch.setattr('ff_mm.datasets.checks.check.log', said.append)
+
     def make():
         return TensorDataset(torch.zeros(3, 1))
 
@@ -104,4 +109,4 @@ def test_of_data_sets_that_cannot_be_asked_only_the_number_of_cases_is_known(cap
     found = check_datasets(dict(train=data, val=data))
     assert len(found['val']) == 3
     assert meta_of(found['val']) == {}
-    assert 'has no get_data_info' in capsys.readouterr().out
+    assert 'has no get_data_info' in ' '.join(said)
