@@ -13,7 +13,6 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.inference.attribution import Attribution
 
-pytest.importorskip('captum')
 SIZE = 32
 
 
