@@ -104,6 +104,16 @@ def test_stock_mmsegmentation_gives_the_same_masks(made: Any) -> None:
     assert list(model.dataset_meta['classes']) == list(gog.classes)
 
 
+def test_the_command_that_tests_takes_the_soup(made: Any, tool: Any) -> None:
+    folder, _, gog, report, _ = made
+    gog.dump(folder / 'gog.py')
+    out = folder / 'test.json'
+    assert (
+        tool('test.py', folder / 'gog.py', folder / 'gog/soup.pth', '--out', out) == 0
+    )
+    assert json.loads(out.read_text())['test']['mdice'] == report['test']['mdice']
+
+
 def _own(metric: Any) -> dict[str, Any]:
     return {key: value for key, value in metric.items() if key != 'type'}
 
@@ -122,6 +132,14 @@ def test_overlays_of_the_soup_and_the_best_single_model(made: Any) -> None:
     known = sum(int(row['known']) for row in rows)
     assert 0 <= wrong <= known
     assert (folder / 'gog/overlays/test.png').stat().st_size > 1000
+
+
+def test_only_the_methods_of_fission_that_masks_can_have_are_compared(run: str) -> None:
+    runner = RUNNERS.build(load_config(FILES[f'compare_{run}']))
+    names = [method.name for method in runner.methods]
+    soups = ('best', 'uniform', 'greedy', 'gou', 'gog')
+    assert names == [f'fgg_{soup}' for soup in soups]
+    assert runner.cfg.baseline == 'fgg_best'
 
 
 def test_references_lead_somewhere(run: str) -> None:

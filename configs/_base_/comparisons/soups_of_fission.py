@@ -1,30 +1,7 @@
-# The soups of one pool of fission beside its best model. Without ensembles, so also for
-# models that say more of a case than a probability of each class, as masks.
-_base_ = '../evaluation.py'
+# The soups of one pool of fission beside its best model: the paper's methods of a grid
+# search are left out where pools has none. Without ensembles, so also for models that
+# say more of a case than a probability of each class, as masks.
+_base_ = './paper.py'
 
-runner_type = 'ComparisonRunner'
-
-methods = dict(
-    fgg_best=dict(title='FGG (best)', pool='fgg', runner_type='BestIngredientRunner'),
-    fgg_uniform=dict(
-        title='FGG + uniform', pool='fgg', runner_type='UniformSoupRunner'
-    ),
-    fgg_greedy=dict(title='FGG + greedy', pool='fgg', runner_type='GreedySoupRunner'),
-    fgg_gou=dict(
-        title='FGG + GoU',
-        pool='fgg',
-        runner_type='GoUSoupRunner',
-        soup=dict(group_by='lr'),
-    ),
-    fgg_gog=dict(
-        title='FGG + GoG',
-        pool='fgg',
-        runner_type='GoGSoupRunner',
-        soup=dict(group_by='lr'),
-    ),
-)
+methods = dict(fgg_ensemble=None)
 baseline = 'fgg_best'
-
-# Paired, over cases; by patient or lesion where the data set knows them.
-bootstrap = dict(resamples=2000, confidence=0.95, seed=0)
-published = dict()
