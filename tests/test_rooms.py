@@ -87,3 +87,12 @@ def test_no_two_files_import_each_other_in_a_circle():
         if module not in packages
     }
     TopologicalSorter(files).prepare()  # raises CycleError, which names the circle
+
+
+def test_no_room_but_tasks_knows_which_tasks_there_are():
+    named = {'ff_mm.tasks.Classification', 'ff_mm.tasks.Segmentation'}
+    named |= {'ff_mm.tasks.classification.Classification'}
+    named |= {'ff_mm.tasks.segmentation', 'ff_mm.tasks.segmentation.Segmentation'}
+    for module, tree in modules().items():
+        if not module.startswith('ff_mm.tasks'):
+            assert not named & set(imported(tree)), module

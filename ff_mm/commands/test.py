@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 
 from ff_mm import cli
 from ff_mm.config import resolve
-from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.display.tables import evaluation_table
+from ff_mm.errors import ConfigError
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import refuse_irregular, write_json
@@ -24,11 +24,17 @@ from ff_mm.merging.folds import has_seen_validation
 from ff_mm.merging.state_dict import check_whole
 from ff_mm.one_line import one_line
 from ff_mm.tasks import scope_of
+from ff_mm_commands.table import typed
 
 
 def run(args: argparse.Namespace) -> None:
     """Evaluates and prints a table of metrics."""
     cfg = cli.read_config(args, args.config)
+    if not cfg.get('val_dataloader'):
+        raise ConfigError(
+            f'{args.config}: names no data, as deploy.py of a soup: give the config '
+            f'that made it; on images by themselves: {typed("predict")}'
+        )
     if args.out:  # before the evaluation, which may take long
         refuse_irregular(os.path.realpath(args.out))
     checkpoint = CheckpointFile(args.checkpoint, args.entry, full=True)
@@ -51,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         )
     classes = evaluator.dataset_meta.get('classes')
     check_class_numbering(checkpoint, classes)
-    check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)
+    evaluator.task.check(evaluator.cfg, dict(val=evaluator.val_dataset))
     evaluator.load(state_dict)
     results = evaluator.evaluate_all()
     evaluator.close()

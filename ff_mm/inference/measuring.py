@@ -11,7 +11,6 @@ import torch
 from mmengine.config import Config
 
 from ff_mm.config import load_config, resolve
-from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.cases import cases_of
 from ff_mm.evaluation.fingerprint import check_class_numbering
@@ -143,7 +142,7 @@ def measured(
             evaluator.check(weights, str(model.files.weights))
             checkpoint = CheckpointFile(model.files.weights)
             check_class_numbering(checkpoint, evaluator.dataset_meta.get('classes'))
-            check_head(evaluator.cfg.model.get('head') or {}, evaluator.val_dataset)
+            evaluator.task.check(evaluator.cfg, dict(val=evaluator.val_dataset))
             evaluator.load(weights)
             yield MeasuredModel(model, evaluator)
         finally:

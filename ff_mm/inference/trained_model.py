@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,12 +31,14 @@ from ff_mm.merging import CheckpointError, check_same_architecture
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.finite import wrong_values
 from ff_mm.merging.state_dict import StateDict, check_whole, copy_weights
-from ff_mm.tasks import scope_of
+from ff_mm.tasks import scope_of, task_of
 
 #: What an export calls the weights.
 WEIGHTS_FILE = 'model.safetensors'
 _FILES = (SOUP_FILE, ENSEMBLE_FILE, WEIGHTS_FILE)
 _WEIGHTS = ('.pth', '.pt', '.safetensors')
+# How deep images were, which soups of before 0.2 say for people alone.
+_DEPTH = re.compile(r'^#.* takes (\d+) bits for ', re.MULTILINE)
 HOW = 'give the folder of a soup, or a config and a checkpoint'
 
 
@@ -174,8 +177,10 @@ def load_model(
     source = resolve(load_config(files.config, options))
     if 'model' not in source:
         raise ConfigError(f'{files.config}: says no model')
+    task_of(source).require_scores(str(files.config))
     init_default_scope(scope_of(source))
     source = config_of_file(source, checkpoint.meta)
+    _check_depth(files, checkpoint.meta)
     cfg = _usable(source, checkpoint.meta, files)
     network = _build(cfg, state_dict, files)
     return TrainedModel(
@@ -188,6 +193,18 @@ def load_model(
         options=EvaluationOptions.from_config(source.get('evaluation')),
         notes=checkpoint.notes,
     )
+
+
+def _check_depth(files: ModelFiles, meta: Mapping[str, Any]) -> None:
+    """Refuses to show deep images in another way than the model has seen them."""
+    if not files.is_folder or 'loading' in meta:
+        return
+    if found := _DEPTH.search(files.config.read_text(encoding='utf-8')):
+        raise ModelFolderError(
+            f'{files.weights}: has seen images of {found[1]} bits, which soups of '
+            'before 0.2 do not record: make it anew (the command that made it trains '
+            'nothing), or give its config and this file'
+        )
 
 
 def _usable(source: Config, meta: Mapping[str, Any], files: ModelFiles) -> Config:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -20,8 +23,10 @@ from ff_mm.commands.predict import SOME_UNREADABLE
 from ff_mm.config import resolve
 from ff_mm.datasets import Digits
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
-from ff_mm.merging import read_state_dict
+from ff_mm.merging import read_state_dict, write_checkpoint
+from ff_mm_commands import run
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 NUMBER = 40  # images of a set of the small pool
 
 
@@ -224,10 +229,32 @@ def test_a_config_that_shows_images_otherwise_is_refused(
 def test_maps_are_pictures_beside_the_csv(
     predict, small_soup, images, tmp_path, method
 ):
-    pytest.importorskip('captum')
     predict(small_soup.folder, images / '000.png', '--attribution', method)
     found = cv2.imread(str(tmp_path / 'out_maps' / '00001_000.png'))
     assert found is not None and found.std() > 0
+
+
+def test_a_soup_that_does_not_record_how_deep_its_images_were_is_refused(
+    predict, small_soup, images, tmp_path, capsys
+):
+    old = tmp_path / 'old'
+    shutil.copytree(small_soup.folder, old)
+    deploy = old / 'deploy.py'
+    said = '# LoadImageFromFile reads no DICOM, and takes 12 bits for 16: turn such\n'
+    deploy.write_text(said + deploy.read_text())
+    arguments = [str(old), str(images / '000.png'), '--out', str(tmp_path / 'x.csv')]
+    with pytest.raises(SystemExit):
+        run('predict', arguments)
+    assert 'has seen images of 12 bits' in capsys.readouterr().err
+
+
+def test_masks_are_not_predicted_but_refused(images, tmp_path, capsys):
+    config = CONFIGS / 'gog_nuclei_unet.py'
+    weights = tmp_path / 'x.pth'
+    write_checkpoint(dict(state_dict={'a': torch.ones(1)}), weights)
+    with pytest.raises(SystemExit):
+        run('predict', [str(config), str(weights), str(images)])
+    assert "which task 'Segmentation' does not have" in capsys.readouterr().err
 
 
 def test_captum_that_is_not_installed_is_named(

@@ -209,7 +209,10 @@ def test_from_a_pool_to_one_file_from_the_command_line(
     assert tool('fuse.py', fuse, '--budget', '1') == 0
     out = ' '.join(capsys.readouterr().out.split())
     assert 'distilled' in out and f'Deploy {tmp_path}/fuse/fused.pth' in out
-    assert tool('test.py', fuse, tmp_path / 'fuse' / 'fused.pth') == 0
+    fused = tmp_path / 'fuse' / 'fused.pth'
+    assert tool('test.py', fuse, fused) == 0
+    assert tool('test.py', fused.with_name('deploy.py'), fused) == 2
+    assert 'deploy.py: names no data' in capsys.readouterr().err
 
 
 def test_a_plan_without_its_runner_is_one_clear_error(tool, fgg, capsys):

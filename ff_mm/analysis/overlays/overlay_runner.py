@@ -21,8 +21,6 @@ from ff_mm.evaluation.metrics.areas import mask_of
 from ff_mm.fusion.soup_file import SOUP_FILE
 from ff_mm.merging.checkpoint_file import CheckpointFile
 from ff_mm.merging.ingredient import Ingredient
-from ff_mm.tasks import task_of
-from ff_mm.tasks.segmentation import Segmentation
 
 _ORDERS = ('change', 'worst')
 
@@ -77,7 +75,7 @@ class OverlayRunner(PoolAnalysis[OverlayOptions]):
         """Predicts with both models, and draws."""
         evaluator, split = self.setup.evaluator, self.options.split
         dataset = evaluator.sets[split].dataset
-        if not isinstance(task_of(self.cfg), Segmentation) or not has_masks(dataset):
+        if not has_masks(dataset):
             raise ConfigError('overlays: needs images with masks, as MaskDataset')
         soup = self._soup()
         single = self._single()
