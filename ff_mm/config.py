@@ -39,14 +39,7 @@ _MAX_DEPTH = 20
 T = TypeVar('T', bound='DataclassInstance')
 
 # What the tools themselves put into a config, or read from it.
-_TOOL_KEYS = {
-    'task',
-    'auto_scale_lr',
-    'runner_type',
-    'custom_imports',
-    'resume',
-    'load_from',
-}
+_TOOL_KEYS = {'auto_scale_lr', 'runner_type', 'custom_imports', 'resume', 'load_from'}
 # Where the training of a pool's ingredients has begun, be it that its manifest says so.
 _TOOL_KEYS |= {'origin', 'task'}
 # Analyses of the pool of any fusion config, be it that it says nothing of them.
