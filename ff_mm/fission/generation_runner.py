@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.registry import RUNNERS, TASK_UTILS
+from mmengine.registry import RUNNERS
 
 from ff_mm.config import resolve
 from ff_mm.datasets.checks.on_disk import images_identity, keep_images_file
@@ -47,6 +47,7 @@ from ff_mm.fission.plan_checks import (
     check_parts,
     trial_configs,
 )
+from ff_mm.fission.plans.plan import build_plan
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import choose_trials, marked, parents_of
@@ -107,10 +108,10 @@ class GenerationRunner:
         plan = dict(cfg.plan)
         if cfg.get('augmentation') and not plan.get('augmentations'):
             plan['augmentations'] = [cfg.augmentation]
+        self.plan = build_plan(plan)
         try:
-            self.plan = TASK_UTILS.build(plan)
             self.trials = self.plan.trials()
-        except (KeyError, TypeError) as error:  # no such plan, or no such argument
+        except (KeyError, TypeError) as error:  # a value of another kind
             raise ConfigError(f'plan: {error}') from error
         if getattr(self.plan, 'needs_scores', False):
             task_of(cfg).require_scores(f'plan.type={plan["type"]!r}')

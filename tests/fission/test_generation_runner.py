@@ -271,7 +271,10 @@ LABELS = dict(type='MaskedMultiLabelClsHead', num_classes=10, in_channels=8)
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(plan__lr=1e-3), "plan: .*'lr'"),
+        (
+            dict(plan__lr=1e-3),
+            r"plan: unknown key 'lr' \(did you mean 'lrs'\?\), there are \['lrs', ",
+        ),
         (dict(plan__type='FGPlan'), 'FGPlan'),
         (dict(plan__augmentations=['minimal', 'maximal']), 'maximal'),
         # A minimum would not be validated.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from mmengine.registry import TASK_UTILS
+
 from ff_mm.datasets.folds import read_folds
+from ff_mm.datasets.tables.table_file import with_nearest
 from ff_mm.errors import ConfigError
 from ff_mm.fission.plans.stages import (
     BaseStage,
@@ -39,6 +43,42 @@ class Plan(ABC):
         Args:
             notify: Takes lines for the user.
         """
+
+
+def build_plan(values: Mapping[str, Any]) -> Plan:
+    """Builds the plan of a config.
+
+    Args:
+        values: What the config says under ``plan``.
+
+    Raises:
+        ConfigError: No such plan, an unknown key, or one that is missing or wrong.
+    """
+    try:
+        kind = values.get('type')
+        plan = TASK_UTILS.get(kind) if isinstance(kind, str) else kind
+        known = _arguments(plan) if isinstance(plan, type) else {}
+        unknown = [key for key in values if key not in ('type', *known)]
+        if known and unknown:
+            raise ConfigError(
+                f'plan: unknown key {with_nearest(unknown[0], known)}, there are '
+                f'{list(known)}'
+            )
+        return TASK_UTILS.build(dict(values))
+    except (KeyError, TypeError) as error:  # no such plan, or an argument is missing
+        raise ConfigError(f'plan: {error}') from error
+
+
+def _arguments(plan: type) -> dict[str, None]:
+    """Names of all that a plan takes, those that it hands on to its base as well."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {
+        name: None
+        for each in plan.__mro__
+        if '__init__' in vars(each)
+        for name, parameter in inspect.signature(each).parameters.items()
+        if parameter.kind in named
+    }
 
 
 class Point(NamedTuple):
