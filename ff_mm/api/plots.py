@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ff_mm.comparison.report.wording import metric_title
 from ff_mm.display.figures import COLOURS, COLUMN, INK, RC
-from ff_mm.errors import ConfigError
 
 #: Inches: of a row, and of all else.
 _ROW, _FRAME = 0.24, 0.7
@@ -38,50 +36,4 @@ def interval_plot(values: Mapping[str, Mapping[str, Any]], label: str) -> Figure
         axes.set_yticks(range(len(known)), list(known))
         axes.invert_yaxis()
         axes.set_xlabel(label)
-    return figure
-
-
-def pool_plot(rows: Sequence[Mapping[str, Any]], metric: str | None) -> Figure:
-    """Draws a metric of all models of a pool over their learning rates.
-
-    Args:
-        rows: As :attr:`ff_mm.api.Pool.table`.
-        metric: Which; None: the first.
-
-    Raises:
-        ConfigError: No model has that metric, or there is no model.
-    """
-    if not rows:
-        raise ConfigError('the pool has no model, there is nothing to draw')
-    last = list(rows[0])
-    names = last[last.index('epoch') + 1 : last.index('file')]
-    metric = metric or names[0]
-    if metric not in names:
-        raise ConfigError(f'metric={metric!r}: the models have {", ".join(names)}')
-    with rc_context(RC):
-        figure = Figure(figsize=(COLUMN, 2.6), layout='constrained')
-        axes = figure.subplots()
-        stages = list(dict.fromkeys(row['stage'] for row in rows))
-        for number, stage in enumerate(stages):
-            points = [
-                (row['lr'], row[metric])
-                for row in rows
-                if row['stage'] == stage and 'lr' in row and row.get(metric) is not None
-            ]
-            axes.plot(
-                [lr for lr, _ in points],
-                [value for _, value in points],
-                'os^DPX'[number % 6],
-                color=COLOURS[number % len(COLOURS)],
-                markersize=4.5,
-                label=stage,
-            )
-        axes.set_xscale('log')
-        rates = sorted({row['lr'] for row in rows if 'lr' in row})
-        axes.set_xticks(rates, [f'{rate:g}' for rate in rates])
-        axes.minorticks_off()
-        axes.set_xlabel('learning rate')
-        axes.set_ylabel(f'{metric_title(metric)}, val')
-        if len(stages) > 1:
-            axes.legend(frameon=False)
     return figure

@@ -11,11 +11,11 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from ff_mm.api.plots import interval_plot, pool_plot
+from ff_mm.api.plots import interval_plot
 from ff_mm.comparison.report.markdown import comparison_table
 from ff_mm.comparison.report.wording import main_set, metric_title, set_title
-from ff_mm.display.numbers import overall
 from ff_mm.files import read_json
+from ff_mm.fission.pool_plot import pool_plot, pool_rows
 
 Rows = list[dict[str, Any]]
 
@@ -49,18 +49,7 @@ class Pool:
     @property
     def table(self) -> Rows:
         """A row a model, for ``pandas.DataFrame``: name, file, settings, metrics."""
-        return [
-            dict(
-                name=entry['name'],
-                stage=entry['stage'],
-                **entry['hyper'],
-                cycle=entry['cycle'],
-                epoch=entry['epoch'],
-                **{name: entry['metrics'][name] for name in overall(entry['metrics'])},
-                file=str(self.folder / entry['file']),
-            )
-            for entry in self.manifest['ingredients']
-        ]
+        return pool_rows(self.manifest, self.folder)
 
     @property
     def report(self) -> str:
@@ -86,7 +75,7 @@ class Pool:
         Raises:
             ConfigError: No model has that metric, or there is no model.
         """
-        return pool_plot(self.table, metric)
+        return pool_plot(self.table, metric, metric_title)
 
 
 @dataclass(frozen=True)
