@@ -29,6 +29,7 @@ from ff_mm.parallel.termination import (
 )
 from ff_mm.parallel.together import AnotherFailed
 from ff_mm.plain import not_utf8
+from ff_mm.tracking import add_trackers
 from ff_mm_commands.folders import shipped, soup_names
 from ff_mm_commands.table import typed
 
@@ -88,6 +89,7 @@ def read_config(
     file = None if soup is None else _soup_file(soup)
     recipe = getattr(args, 'recipe', None)
     cfg = load_config(path, option_texts(args.cfg_options), file, recipe)
+    add_trackers(cfg, getattr(args, 'log_to', ()))
     cfg.launcher = args.launcher
     use_port(cfg)
     if args.work_dir is not None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 
 from ff_mm_commands.options import add_common_options
+from ff_mm_commands.trackers import add_tracker_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument('config', help='config file, or its name')
     add_common_options(parser, several_processes=False)
+    add_tracker_option(parser)

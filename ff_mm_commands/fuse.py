@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 from ff_mm_commands.options import add_common_options
+from ff_mm_commands.trackers import add_tracker_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,3 +26,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='epochs in which to distil the pool into one network; 0: do not',
     )
     add_common_options(parser, several_processes=False)
+    add_tracker_option(parser)

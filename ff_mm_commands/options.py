@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from ff_mm_commands.trackers import add_tracker_option
+
 
 class ReadOptions(argparse.Action):
     """Collects ``key=value`` words, with the values as texts."""
@@ -93,6 +95,7 @@ def add_analysis_options(parser: argparse.ArgumentParser, runner_type: str) -> N
         '--soup', help="the soup of the option --soup of soup, instead of the config's"
     )
     add_common_options(parser)
+    add_tracker_option(parser)
     parser.set_defaults(runner_type=runner_type)
 
 

@@ -18,6 +18,7 @@ import argparse
 
 from ff_mm_commands.folders import shipped, soup_names
 from ff_mm_commands.options import add_common_options
+from ff_mm_commands.trackers import add_tracker_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f'{", ".join(soups)}; --work-dir then has a folder for each',
     )
     add_common_options(parser)
+    add_tracker_option(parser)
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

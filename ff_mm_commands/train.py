@@ -12,6 +12,7 @@ import argparse
 
 from ff_mm_commands.folders import version
 from ff_mm_commands.options import add_common_options
+from ff_mm_commands.trackers import add_tracker_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,3 +92,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--version', action='version', version=f'ff_mm {version()}')
     add_common_options(parser)
+    add_tracker_option(parser)

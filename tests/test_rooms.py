@@ -19,8 +19,18 @@ ROOMS = [
     'merging',
     'weight_space',
 ]
-ROOMS += ['datasets', 'models', 'engine', 'tasks', 'evaluation', 'fission', 'fusion']
-ROOMS += ['comparison', 'analysis', 'inference', 'exporting', 'cli', 'commands', 'api']
+ROOMS += [
+    'datasets',
+    'models',
+    'engine',
+    'tracking',
+    'tasks',
+    'evaluation',
+    'fission',
+    'fusion',
+]
+ROOMS += ['comparison', 'analysis', 'inference', 'exporting']
+ROOMS += ['cli', 'commands', 'api']
 RANKS = dict.fromkeys(FILES, 0) | {name: i for i, name in enumerate(ROOMS, 1)}
 
 

@@ -53,6 +53,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         ingredients: Those of the pool by name.
     """
 
+    stage = 'analysis'
     name: ClassVar[str]
     options_type: type[Options]
 
@@ -92,6 +93,15 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
         """Returns whether the training set is looked at; else it is not even read."""
         return self.bn_samples is not None
 
+    @property
+    def run_name(self) -> str:
+        """Apart from the soup, which has the same work directory."""
+        return f'{super().run_name}_{self.name}'
+
+    def track(self, found: Any) -> None:
+        """Tells the trackers of the figures."""
+        self.tracked.files(sorted(self.folder.glob('*.png')))
+
     @abstractmethod
     def analyse(self) -> Any:
         """Computes everything, and lets the first process write it.
@@ -102,6 +112,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
     def carry_out(self, session: FusionSession) -> Any:
         """Prepares what is evaluated with, and analyses."""
         self._prepare(session)
+        self.begin_tracking()
         return self.analyse()
 
     @property

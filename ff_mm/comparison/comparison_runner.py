@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ff_mm.comparison.comparison import Comparison, Run
+from ff_mm.comparison.comparison_tracking import group_of, log_comparison
 from ff_mm.comparison.method import Method, read_methods, read_pools, selection_cost
 from ff_mm.comparison.method_models import MethodModel, check_method, make_model
 from ff_mm.comparison.model_predictions import ModelPredictions
@@ -32,6 +33,7 @@ from ff_mm.fission.ledger import describe_environment
 from ff_mm.fusion.session import EvaluationSetup, FusionSession, check_data
 from ff_mm.parallel.claim import only_one
 from ff_mm.tasks import task_of
+from ff_mm.tracking import TrackedRun, Tracking
 from ff_mm_commands.table import called
 
 _BOOTSTRAP = dict(resamples=2000, confidence=0.95, seed=0)
@@ -86,6 +88,7 @@ class ComparisonRunner:
             check_method(self.cfg, method, self.pools[method.pool][0])
         self.published = _read_published(tree.get('published'))
         self.console = make_console()
+        self.tracking = Tracking(self.cfg, group_of(self.pools))
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> ComparisonRunner:
@@ -104,9 +107,12 @@ class ComparisonRunner:
             InUseError: Another command is at work in the work directory.
         """
         with only_one(self.work_dir, '.comparison', notify=self._line):
-            return self._compare()
+            with self.tracking.run(self.work_dir.resolve().name, 'comparison') as run:
+                comparison = self._compare(run)
+                log_comparison(run, comparison, self.work_dir)
+            return comparison
 
-    def _compare(self) -> dict[str, Any]:
+    def _compare(self, run: TrackedRun) -> dict[str, Any]:
         self._check_files()
         if self.left_out:
             self._line(f'without a pool, or None: {", ".join(self.left_out)}')
@@ -121,6 +127,7 @@ class ComparisonRunner:
                 # All of them, before the first soup is made.
                 session.pool(source, self.cfg.get('origin'))
             self._check_kept(session)
+            run.begin(self.cfg, self._line)
             models = {m.name: self._models(session, m) for m in self.methods}
             setup = session.setup(self.cfg, self._line)
             said = ModelPredictions(

@@ -33,6 +33,7 @@ from ff_mm.records import (
     Table,
     read_record,
 )
+from ff_mm.tracking import without_trackers
 
 #: Keys that only a comparison, or a fusion of fusions, has.
 OF_COMPARISON = (
@@ -237,7 +238,9 @@ def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> 
         ingredients=source,
         work_dir=str(folder),
     )
-    return Config(tree, filename=cfg.filename)
+    own = Config(tree, filename=cfg.filename)
+    without_trackers(own)  # one run of all: what is made before is not made again
+    return own
 
 
 def _digest(

@@ -47,6 +47,7 @@ from ff_mm.fission.plan_checks import (
     check_parts,
     trial_configs,
 )
+from ff_mm.fission.plan_tracking import log_plan
 from ff_mm.fission.plans.plan import build_plan
 from ff_mm.fission.progress import PlanProgress
 from ff_mm.fission.record import trial_folder
@@ -59,6 +60,8 @@ from ff_mm.parallel.dispatch import Dispatch, TakenOverError, Task
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone, together
 from ff_mm.tasks import task_of
+from ff_mm.tracking import Tracking
+from ff_mm.tracking.tracking import PLAN
 from ff_mm_commands.table import called
 
 SPLITS = 'splits.csv'
@@ -124,6 +127,7 @@ class GenerationRunner:
                 "whole trials, or 'data', all of them train each trial"
             )
         self.per_device = trials_per_device(cfg)
+        self.tracking = Tracking(resolve(cfg))
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> GenerationRunner:
@@ -273,6 +277,8 @@ class GenerationRunner:
             require_parents(ledger, self.chosen)
             processes = 1 if self.data_parallel else self.team.size
             check_disk(disk_need(self.trials, configs, left, processes), self.work_dir)
+            with self.tracking.run(PLAN, PLAN) as run:  # those of trials belong to it
+                run.begin(self.cfg, self._say)
             return self.images.fill(self.unlabelled.trained_on, configs)
 
     def _keep_data(self, datasets: dict[str, BaseDataset]) -> None:
@@ -309,7 +315,12 @@ class GenerationRunner:
         console = make_console()
         with PlanProgress(left, console, team) as progress:
             runner = TrialRunner(
-                self.cfg, self.ledger, self.images, progress, self.per_device
+                self.cfg,
+                self.ledger,
+                self.images,
+                progress,
+                self.tracking,
+                self.per_device,
             )
             trials = {trial.id: trial for trial in self.trials}
 
@@ -379,8 +390,10 @@ class GenerationRunner:
             return
         self.ledger.publish(last=True)
         entries = [self.ledger.entry(trial.id) for trial in self.chosen]
-        first = [(self.cfg.get('selection') or {}).get('metric', ''), 'loss']
+        metric = (self.cfg.get('selection') or {}).get('metric', '')
+        first = [metric, 'loss']
         generation_table(entries, manifest, self.work_dir, self.console, first)
+        log_plan(self.tracking, self.ledger.entries, manifest, self.work_dir, metric)
 
     def _complain(self, manifest: dict[str, Any]) -> None:
         """Ends with an error if there is something to be done about it."""

@@ -31,6 +31,7 @@ from ff_mm.fission.class_balance import KEY as BALANCE
 from ff_mm.fission.class_balance import read_class_balance
 from ff_mm.parallel.termination import GRACE_PERIOD
 from ff_mm.tasks import task_of
+from ff_mm.tracking import without_trackers
 
 #: The override that cuts training and validation images into folds: ``number``,
 #: ``seed``, and ``index``, the fold that validates; None: all images train.
@@ -209,6 +210,7 @@ def trial_config(
         own = task_of(cfg).probe(cfg.to_dict()['model'], **probe)
         _override(cfg, {k: v for k, v in own.items() if k not in trial.overrides})
     cfg = resolve(cfg)
+    without_trackers(cfg)  # they are told which run this is, when it is one
     if folds := cfg.pop(FOLDS, None):
         cut = {key: value for key, value in folds.items() if key != 'index'}
         set_folds(cfg, cut, folds['index'])

@@ -36,6 +36,7 @@ from ff_mm.fission.progress_hook import ProgressHook, seconds_spent
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.run_extras import extras_of
 from ff_mm.fission.starts import START_FILE, start_from
+from ff_mm.fission.tracking_hook import TrackingHook
 from ff_mm.fission.trial import Trial, trial_config
 from ff_mm.fission.waiting_hook import WaitingHook
 from ff_mm.merging.state_dict import (
@@ -45,6 +46,7 @@ from ff_mm.merging.state_dict import (
 )
 from ff_mm.parallel.dispatch import TakenOverError
 from ff_mm.parallel.termination import deferred, raise_if_requested
+from ff_mm.tracking import Tracking
 
 _NO_MEMORY = ("can't allocate memory", 'out of memory', 'ALLOC_FAILED')
 
@@ -111,6 +113,7 @@ class TrialRunner:
         ledger: Of the plan; the trials to run have been taken.
         images: The cache of the plan's images.
         progress: The display of the whole plan.
+        tracking: The trackers that the plan is logged to.
         sharing: How many trials are trained on one device at the same time.
     """
 
@@ -120,12 +123,14 @@ class TrialRunner:
         ledger: Ledger,
         images: ImageCache,
         progress: PlanProgress,
+        tracking: Tracking,
         sharing: int = 1,
     ) -> None:
         self.cfg = cfg
         self.ledger = ledger
         self.images = images
         self.progress = progress
+        self.tracking = tracking
         self._noted = False
         self.sharing = sharing
 
@@ -194,9 +199,11 @@ class TrialRunner:
         if wrapper := model_wrapper(cfg):
             cfg.setdefault('model_wrapper_cfg', wrapper)
         self.images.use_in(cfg)
+        self.tracking.put_into(cfg, trial.id, trial.stage, trial.hyper)
         runner = QuietRunner.from_cfg(cfg)
         try:
             runner.register_hook(ProgressHook(self.progress, trial.id))
+            runner.register_hook(TrackingHook())
             runner.register_hook(WaitingHook(self._note_once))
             runner.writer.allowed = partial(self._is_ours, trial.id)
             require_mine = partial(self._together, self.ledger.require_mine, trial.id)

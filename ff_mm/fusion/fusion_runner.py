@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.config import Config
 from rich.console import Console
@@ -14,9 +14,11 @@ from ff_mm.config import check_selection, resolve
 from ff_mm.display.console import make_console, say
 from ff_mm.errors import ConfigError
 from ff_mm.fusion.session import FusionSession
+from ff_mm.fusion.soup_tracking import pool_group
 from ff_mm.parallel.claim import only_one
 from ff_mm.parallel.team import Team
 from ff_mm.parallel.together import first_alone
+from ff_mm.tracking import TrackedRun, Tracking
 
 
 class FusionRunner(ABC):
@@ -45,8 +47,13 @@ class FusionRunner(ABC):
         work_dir: Where results go.
         metric: The one that selects.
         console: Where lines go.
+        tracking: The trackers that the config asks for.
+        tracked: The run in them; once :meth:`run` was called.
         session: What several runners of one command share; once :meth:`run` was called.
+        stage: What the run is, as trackers have it.
     """
+
+    stage: ClassVar[str]
 
     def __init__(self, cfg: Config) -> None:
         for key in ('ingredients', 'selection', 'model', 'val_dataloader'):
@@ -57,6 +64,7 @@ class FusionRunner(ABC):
         self.work_dir = Path(cfg.work_dir)
         self.metric = self.cfg.selection['metric']
         self.console = make_console()
+        self.tracking = Tracking(self.cfg, pool_group(self.cfg.ingredients))
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> FusionRunner:
@@ -93,11 +101,46 @@ class FusionRunner(ABC):
         self.session = session
         with ExitStack() as stack:
             first_alone(session.team, 'work_dir', lambda: self.take_work_dir(stack))
-            return self.carry_out(session)
+            run = TrackedRun(())
+            if session.is_first:
+                run = self.tracking.run(self.run_name, self.stage)
+            self.tracked = stack.enter_context(run)
+            found = self.carry_out(session)
+            self.track(found)
+            return found
+
+    @property
+    def run_name(self) -> str:
+        """What the run is called in the trackers."""
+        return self.work_dir.resolve().name
+
+    def begin_tracking(self) -> None:
+        """Begins the run in the trackers; all processes call it, once all is checked.
+
+        Raises:
+            ConfigError: A tracker cannot be used.
+            AnotherFailed: For the first process one cannot.
+        """
+        first_alone(
+            self.session.team,
+            'trackers',
+            lambda: self.tracked.begin(self.cfg, self.line),
+        )
 
     @abstractmethod
     def carry_out(self, session: FusionSession) -> Any:
-        """Does the work, with the work directory to itself."""
+        """Does the work, with the work directory to itself.
+
+        Once all is checked it calls :meth:`begin_tracking`.
+        """
+
+    @abstractmethod
+    def track(self, found: Any) -> None:
+        """Tells the trackers what was found.
+
+        Args:
+            found: What :meth:`carry_out` has returned.
+        """
 
     def take_work_dir(self, stack: ExitStack) -> None:
         """Keeps other commands off the work directory; the first process calls it."""

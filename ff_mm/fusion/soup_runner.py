@@ -39,6 +39,7 @@ from ff_mm.fusion.pool_notes import check_view, notes_on_set
 from ff_mm.fusion.report import write_report
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE, write_soup
+from ff_mm.fusion.soup_tracking import log_soup
 from ff_mm.fusion.statistics import SoupStatistics
 from ff_mm.merging import (
     Candidate,
@@ -88,6 +89,7 @@ class SoupRunner(FusionRunner):
         ConfigError: A key that is missing or unknown.
     """
 
+    stage = 'soup'
     method = ''
     title = ''
     soup_keys: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ class SoupRunner(FusionRunner):
         self.statistics = SoupStatistics(self.cfg, (level.how for level in self.levels))
         self.groups = Groups.read(self.options.get('basins'), self.levels)
         self.decision = SoupDecision.read(self.options.get('decision'), self.cfg)
+        self.steps: list[Step] = []
 
     @property
     def file(self) -> Path:
@@ -155,6 +158,7 @@ class SoupRunner(FusionRunner):
         if not (self.keeps_copies or self.options.get('keep_copies')):
             pool = session.without_copies(pool)
         self.pool = pool
+        self.begin_tracking()
         self.candidates = CandidateEvaluator(
             self.evaluator,
             session.memo(self.work_dir / MEMO, self.line, self.bn_samples is not None),
@@ -201,6 +205,10 @@ class SoupRunner(FusionRunner):
         if session.is_first:
             write_report(report, self.work_dir)
         return report
+
+    def track(self, found: dict[str, Any]) -> None:
+        """Tells the trackers of the soup, and of each decision."""
+        log_soup(self.tracked, found, self.steps, self.work_dir)
 
     def _check_merges(self, session: FusionSession, pool: Pool) -> None:
         """Says before any pass what merging lacks."""
@@ -406,6 +414,7 @@ class SoupRunner(FusionRunner):
             self.line(note)
 
     def _show(self, step: Step) -> None:
+        self.steps.append(step)
         score = '' if step.score is None else f' {self.metric} {step.score:.4f}'
         if step.bound is not None:
             limit = 'at most' if self.cfg.selection['rule'] == 'greater' else 'at least'

@@ -31,6 +31,7 @@ from ff_mm.comparison.fuse.findings import (
     findings,
     in_words,
 )
+from ff_mm.comparison.fuse.fuse_tracking import log_fusion
 from ff_mm.comparison.fuse.nested import Nested, choose_nested
 from ff_mm.comparison.fuse.soft_score import SOFT, with_soft_score
 from ff_mm.comparison.fuse.writing import write_fuse_report
@@ -55,8 +56,10 @@ from ff_mm.files import atomic_write, sha256
 from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
 from ff_mm.fusion.soup_file import DEPLOY_FILE
+from ff_mm.fusion.soup_tracking import pool_group
 from ff_mm.parallel.claim import only_one
 from ff_mm.tasks import scope_of, task_of
+from ff_mm.tracking import TrackedRun, Tracking
 
 FUSED_FILE = 'fused.pth'
 _POOL = 'pool'
@@ -136,6 +139,7 @@ class FuseRunner:
             tree.get('budget'), self.cfg, _NOT_OF_TRAINING, self.source
         )
         self.console = make_console()
+        self.tracking = Tracking(self.cfg, pool_group(self.source))
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> FuseRunner:
@@ -159,7 +163,10 @@ class FuseRunner:
             InUseError: Another command is at work in the work directory.
         """
         with only_one(self.work_dir, '.fuse', notify=self._line):
-            return self._fuse()
+            with self.tracking.run(self.work_dir.resolve().name, 'fusion') as run:
+                found = self._fuse(run)
+                log_fusion(run, found, self.work_dir)
+            return found
 
     def _read_fusions(self, given: Any, decision: Any) -> list[Method]:
         if not isinstance(given, Mapping):
@@ -187,13 +194,14 @@ class FuseRunner:
             methods[name] = dict(values, pool=_POOL, soup=soup, selection=chosen)
         return read_methods(methods, {_POOL: [self.source]}, 'fusions')
 
-    def _fuse(self) -> dict[str, Any]:
+    def _fuse(self, run: TrackedRun) -> dict[str, Any]:
         check_data(self.cfg)
         if self.budget:
             check_unlabelled_of(self.cfg, self.console)
         for name in self.left_out:
             metric = self.cfg.selection['metric']
             self._line(f'fusions.{name}: left out, {metric} has no other soft score')
+        run.begin(self.cfg, self._line)
         with FusionSession() as session:
             made = [self._make(session, method, self.source) for method in self.methods]
             nested = self._choose(session, made)
