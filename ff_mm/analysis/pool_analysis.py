@@ -100,7 +100,7 @@ class PoolAnalysis(FusionRunner, Generic[Options]):
 
     def track(self, found: Any) -> None:
         """Tells the trackers of the figures."""
-        self.tracked.files(sorted(self.folder.glob('*.png')))
+        self.tracked.files(self.folder, '**/*.png')
 
     @abstractmethod
     def analyse(self) -> Any:

@@ -38,8 +38,8 @@ def log_comparison(
         method = comparison['methods'][recommended['method']]
         for name, results in method['results'].items():
             run.model({m: each['value'] for m, each in results.items()}, name)
-    run.files(sorted(folder.glob('comparison_*.png')))
-    run.files([folder / 'comparison.md', folder / 'comparison.html'])
+    for pattern in ('comparison_*.png', 'comparison.md', 'comparison.html'):
+        run.files(folder, pattern)
 
 
 def _results(comparison: Mapping[str, Any]) -> Iterator[list[Any]]:

@@ -39,7 +39,8 @@ def log_plan(
         if models:
             named = metric if all(metric in row for row in models) else None
             stem = Path(folder) / 'models_by_learning_rate'
-            run.files(save_figure(pool_plot(models, named), stem, ['png']))
+            save_figure(pool_plot(models, named), stem, ['png'])
+            run.files(Path(folder), '*.png')
 
 
 def _trials(entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:

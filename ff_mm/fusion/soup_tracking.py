@@ -46,7 +46,7 @@ def log_soup(
     if single := report.get('best_single'):
         columns = ['set', 'metric', report['title'], 'best single']
         run.table('metrics', columns, _against(report, single))
-    run.files([folder / 'report.md'])
+    run.files(folder, 'report.md')
 
 
 def _sets(results: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

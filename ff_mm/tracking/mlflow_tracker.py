@@ -144,9 +144,10 @@ class MLflowTracker(Tracker):
         writer.writerows([map(csv_cell, row) for row in rows])
         self._client.log_text(self._run_id, text.getvalue(), f'{name}.csv')
 
-    def log_file(self, path: Path) -> None:
-        """As an artifact."""
-        self._client.log_artifact(self._run_id, str(path))
+    def log_file(self, name: str, path: Path) -> None:
+        """As an artifact, in the same folders."""
+        folder = name.rpartition('/')[0] or None
+        self._client.log_artifact(self._run_id, str(path), folder)
 
     def _close(self) -> None:
         status = 'FINISHED' if self.finished else 'FAILED'

@@ -66,12 +66,12 @@ class TensorboardTracker(Tracker):
         table = tabulate(cells, headers, tablefmt='github', disable_numparse=True)
         self._writer.add_text(name, table)
 
-    def log_file(self, path: Path) -> None:
+    def log_file(self, name: str, path: Path) -> None:
         """Plots under IMAGES, Markdown under TEXT; it has no place for others."""
         if path.suffix == '.png':
-            self.log_image(path.stem, read_image(path), 0)
+            self.log_image(name, read_image(path), 0)
         elif path.suffix == '.md':
-            self._writer.add_text(path.stem, path.read_text(encoding='utf-8'))
+            self._writer.add_text(name, path.read_text(encoding='utf-8'))
 
     def log_begin(self, step: int) -> None:
         """Has readers forget what was written after the state that is resumed."""

@@ -77,9 +77,14 @@ class TrackedRun:
         for tracker in self._trackers:
             tracker.add_table(name, columns, kept)
 
-    def files(self, paths: Iterable[Path]) -> None:
-        """Adds plots (``.png``) and reports (``.md``, ``.html``) that are there."""
-        kept = [path for path in paths if path.is_file()]
-        for tracker in self._trackers:
-            for path in kept:
-                tracker.add_file(path)
+    def files(self, folder: Path, pattern: str) -> None:
+        """Adds plots (``.png``) and reports (``.md``, ``.html``) that are there.
+
+        Args:
+            folder: Where they are, perhaps in folders of it.
+            pattern: Which, as of ``Path.glob``.
+        """
+        for path in sorted(folder.glob(pattern)):
+            name = path.relative_to(folder).with_suffix('').as_posix()
+            for tracker in self._trackers:
+                tracker.add_file(name, path)

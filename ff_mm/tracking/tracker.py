@@ -126,9 +126,14 @@ class Tracker(BaseVisBackend):
         """
         self._safely(lambda: self.log_table(name, columns, rows))
 
-    def add_file(self, path: Path) -> None:
-        """Adds a file: a plot (``.png``), a report (``.md``, ``.html``)."""
-        self._safely(lambda: self.log_file(path))
+    def add_file(self, name: str, path: Path) -> None:
+        """Adds a file: a plot (``.png``), a report (``.md``, ``.html``).
+
+        Args:
+            name: What it is, perhaps in folders (``val/paths_loss``), without suffix.
+            path: The file.
+        """
+        self._safely(lambda: self.log_file(name, path))
 
     def add_begin(self, step: int) -> None:
         """Says that from this step on all is told anew, after an interruption."""
@@ -196,7 +201,7 @@ class Tracker(BaseVisBackend):
         """See :meth:`add_table`."""
 
     @abstractmethod
-    def log_file(self, path: Path) -> None:
+    def log_file(self, name: str, path: Path) -> None:
         """See :meth:`add_file`."""
 
     def log_begin(self, step: int) -> None:

@@ -168,7 +168,9 @@ def _check(backend: Mapping[str, Any]) -> None:
 
 
 def _backends(cfg: Config) -> list[Any]:
-    found = (cfg.get('visualizer') or {}).get('vis_backends') or []
+    if not cfg.get('visualizer'):
+        return [dict(type='LocalVisBackend')]  # that MMEngine then has
+    found = cfg.visualizer.get('vis_backends') or []
     return [found] if isinstance(found, Mapping) else list(found)
 
 

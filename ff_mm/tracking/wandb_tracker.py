@@ -107,15 +107,15 @@ class WandbTracker(Tracker):
         table = self._wandb.Table(columns=list(columns), data=data, allow_mixed_types=1)
         self._run.log({name: table})
 
-    def log_file(self, path: Path) -> None:
+    def log_file(self, name: str, path: Path) -> None:
         """As media; a report as it is typed."""
         if path.suffix == '.png':
-            self.log_image(path.stem, read_image(path), 0)
+            self.log_image(name, read_image(path), 0)
             return
         text = path.read_text(encoding='utf-8')
         if path.suffix != '.html':
             text = f'<pre>{html.escape(text)}</pre>'
-        self._run.log({path.stem: self._wandb.Html(text)})
+        self._run.log({name: self._wandb.Html(text)})
 
     def _close(self) -> None:
         self._run.finish(exit_code=0 if self.finished else 1)

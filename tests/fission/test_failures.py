@@ -85,7 +85,7 @@ def test_one_of_several_ranks_without_memory_ends_all_with_one_line(monkeypatch)
     def train(trial):
         raise torch.OutOfMemoryError('CUDA out of memory. Tried')
 
-    runner = TrialRunner(None, None, None, None)
+    runner = TrialRunner(None, None, None, None, None)
     monkeypatch.setattr(runner, '_train', train)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
     with pytest.raises(TrialError, match=r'probe .*memory.* goes on from here'):

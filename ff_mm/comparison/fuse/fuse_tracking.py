@@ -23,4 +23,4 @@ def log_fusion(run: TrackedRun, found: Mapping[str, Any], folder: Path) -> None:
         run.model({found['metric']: result['value']}, name)
     columns, lines = rows(found)
     run.table('fusions', columns, lines)
-    run.files([folder / 'report.md'])
+    run.files(folder, 'report.md')
