@@ -550,12 +550,19 @@ class TestBadInput:
         assert '2 (row 3, row 5)' in problems[2]
 
     def test_no_folder_no_table_no_column_no_row(self, clinic):
-        assert 'There is no such folder' in problem_of(clinic / 'nowhere')
+        assert 'There is no such folder. Set' in problem_of(clinic / 'nowhere')
         assert 'Did you mean' in problem_of(clinic, file='case.csv')
         text = problem_of(clinic, label='Diagnose', group='lesion')
         assert "2 ('Diagnose' (did you mean 'diagnosis'?), 'lesion')" in text
         write_table(clinic / 'cases.csv', [COLUMNS])
         assert 'has no row below the names' in problem_of(clinic)
+
+    def test_a_relative_folder_is_looked_for_from_where_one_is(
+        self, clinic, monkeypatch, tmp_path
+    ):
+        monkeypatch.chdir(tmp_path)
+        text = problem_of('data/clinic')
+        assert f"There is no such folder, seen from '{tmp_path}'. Set data_root" in text
 
     def test_misspelled_filter(self, clinic):
         text = problem_of(clinic, filter=dict(device='New'))
