@@ -557,6 +557,22 @@ class TestBadInput:
         write_table(clinic / 'cases.csv', [COLUMNS])
         assert 'has no row below the names' in problem_of(clinic)
 
+    def test_a_class_of_one_image_that_looks_like_another_is_noted(self, clinic):
+        change(clinic, 'diagnosis', {3: 'melanom', 5: 'grade 1', 7: 'naevus'})
+        (note,) = build(clinic).notes
+        assert note.startswith(
+            "classes in column 'diagnosis' of 'cases.csv' that may be another, "
+            "misspelled: 2 ('melanom' 1, 'melanoma' "
+        )
+        assert "label_map={'melanom': 'melanoma', 'naevus': 'nevus'}" in note
+        change(clinic, 'diagnosis', dict.fromkeys(range(2, 40), 'grade 2'))
+        change(clinic, 'diagnosis', {40: 'grade 1', 41: 'grade 1'})
+        assert not any('grade' in note for note in build(clinic).notes)
+
+    def test_classes_that_are_named_are_not_noted(self, clinic):
+        change(clinic, 'diagnosis', {3: 'melanom'})
+        assert build(clinic, classes=[*DIAGNOSES, 'melanom']).notes == []
+
     def test_a_relative_folder_is_looked_for_from_where_one_is(
         self, clinic, monkeypatch, tmp_path
     ):
