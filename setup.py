@@ -16,6 +16,19 @@ def read_version() -> str:
     return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
 
 
+def read_description() -> str:
+    """Reads the README as it reads where none of its pictures and pages are.
+
+    A package index knows no paths of a repository: pictures go, and of links to pages
+    the text stays.
+    """
+    text = (HERE / 'README.md').read_text(encoding='utf-8')
+    text = re.sub(
+        r'^(!\[[^\n]*\]\([^)\n]*\)|<img [^\n]*>)\n+', '', text, flags=re.MULTILINE
+    )
+    return re.sub(r'(?<!!)\[([^]\n]+)\]\((?!https?://)([^)\n]+)\)', r'\1', text)
+
+
 class BuildWithConfigs(build_py):
     """Puts configs and tools into the wheel, where OpenMMLab's packages have them."""
 
@@ -109,7 +122,7 @@ setup(
     name='ff_mm',
     version=read_version(),
     description='FissionFusion model soups for MMEngine and MMPretrain',
-    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description=read_description(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     classifiers=[

@@ -11,7 +11,6 @@ tuples and types.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import re
@@ -27,7 +26,7 @@ from mmengine.runner import Runner
 from ff_mm.config_files import find_config, split_name, where_now
 from ff_mm.cores import read_workers
 from ff_mm.errors import ConfigError
-from ff_mm.option_values import OptionText, at, read_value
+from ff_mm.option_values import OptionText, at, likely, read_value
 from ff_mm_commands.folders import soup_names
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def _check_option(key: str, cfg: Config) -> None:
     known = runner_keys | _TOOL_KEYS | set(cfg.keys())
     if name in known:
         return
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f'did you mean {close[0]!r}?' if close else 'see the config for its keys'
+    hint = likely(key, cfg.to_dict(), known) or 'see the config for its keys'
     raise ConfigError(
         f'--cfg-options {key}: {cfg.filename} has no {name!r}, nothing would read it; '
         f'{hint}'

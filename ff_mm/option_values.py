@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,29 @@ def at(tree: Any, key: str) -> Any:
         else:
             return None
     return tree
+
+
+def likely(key: str, tree: Mapping[str, Any], known: Collection[str]) -> str:
+    """Asks whether another key was meant than one that a config does not have.
+
+    Args:
+        key: That one, with dots or without.
+        tree: The config. Of its keys those are meant that end so, but for those that
+            refer to another.
+        known: Names that may stand first, for one that is misspelled.
+    """
+    found = [
+        path
+        for path, value in _leaves(tree)
+        if path.endswith(f'.{key}') and '${' not in str(value)
+    ]
+    found = sorted(found, key=lambda path: path.count('.'))[:3]
+    found = found or get_close_matches(key.split('.')[0], known, n=1)
+    return f'did you mean {" or ".join(map(repr, found))}?' if found else ''
+
+
+def _leaves(tree: Mapping[str, Any], above: str = '') -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        yield f'{above}{name}', value
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f'{above}{name}.')

@@ -7,9 +7,25 @@ import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from ff_mm_commands.folders import version
 from ff_mm_commands.table import COMMANDS, CONSOLE, as_typed, started_as_console
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that answers a mistyped option with the nearest one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program, as argparse does, with a hint if there is one."""
+        known = self._option_string_actions
+        for word in message.split():
+            option = word.split('=')[0]
+            if option.startswith('--') and option not in known:
+                if close := difflib.get_close_matches(option, known, n=1):
+                    message += f'; did you mean {close[0]}?'
+                break
+        super().error(message)
 
 
 def run(
@@ -24,7 +40,7 @@ def run(
     """
     command, module = COMMANDS[name], name.replace('-', '_')
     options = import_module(f'ff_mm_commands.{module}')
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=as_typed(options.__doc__ or ''),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -96,6 +96,23 @@ def test_a_mistyped_command_is_one_line_with_the_nearest(capsys):
     assert capsys.readouterr().err.endswith('no such command; see ff-mm --help\n')
 
 
+@pytest.mark.parametrize(
+    ('option', 'hint'),
+    [
+        ('--dryrun', '--dryrun; did you mean --dry-run?'),
+        ('--work_dir=a', '--work_dir=a; did you mean --work-dir?'),
+        ('--zzz', '--zzz'),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(option, hint, capsys):
+    with pytest.raises(SystemExit):
+        main(['predict', 'm', 'x', '--outt', 'a.csv'])
+    assert capsys.readouterr().err.endswith('did you mean --out?\n')
+    with pytest.raises(SystemExit):
+        main(['train', 'x', option])
+    assert capsys.readouterr().err.endswith(f'unrecognized arguments: {hint}\n')
+
+
 def test_messages_name_the_command_that_was_typed(capsys, monkeypatch):
     assert ff_mm_command('soup', 'fgg_digits_resnet18') == 2
     err = capsys.readouterr().err

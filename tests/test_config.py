@@ -129,6 +129,26 @@ def test_a_misspelled_option_is_refused_with_the_likely_one(config_file):
         load_config(config_file, {'zzz.a': 8})
 
 
+def test_an_option_without_what_stands_above_it_is_answered_with_all_of_it(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        'classes = None\n'
+        'data_preprocessor = dict(num_classes=2)\n'
+        "model = dict(head=dict(num_classes='${data_preprocessor.num_classes}'))\n"
+        'plan = dict(base=dict(epochs=1), fission=dict(epochs=2))\n'
+    )
+    with pytest.raises(
+        ConfigError, match=r"you mean 'data_preprocessor.num_classes'\?$"
+    ):
+        load_config(path, {'num_classes': 7})
+    with pytest.raises(
+        ConfigError, match=r"'plan.base.epochs' or 'plan.fission.epochs'\?$"
+    ):
+        load_config(path, {'epochs': 7})
+    with pytest.raises(ConfigError, match=r"mean 'plan.base.epochs'\?$"):
+        load_config(path, {'base.epochs': 7})
+
+
 def test_options_that_a_runner_knows_need_not_be_in_the_config(config_file):
     options = {'randomness.seed': 3, 'load_from': 'x.pth', 'origin': 'y.pth'}
     cfg = load_config(config_file, options)

@@ -30,6 +30,8 @@ from ff_mm.option_values import option_texts
 
 #: Exit status where some images could not be read, and all others were predicted.
 SOME_UNREADABLE = 3
+# Images with a line of their own; a wrong folder is a line for each of a table.
+_SAID = 20
 
 
 def read_model(args: argparse.Namespace) -> tuple[TrainedModel, list[str]]:
@@ -87,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
             rows.append(_row(prediction, thresholds))
             if prediction.scores is None:
                 problems += 1
-                _complain(prediction)
+                if problems <= _SAID:
+                    _complain(prediction)
             elif attribution is not None:
                 file = maps / f'{number + 1:05d}_{_plain_stem(prediction)}.png'
                 _draw(attribution, prediction, model, file)

@@ -16,6 +16,7 @@ from ff_mm.errors import ConfigError
 from ff_mm.evaluation.fingerprint import check_class_numbering
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
 from ff_mm.files import refuse_irregular, write_json
+from ff_mm.fusion.deployment import note_other_size
 from ff_mm.fusion.ensemble_file import config_of_file
 from ff_mm.merging import CheckpointError
 from ff_mm.merging.checkpoint_file import CheckpointFile
@@ -55,6 +56,9 @@ def run(args: argparse.Namespace) -> None:
             f'{args.checkpoint}: {wrong}: this model has diverged, or the file is '
             'damaged'
         )
+    other = note_other_size(evaluator.cfg, checkpoint.meta)
+    if other and is_main_process():
+        print(one_line(f'note: {args.checkpoint}: {other}'))
     classes = evaluator.dataset_meta.get('classes')
     check_class_numbering(checkpoint, classes)
     evaluator.task.check(evaluator.cfg, dict(val=evaluator.val_dataset))

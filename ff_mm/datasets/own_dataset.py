@@ -14,6 +14,7 @@ from ff_mm.datasets.tables.table_file import plain
 from ff_mm.datasets.tables.table_labels import (
     how_alike,
     join_alike,
+    note_slips,
     settle_classes,
     spelled_alike,
 )
@@ -123,6 +124,8 @@ class OwnDataset(SplitDataset):
         Arguments are those of :func:`settle_classes`.
         """
         classes = settle_classes(self.CLASSES, found, places, source, problems)
+        if self.CLASSES is None:
+            self.notes += note_slips(found, source)
         self._metainfo['classes'] = tuple(classes)
         return {name: number for number, name in enumerate(classes)}
 

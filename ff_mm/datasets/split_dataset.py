@@ -17,7 +17,7 @@ from mmpretrain.datasets import BaseDataset
 from ff_mm.datasets.case import Case, Image
 from ff_mm.datasets.errors import DatasetError, Problems, check_choice, repeated
 from ff_mm.datasets.files.dicom import USE_LOAD_DICOM, is_dicom, needs_load_dicom
-from ff_mm.datasets.files.finding import Files, find_image, image_stem, scan
+from ff_mm.datasets.files.finding import Files, find_image, image_stem, no_folder, scan
 from ff_mm.datasets.files.image_paths import file_cut_short
 from ff_mm.datasets.published import Published, how_edited
 from ff_mm.datasets.splits import lists
@@ -318,7 +318,7 @@ class SplitDataset(BaseDataset, ABC):
 
     def _read(self, problems: Problems) -> list[Case]:
         if not os.path.isdir(self.data_root):
-            problems.add('There is no such folder. Set data_root to where the data is.')
+            problems.add(no_folder(self.data_root))
             return []
         return self.read_cases(problems)
 

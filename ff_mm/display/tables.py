@@ -41,6 +41,10 @@ def _cell(content: Any) -> Any:
     return words(content) if isinstance(content, str) else content
 
 
+# Names of trials up to here leave room for the rest in 80 columns.
+_SHORT = 20
+
+
 def generation_table(
     entries: Sequence[Mapping[str, Any]],
     manifest: Mapping[str, Any],
@@ -88,15 +92,22 @@ def generation_table(
 
 
 def _trials_table(done: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
-    """A row for each trial; names are never cut off, but go on in the next line."""
+    """A row for each trial; names are never cut off, but go on in the next line.
+
+    Short ones stay in one: the headers of metrics give way first.
+    """
     title = "fission: validation metrics of each trial's best epoch, as fractions"
     table = Table(title=title)
-    table.add_column('trial', overflow='fold')
+    short = all(len(entry['id']) <= _SHORT for entry in done)
+    table.add_column('trial', overflow='fold', no_wrap=short)
     # Spaces are where a header may go on in the next line.
     headers = [name.replace('_', ' ') for name in metrics]
     for header in ('epochs', 'best', *headers, 'models', 'time'):
         width = max(map(len, header.split(' ')))
-        table.add_column(header, justify='right', min_width=max(width, 6))
+        whole = header == 'time'
+        table.add_column(
+            header, justify='right', min_width=max(width, 6), no_wrap=whole
+        )
     for entry in done:
         table.add_row(
             entry['id'],

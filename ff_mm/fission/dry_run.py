@@ -40,6 +40,7 @@ from ff_mm.fission.plan_checks import (
 )
 from ff_mm.fission.record import trial_folder
 from ff_mm.fission.trial import Trial, trial_config
+from ff_mm.models.starting_weights import check_starting_weights
 
 
 def dry_run(
@@ -47,7 +48,7 @@ def dry_run(
 ) -> float | None:
     """Says what is left of a plan: how much there is to train, and what that takes.
 
-    All is checked that a run checks before training, but for starting weights, which it
+    All is checked that a run checks before training, but for starting weights that it
     might have to fetch. Nothing is left behind.
 
     Args:
@@ -60,6 +61,7 @@ def dry_run(
         The seconds of all that is left; None: not known.
 
     Raises:
+        CheckpointError: A file of starting weights that is not there, or does not fit.
         ConfigError: No time to measure, or a plan that cannot be carried out.
         DatasetError: All that is wrong with the data.
         DiskError: The disk does not suffice.
@@ -79,6 +81,9 @@ def dry_run(
     folds = check_folds(cfg, trials, show)
     check_parts(cfg, configs, [trial.id for trial in trials], show)
     check_metrics(cfg, trials, datasets['val'])
+    if not (work_dir / LEDGER).exists():  # else it has begun with them
+        for line in check_starting_weights(resolve(cfg).model, fetch=False):
+            show(line)
     left = _left(cfg, trials, chosen, work_dir)
     if not left:
         show('nothing is left to train')

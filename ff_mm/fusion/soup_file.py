@@ -15,6 +15,8 @@ from ff_mm.plain import to_plain
 from ff_mm.tasks.loading import own_loading
 
 SOUP_FILE = 'soup.pth'
+# What the command `fuse` calls the one that it has chosen.
+FUSED_FILE = 'fused.pth'
 DEPLOY_FILE = 'deploy.py'
 
 

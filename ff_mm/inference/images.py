@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ff_mm.datasets.errors import Problems
+from ff_mm.datasets.files.finding import find_image
 from ff_mm.datasets.files.image_paths import files_below
 from ff_mm.datasets.tables.table_file import read_table
 from ff_mm.errors import ConfigError
@@ -71,4 +72,6 @@ def _in_table(table: str, column: str, root: str | None) -> list[str]:
         raise ConfigError(
             f'{table}: the column {column!r} is empty in row {cells.index("") + 2}'
         )
-    return [str(folder / cell.replace('\\', '/')) for cell in cells]
+    paths = [str(folder / cell.replace('\\', '/')) for cell in cells]
+    # As in training, a name may lack its extension or have that of before a copy.
+    return [find_image(path) or path for path in paths]

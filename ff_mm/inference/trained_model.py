@@ -25,7 +25,7 @@ from ff_mm.evaluation.fingerprint import classes_of
 from ff_mm.evaluation.options import EvaluationOptions
 from ff_mm.fusion.ensemble_file import config_of_file
 from ff_mm.fusion.ensemble_runner import ENSEMBLE_FILE
-from ff_mm.fusion.soup_file import DEPLOY_FILE, SOUP_FILE
+from ff_mm.fusion.soup_file import DEPLOY_FILE, FUSED_FILE, SOUP_FILE
 from ff_mm.inference.loading import with_loading
 from ff_mm.merging import CheckpointError, check_same_architecture
 from ff_mm.merging.checkpoint_file import CheckpointFile
@@ -35,11 +35,11 @@ from ff_mm.tasks import scope_of, task_of
 
 #: What an export calls the weights.
 WEIGHTS_FILE = 'model.safetensors'
-_FILES = (SOUP_FILE, ENSEMBLE_FILE, WEIGHTS_FILE)
+_FILES = (SOUP_FILE, FUSED_FILE, ENSEMBLE_FILE, WEIGHTS_FILE)
 _WEIGHTS = ('.pth', '.pt', '.safetensors')
 # How deep images were, which soups of before 0.2 say for people alone.
 _DEPTH = re.compile(r'^#.* takes (\d+) bits for ', re.MULTILINE)
-HOW = 'give the folder of a soup, or a config and a checkpoint'
+HOW = 'give the folder of a soup or of fuse, or a config and a checkpoint'
 
 
 class ModelFolderError(ConfigError):
@@ -71,8 +71,8 @@ def find_model(paths: Sequence[str]) -> tuple[ModelFiles, list[str]]:
     """Finds the model at the beginning of a command line.
 
     Args:
-        paths: A folder of ``tools/soup.py`` or of an export, or the weights in one; or
-            a config and a checkpoint. Whatever follows.
+        paths: A folder of ``tools/soup.py``, ``tools/fuse.py`` or an export, or the
+            weights in one; or a config and a checkpoint. Whatever follows.
 
     Returns:
         The model, and what follows.

@@ -550,12 +550,35 @@ class TestBadInput:
         assert '2 (row 3, row 5)' in problems[2]
 
     def test_no_folder_no_table_no_column_no_row(self, clinic):
-        assert 'There is no such folder' in problem_of(clinic / 'nowhere')
+        assert 'There is no such folder. Set' in problem_of(clinic / 'nowhere')
         assert 'Did you mean' in problem_of(clinic, file='case.csv')
         text = problem_of(clinic, label='Diagnose', group='lesion')
         assert "2 ('Diagnose' (did you mean 'diagnosis'?), 'lesion')" in text
         write_table(clinic / 'cases.csv', [COLUMNS])
         assert 'has no row below the names' in problem_of(clinic)
+
+    def test_a_class_of_one_image_that_looks_like_another_is_noted(self, clinic):
+        change(clinic, 'diagnosis', {3: 'melanom', 5: 'grade 1', 7: 'naevus'})
+        (note,) = build(clinic).notes
+        assert note.startswith(
+            "classes in column 'diagnosis' of 'cases.csv' that may be another, "
+            "misspelled: 2 ('melanom' 1, 'melanoma' "
+        )
+        assert "label_map={'melanom': 'melanoma', 'naevus': 'nevus'}" in note
+        change(clinic, 'diagnosis', dict.fromkeys(range(2, 40), 'grade 2'))
+        change(clinic, 'diagnosis', {40: 'grade 1', 41: 'grade 1'})
+        assert not any('grade' in note for note in build(clinic).notes)
+
+    def test_classes_that_are_named_are_not_noted(self, clinic):
+        change(clinic, 'diagnosis', {3: 'melanom'})
+        assert build(clinic, classes=[*DIAGNOSES, 'melanom']).notes == []
+
+    def test_a_relative_folder_is_looked_for_from_where_one_is(
+        self, clinic, monkeypatch, tmp_path
+    ):
+        monkeypatch.chdir(tmp_path)
+        text = problem_of('data/clinic')
+        assert f"There is no such folder, seen from '{tmp_path}'. Set data_root" in text
 
     def test_misspelled_filter(self, clinic):
         text = problem_of(clinic, filter=dict(device='New'))

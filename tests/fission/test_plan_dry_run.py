@@ -15,6 +15,7 @@ from ff_mm.fission.disk import DiskError
 from ff_mm.fission.dry_run import dry_run
 from ff_mm.fission.pace import Pace, _StopWatchHook, measure_pace
 from ff_mm.fission.trial import trial_config
+from ff_mm.merging import CheckpointError
 
 SHORT = dict(plan__lrs=[1e-2, 1e-3], plan__probe__epochs=1, plan__base__epochs=3)
 PACE = Pace(start=1.0, epoch=10.0, validation=2.0, steps=5, seen='2 steps', memory=None)
@@ -65,13 +66,27 @@ def test_time_is_counted_up_from_what_was_measured(
     ]
 
 
-def test_no_weights_are_fetched_to_measure(tmp_path, generation_config, known_pace):
+def test_no_weights_are_fetched_to_measure(
+    tmp_path, generation_config, known_pace, capsys
+):
     cfg = generation_config(tmp_path / 'w', **SHORT)
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='no/such.pth')
+    place = 'https://nowhere.invalid/such.pth'
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=place)
     cfg.load_from = 'no/such.pth'
     run(cfg)
+    assert f'{place}: not looked at, as they may have to be' in capsys.readouterr().out
     (measured,) = known_pace
     assert measured.load_from is None and 'such.pth' not in str(measured.model)
+
+
+def test_a_file_of_weights_that_is_not_there_is_said_before_anything_is_measured(
+    tmp_path, generation_config, known_pace
+):
+    cfg = generation_config(tmp_path / 'w', **SHORT)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='no/such.pth')
+    with pytest.raises(CheckpointError, match=r"'no/such.pth': no such file"):
+        run(cfg)
+    assert known_pace == []
 
 
 def test_only_what_is_left_counts(tmp_path, generation_config, known_pace, capsys):

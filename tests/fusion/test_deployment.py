@@ -10,7 +10,11 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from toys import TINY_RESNET, TINY_VIT
 
-from ff_mm.fusion.deployment import deployment_config, deployment_notes
+from ff_mm.fusion.deployment import (
+    deployment_config,
+    deployment_notes,
+    note_other_size,
+)
 from ff_mm.merging import read_state_dict
 
 PRETRAINED = dict(type='Pretrained', checkpoint='nowhere.pth')
@@ -140,3 +144,23 @@ def test_numbers_that_are_not_finite_are_written_as_what_is_read(tmp_path):
     found = Config.fromfile(file).data_preprocessor
     assert found.pad_value == inf and found.extra == {inf: 1}
     assert found.mean[0] == -inf and str(found.mean[1]) == '(nan, 1.5)'
+
+
+def test_another_image_size_than_a_soup_has_seen_is_a_note():
+    def shown(size):
+        cfg = config(RESNET)
+        steps = [dict(type='Resize', scale=size), dict(type='PackInputs')]
+        cfg.test_dataloader.dataset.pipeline = steps
+        return cfg
+
+    meta = dict(soup={}, cfg=deployment_config(shown(64)).pretty_text)
+    assert note_other_size(shown(64), meta) is None
+    note = note_other_size(shown(224), meta)
+    assert note is not None
+    assert note.startswith('its images had scale=64, in this config it is scale=224;')
+    both = dict(meta, cfg=deployment_config(shown((64, 48))).pretty_text)
+    note = note_other_size(shown(224), both)
+    assert note is not None and 'had scale=(64, 48), in' in note
+    # Of other files nothing is known, and nothing of them is run.
+    assert note_other_size(shown(224), dict(cfg=meta['cfg'])) is None
+    assert note_other_size(shown(224), dict(soup={}, cfg='raise SystemExit')) is None

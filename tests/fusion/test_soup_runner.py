@@ -175,12 +175,13 @@ def test_three_levels_nest(soups):
     assert len(report['levels']) == 3
 
 
-def test_test_py_gets_the_same_figures_for_soup_pth(soups, tmp_path, tool):
+def test_test_py_gets_the_same_figures_for_soup_pth(soups, tmp_path, tool, capsys):
     cfg, report = soups['gog']
     cfg.dump(tmp_path / 'gog.py')
     checkpoint, out = f'{cfg.work_dir}/soup.pth', tmp_path / 'out.json'
     assert tool('test.py', tmp_path / 'gog.py', checkpoint, '--out', out) == 0
     results = read_json(out)
+    assert 'its images had' not in capsys.readouterr().out
     # The report has val from training, or from a pass in another order of the cases.
     assert results['val'] == pytest.approx(report['val'])
     assert results['test'] == report['test']

@@ -121,6 +121,25 @@ def test_a_narrow_table_has_fewer_metrics_and_whole_names(width, others):
     assert '1 min 40 s' in text
 
 
+def test_in_80_columns_short_names_of_trials_stay_in_one_line():
+    metrics = dict(macro_recall=0.5, loss=2.0)
+    entry = dict(id='fission_lr0.0001', state='done', epochs=12, metrics=metrics)
+    entry |= dict(seconds=112, ingredients=[])
+    manifest = dict(cost=dict(epochs=12, seconds=112), ingredients=[])
+    console = Console(file=io.StringIO(), width=80)
+    generation_table([entry], manifest, 'w', console, ['macro_recall', 'loss'])
+    cells = row(console.file.getvalue(), 'fission_lr0.0001')
+    assert cells == [
+        'fission_lr0.0001',
+        '12',
+        '',
+        '0.5000',
+        '2.0000',
+        '0',
+        '1 min 52 s',
+    ]
+
+
 def test_failed_trials_are_said_and_have_no_row():
     failure = dict(kind='diverged', reason='loss nan in epoch 2')
     entries = [dict(id='base', state='failed', failure=failure)]

@@ -147,6 +147,36 @@ def test_a_table_names_images(predict, small_soup, images, tmp_path):
     ]
 
 
+def test_a_table_may_leave_the_extensions_out(predict, small_soup, images, tmp_path):
+    table = tmp_path / 'cases.csv'
+    table.write_text('image\n003\n001.jpg\n')
+    rows = predict(small_soup.folder, table, '--root', images)
+    names = [str(images / '003.png'), str(images / '001.png')]
+    assert [row['image'] for row in rows] == names
+
+
+def test_of_many_images_that_are_not_there_some_are_lines(
+    predict, small_soup, images, tmp_path, capsys
+):
+    table = tmp_path / 'cases.csv'
+    table.write_text('image\n' + ''.join(f'absent{n}.png\n' for n in range(30)))
+    rows = predict(small_soup.folder, table, images / '000.png', status=SOME_UNREADABLE)
+    assert sum(bool(row['error']) for row in rows) == 30
+    said = capsys.readouterr().err
+    assert said.count('absent') == 20
+    assert 'error: 30 of 31 images could not be read' in said
+
+
+def test_the_folder_of_fuse_is_a_model(predict, small_soup, images, tmp_path):
+    folder = tmp_path / 'fuse'
+    folder.mkdir()
+    shutil.copy(small_soup.folder / 'soup.pth', folder / 'fused.pth')
+    shutil.copy(small_soup.folder / 'deploy.py', folder)
+    rows = predict(folder, images / '000.png')
+    expected = predict(small_soup.folder, images / '000.png')
+    np.testing.assert_array_equal(scores(rows), scores(expected))
+
+
 def test_a_file_of_thresholds_decides(predict, small_soup, images, tmp_path):
     file = tmp_path / 'thresholds.json'
     file.write_text('{"three": 1e-9}')

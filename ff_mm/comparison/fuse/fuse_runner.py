@@ -55,13 +55,12 @@ from ff_mm.evaluation.predictions import Predictions
 from ff_mm.files import atomic_write, sha256
 from ff_mm.fusion.decision import ACCURACY, describe_step
 from ff_mm.fusion.session import FusionSession, check_data
-from ff_mm.fusion.soup_file import DEPLOY_FILE
+from ff_mm.fusion.soup_file import DEPLOY_FILE, FUSED_FILE
 from ff_mm.fusion.soup_tracking import pool_group
 from ff_mm.parallel.claim import only_one
 from ff_mm.tasks import scope_of, task_of
 from ff_mm.tracking import TrackedRun, Tracking
 
-FUSED_FILE = 'fused.pth'
 _POOL = 'pool'
 
 

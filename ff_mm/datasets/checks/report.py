@@ -112,9 +112,11 @@ def _list(findings: Sequence[str], heading: str, color: str, console: Console) -
 def _summary(inspection: Inspection) -> str:
     images = len({key for found in inspection.sets.values() for key in found.files})
     problems = len(inspection.problems)
+    found = f'{problems or "no"} problem{"s" * (problems != 1)}'
+    if not images:
+        return f'{found}; no image was looked at'
     speed = images / inspection.seconds if inspection.seconds else 0
     return (
-        f'{problems or "no"} problem{"s" * (problems != 1)} in {images} images, '
-        f'compared by their {inspection.compared_by}; '
+        f'{found} in {images} images, compared by their {inspection.compared_by}; '
         f'{duration(inspection.seconds)}, {speed:.0f} images a second'
     )

@@ -198,6 +198,13 @@ def scan(root: str) -> Files:
     return Files(tables, dict(images))
 
 
+def no_folder(root: str) -> str:
+    """Says that ``data_root`` is not there, and from where it was looked for."""
+    # The same command in another folder is the usual reason.
+    seen = '' if os.path.isabs(root) else f', seen from {os.getcwd()!r}'
+    return f'There is no such folder{seen}. Set data_root to where the data is.'
+
+
 def first_of(names: Iterable[str], found: Mapping[str, str]) -> str | None:
     """Gives the path of the first name under which a file was found, if any."""
     return next((found[name] for name in names if name in found), None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 
 from ff_mm.datasets.errors import Problems
 from ff_mm.datasets.tables.one_hot import hot_column, why_not_hot
@@ -259,6 +260,44 @@ def join_alike(names: Sequence[str]) -> str:
     """Names them in one word, what cannot be seen by its code."""
     visible = len({name.casefold() for name in names}) == 1
     return ' and '.join(names if visible else map(ascii, names))
+
+
+# Names as alike as these differ by about a letter; of so few cases it is a slip.
+_ALIKE, _FEW, _MANY_MORE = 0.85, 2, 5
+
+
+def note_slips(found: Iterable[str], source: str) -> list[str]:
+    """Says which classes look like another that was mistyped, in one note or none.
+
+    A class of one or two cases whose name is nearly that of one with many more is
+    mostly no class, and nobody has named the classes.
+
+    Args:
+        found: The class of each case.
+        source: Where they are from, as for :func:`settle_classes`.
+    """
+    counts, slips = Counter(found), {}
+    for name, count in counts.items():
+        others = [
+            other
+            for other in counts
+            if counts[other] >= _MANY_MORE * count
+            and _without_digits(other) != _without_digits(name)  # grade 1, grade 2
+        ]
+        if count <= _FEW and (close := get_close_matches(name, others, 1, _ALIKE)):
+            slips[name] = close[0]
+    if not slips:
+        return []
+    listed = [f'{n!r} {counts[n]}, {o!r} {counts[o]}' for n, o in slips.items()]
+    return [
+        f'classes in {source} that may be another, misspelled: {len(slips)} '
+        f'({first_few(listed, 5)}). If so: label_map={slips}. With classes=[...] '
+        'such a name is an error.'
+    ]
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r'\d', '', name)
 
 
 def _check_found(classes: Sequence[str], source: str, problems: Problems) -> None:

@@ -73,6 +73,11 @@ class StartingWeights(PretrainedInit):
         self.least = least
         self.entry = entry
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, be there one or not, and no place to fetch it from."""
+        return '://' not in str(self.sources.get(self.checkpoint, self.checkpoint))
+
     def __call__(self, module: nn.Module) -> None:
         """Loads the weights into a module, and logs what was loaded and what not.
 
@@ -131,12 +136,13 @@ def _check(found: Fit, least: float) -> None:
     )
 
 
-def check_starting_weights(model: Mapping[str, Any]) -> list[str]:
+def check_starting_weights(model: Mapping[str, Any], fetch: bool = True) -> list[str]:
     """Reads what a model would start from and compares it, before anything else runs.
 
     Args:
         model: The config of a model, references resolved. It is built once, without
             initialisation.
+        fetch: Whether what is not a file here is read, too; else its line says so.
 
     Returns:
         A line for each checkpoint: what will be loaded, and what not.
@@ -147,7 +153,12 @@ def check_starting_weights(model: Mapping[str, Any]) -> list[str]:
     network = built_silently(model)
     with _silent():
         return [
-            f'starting weights {init.checkpoint}: {init.fit(part).summary()}'
+            f'starting weights {init.checkpoint}: '
+            + (
+                init.fit(part).summary()
+                if fetch or init.is_file
+                else 'not looked at, as they may have to be fetched'
+            )
             for part in network.modules()
             for init in _initializers(part)
         ]
