@@ -1,12 +1,21 @@
-"""What fits into the memory of a device beside all else."""
+"""How much memory the machine has, and what fits on a device beside all else."""
 
 from __future__ import annotations
 
+import os
+
 import torch
 
-# Of what is free, so much is taken at most: networks need the rest, and another process
-# may ask the same device at the same time.
+# Of what is free, so much is taken unless told otherwise: networks need the rest, and
+# another process may ask the same device at the same time.
 _SHARE = 1 / 3
+
+
+def memory_of_machine() -> float:
+    """Gives the bytes of memory of this machine, where it says."""
+    if not hasattr(os, 'sysconf'):  # Windows
+        return float('inf')
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
 def free_memory(device: torch.device) -> int:
@@ -24,11 +33,12 @@ def free_memory(device: torch.device) -> int:
     return free + held
 
 
-def fits(nbytes: int, device: torch.device) -> bool:
-    """Says whether something may stay on a device: if it is a third of what is free.
+def fits(nbytes: float, device: torch.device, share: float = _SHARE) -> bool:
+    """Says whether something may stay on a device.
 
     Args:
         nbytes: How much it takes.
         device: Where.
+        share: Of what is free there, that it may take.
     """
-    return nbytes <= _SHARE * free_memory(device)
+    return nbytes <= share * free_memory(device)
