@@ -205,10 +205,10 @@ def trial_config(
     for key in _PLAN_KEYS:
         cfg.pop(key, None)
     _override(cfg, _without_probe(trial.overrides))
-    if probe := trial.overrides.get(PROBE):
-        own = task_of(cfg).probe(cfg.to_dict()['model'], **probe)
-        _override(cfg, {k: v for k, v in own.items() if k not in trial.overrides})
     cfg = resolve(cfg)
+    if probe := trial.overrides.get(PROBE):
+        # Not before: references may point to parts of the model by where they stand.
+        _override(cfg, task_of(cfg).probe(cfg.to_dict()['model'], **probe))
     if folds := cfg.pop(FOLDS, None):
         cut = {key: value for key, value in folds.items() if key != 'index'}
         set_folds(cfg, cut, folds['index'])
