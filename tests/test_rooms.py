@@ -15,6 +15,7 @@ ROOMS = [
     'option_values',
     'config_files',
     'config',
+    'config_loaders',
     'display',
     'parallel',
     'merging',

@@ -18,9 +18,9 @@ from ff_mm.config import (
     is_reference,
     look_up,
     resolve,
-    set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.config_loaders import set_dataloader_defaults
 from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.folds import set_folds
