@@ -93,31 +93,29 @@ def _put_on_top(cfg: Config, recipe: str | Path) -> None:
     except ConfigError as error:
         raise ConfigError(f'--recipe {error}') from None
     for key, value in _read_file(recipe).to_dict().items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f'--recipe {recipe}: {key}={value!r} does not fit {cfg.filename}, '
-                f'which has {cfg.get(key)!r:.80} there'
-            ) from error
+        _put(cfg, key, value, f'--recipe {recipe}: {key}={value!r}')
 
 
 def _merge(options: Mapping[str, Any], cfg: Config) -> None:
     for key, value in options.items():
         if isinstance(value, OptionText):
             value = read_value(key, value, at(cfg.to_dict(), key))
-        try:
-            if isinstance(options[key], OptionText) and isinstance(value, dict):
-                # What is given and no more, be there another map or None.
-                cfg.merge_from_dict({key: None})
-                cfg.merge_from_dict({key: {'_delete_': True, **value}})
-            else:
-                cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f'--cfg-options {key}={value!r}: does not fit {cfg.filename}, which '
-                f'has {cfg.get(key.split(".")[0])!r:.80} there'
-            ) from error
+        said = f'--cfg-options {key}={value!r}:'
+        if isinstance(options[key], OptionText) and isinstance(value, dict):
+            # What is given and no more, be there another map or None.
+            _put(cfg, key, None, said)
+            value = {'_delete_': True, **value}
+        _put(cfg, key, value, said)
+
+
+def _put(cfg: Config, key: str, value: Any, said: str) -> None:
+    try:
+        cfg.merge_from_dict({key: value})
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f'{said} does not fit {cfg.filename}, which has '
+            f'{cfg.get(key.split(".")[0])!r:.80} there'
+        ) from error
 
 
 def _replace_soup(cfg: Config, file: Path) -> None:
