@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
-from mmengine.registry import RUNNERS
+from trained_plans import digests, train
 
 from ff_mm.errors import ConfigError, LedgerError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 from ff_mm.fission.ledger import comparable
 
 SHORT = dict(
@@ -22,15 +20,6 @@ SHORT = dict(
     custom_hooks=[dict(type='Interrupt')],
 )
 RESIDENT = dict(images='device')
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    folder = Path(work_dir) / 'ingredients'
-    return {file.name: sha256(file) for file in folder.iterdir()}
 
 
 def with_workers(number):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
-from mmengine.registry import RUNNERS
+from trained_plans import digests, train
 
 from ff_mm.datasets import DatasetError
 from ff_mm.errors import ConfigError, LedgerError
@@ -29,15 +29,6 @@ SHORT = dict(
     custom_hooks=[dict(type='Interrupt')],
 )
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    files = sorted((Path(work_dir) / 'ingredients').rglob('*.pth'))
-    return {file.name: sha256(file) for file in files}
 
 
 def ledger(work_dir):
