@@ -15,6 +15,8 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
+from ff_mm.merging.sparse import mask_of
+
 # Real networks for images of 16 x 16 pixels; features: 4 and 8.
 TINY_RESNET = dict(
     backbone=dict(
@@ -60,6 +62,12 @@ class OnlyInfos:
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         return self.infos[index]
+
+
+def sparsity_of(weights: dict[str, torch.Tensor]) -> float:
+    """The fraction of prunable entries that are exactly 0."""
+    masks = torch.cat([mask.flatten() for mask in mask_of(weights).values()])
+    return 1 - masks.float().mean().item()
 
 
 class Loads:

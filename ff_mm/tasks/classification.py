@@ -27,7 +27,6 @@ class Classification(Task):
     missing.
     """
 
-    library = 'MMPretrain'
     collate = dict(type='default_collate')
     has_scores = True
 
