@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
@@ -27,3 +29,13 @@ def listed_digests(work_dir: Path) -> dict[str, str]:
     entries = read_json(work_dir / 'ingredients.json')['ingredients']
     assert all(sha256(work_dir / e['file']) == e['sha256'] for e in entries)
     return {entry['name']: entry['sha256'] for entry in entries}
+
+
+def write_images(root: Path, number: int, sides: tuple[int, int]) -> None:
+    """Writes images of noise, of several sizes, in a folder for each of ten classes."""
+    draw = np.random.default_rng(0)
+    for index in range(number):
+        height, width = draw.integers(*sides, 2)
+        path = root / f'digit{index % 10}' / f'{index}.png'
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), draw.integers(0, 256, (height, width, 3), np.uint8))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
-from trained_plans import digests, train
+from trained_plans import digests, train, write_images
 
 from ff_mm.errors import ConfigError, LedgerError
 from ff_mm.files import read_json
@@ -30,12 +29,7 @@ def with_workers(number):
 def files_config(tmp_path_factory, generation_config):
     """A function that gives the config of a plan on image files of several sizes."""
     root = tmp_path_factory.mktemp('images')
-    draw = np.random.default_rng(0)
-    for number in range(60):
-        height, width = draw.integers(20, 40, 2)
-        path = root / f'digit{number % 10}' / f'{number}.png'
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), draw.integers(0, 256, (height, width, 3), np.uint8))
+    write_images(root, 60, (20, 40))
 
     def config(work_dir, **options):
         cfg = generation_config(work_dir, **SHORT | options)
