@@ -1,4 +1,4 @@
-"""Reading configs: ``--cfg-options``, references between values, loader defaults.
+"""Reading configs: ``--cfg-options``, and references between values.
 
 MMEngine's inheritance cannot let one overridden value reach the places that were
 computed from it: ``image_size = 64`` in a child config leaves the base's pipelines at
@@ -19,12 +19,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ff_mm.config_files import find_config, split_name, where_now
-from ff_mm.cores import read_workers
 from ff_mm.errors import ConfigError
 from ff_mm.option_values import OptionText, at, likely, read_value
 from ff_mm_commands.folders import soup_names
@@ -94,31 +92,29 @@ def _put_on_top(cfg: Config, recipe: str | Path) -> None:
     except ConfigError as error:
         raise ConfigError(f'--recipe {error}') from None
     for key, value in _read_file(recipe).to_dict().items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f'--recipe {recipe}: {key}={value!r} does not fit {cfg.filename}, '
-                f'which has {cfg.get(key)!r:.80} there'
-            ) from error
+        _put(cfg, key, value, f'--recipe {recipe}: {key}={value!r}')
 
 
 def _merge(options: Mapping[str, Any], cfg: Config) -> None:
     for key, value in options.items():
         if isinstance(value, OptionText):
             value = read_value(key, value, at(cfg.to_dict(), key))
-        try:
-            if isinstance(options[key], OptionText) and isinstance(value, dict):
-                # What is given and no more, be there another map or None.
-                cfg.merge_from_dict({key: None})
-                cfg.merge_from_dict({key: {'_delete_': True, **value}})
-            else:
-                cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f'--cfg-options {key}={value!r}: does not fit {cfg.filename}, which '
-                f'has {cfg.get(key.split(".")[0])!r:.80} there'
-            ) from error
+        said = f'--cfg-options {key}={value!r}:'
+        if isinstance(options[key], OptionText) and isinstance(value, dict):
+            # What is given and no more, be there another map or None.
+            _put(cfg, key, None, said)
+            value = {'_delete_': True, **value}
+        _put(cfg, key, value, said)
+
+
+def _put(cfg: Config, key: str, value: Any, said: str) -> None:
+    try:
+        cfg.merge_from_dict({key: value})
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f'{said} does not fit {cfg.filename}, which has '
+            f'{cfg.get(key.split(".")[0])!r:.80} there'
+        ) from error
 
 
 def _replace_soup(cfg: Config, file: Path) -> None:
@@ -243,81 +239,6 @@ def look_up(reference: str, tree: dict) -> Any:
         value = value[name]
     whole = inner.group(0) == reference
     return value if whole else reference.replace(inner.group(0), str(value), 1)
-
-
-def set_dataloader_defaults(
-    cfg: Config, collate: Mapping[str, Any] | None, *fields: str
-) -> None:
-    """Fills in what ``tools/train.py`` of a library fills in for data loaders.
-
-    Memory is pinned only where there is a GPU, and workers persist only where there
-    are workers: both would warn or raise otherwise.
-
-    Args:
-        cfg: Changed in place.
-        collate: As for :func:`with_defaults`.
-        fields: Keys of data loaders; those that are missing or None are passed over.
-    """
-    for field in fields:
-        loader = cfg.get(field)
-        if loader is not None:
-            cfg[field] = with_defaults(loader, collate)
-
-
-def with_defaults(loader: Mapping, collate: Mapping[str, Any] | None) -> ConfigDict:
-    """Returns one data loader's config with the defaults filled in.
-
-    Args:
-        loader: The config.
-        collate: ``collate_fn`` where the config says none; None: MMEngine's own.
-    """
-    filled = ConfigDict(
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=True,
-        **({} if collate is None else dict(collate_fn=dict(collate))),
-    )
-    filled.update(loader)
-    filled['num_workers'] = read_workers(filled.get('num_workers'))
-    if not filled['num_workers']:
-        filled['persistent_workers'] = False
-    return filled
-
-
-def ood_dataloaders(cfg: Config) -> dict[str, dict]:
-    """Returns the data loaders of the out-of-distribution sets, complete.
-
-    In ``ood_dataloaders = dict(name=dict(...))`` only what differs from the test set
-    needs to be said. A data set that names its own ``type`` takes over the test set's
-    pipeline and nothing else. Metrics are those of ``test_evaluator``; a set has others
-    where it says ``evaluator``, such as a file of its own truth. A set that is None
-    is left out: ``--cfg-options ood_dataloaders.messidor=None``.
-
-    Args:
-        cfg: A resolved config.
-
-    Returns:
-        Name -> data loader.
-
-    Raises:
-        ConfigError: There are such sets but no test set.
-    """
-    given = cfg.get('ood_dataloaders') or {}
-    given = {name: loader for name, loader in given.items() if loader is not None}
-    if given and not cfg.get('test_dataloader'):
-        raise ConfigError('ood_dataloaders: they complete test_dataloader, give one')
-    return {name: _like_test(loader, cfg) for name, loader in given.items()}
-
-
-def _like_test(loader: Mapping, cfg: Config) -> dict:
-    test = cfg.test_dataloader.to_dict()
-    dataset = dict(loader.get('dataset', {}))
-    inherited = test['dataset']
-    if 'type' in dataset:
-        inherited = {
-            key: inherited[key] for key in ('pipeline', 'test_mode') if key in inherited
-        }
-    said = {key: value for key, value in loader.items() if key != 'evaluator'}
-    return {**test, **said, 'dataset': {**inherited, **dataset}}
 
 
 def without_pretrained(model: Any) -> Any:

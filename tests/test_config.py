@@ -14,13 +14,11 @@ from ff_mm import cores
 from ff_mm.config import (
     check_names,
     load_config,
-    ood_dataloaders,
     read_options,
     resolve,
-    set_dataloader_defaults,
-    with_defaults,
     without_pretrained,
 )
+from ff_mm.config_loaders import ood_dataloaders, set_dataloader_defaults, with_defaults
 from ff_mm.errors import ConfigError
 from ff_mm.option_values import OptionText
 

@@ -17,7 +17,8 @@ from sklearn.metrics import matthews_corrcoef
 
 from ff_mm.datasets import Case, SplitDataset
 from ff_mm.evaluation.metrics import multiclass
-from ff_mm.evaluation.metrics.base import Claim, quotient
+from ff_mm.evaluation.metrics.base import Claim
+from ff_mm.evaluation.metrics.counts import quotient
 from ff_mm.evaluation.predictions import Predictions
 from ff_mm.evaluation.resampling import Resampling
 from ff_mm.files import read_json

@@ -8,12 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Below all rooms, and then the rooms: each may import from those before it.
-FILES = ['one_line', 'errors', 'files', 'plain', 'environment', 'version', 'cores']
+FILES = ['one_line', 'errors', 'files', 'plain', 'environment', 'version']
+FILES += ['cores', 'memory']
 ROOMS = [
     'records',
     'option_values',
     'config_files',
     'config',
+    'config_loaders',
     'display',
     'parallel',
     'merging',

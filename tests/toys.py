@@ -15,6 +15,8 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
+from ff_mm.merging.sparse import mask_of
+
 # Real networks for images of 16 x 16 pixels; features: 4 and 8.
 TINY_RESNET = dict(
     backbone=dict(
@@ -47,6 +49,51 @@ class Canary:
 
     def __reduce__(self) -> tuple:
         return os.mkdir, (self.path,)
+
+
+class OnlyInfos:
+    """A data set of which nothing but what it says of its cases can be had."""
+
+    def __init__(self, infos: list[dict[str, Any]]) -> None:
+        self.infos = infos
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        return self.infos[index]
+
+
+def sparsity_of(weights: dict[str, torch.Tensor]) -> float:
+    """The fraction of prunable entries that are exactly 0."""
+    masks = torch.cat([mask.flatten() for mask in mask_of(weights).values()])
+    return 1 - masks.float().mean().item()
+
+
+class Loads:
+    """Gives weights, and counts how many of them are in memory at a time.
+
+    Attributes:
+        most: How many there were, at each load.
+    """
+
+    def __init__(self) -> None:
+        self.most: list[int] = []
+        self._alive: set[int] = set()
+
+    def __call__(self) -> dict[str, torch.Tensor]:
+        weights = _Counted(w=torch.ones(2))
+        weights.alive = self._alive
+        self._alive.add(id(weights))
+        self.most.append(len(self._alive))
+        return weights
+
+
+class _Counted(dict):
+    alive: set[int]
+
+    def __del__(self) -> None:
+        self.alive.discard(id(self))
 
 
 @DATASETS.register_module()
@@ -102,20 +149,25 @@ class ScriptedMetric(BaseMetric):
         return {self.name: float(self.values[epoch])}
 
 
-def toy_config(work_dir: Path | str, epochs: int = 4, **changes: Any) -> Config:
-    """The config of a run over three batches an epoch, in milliseconds."""
-    loader = dict(
+def toy_loader(workers: int = 0, shuffle: bool = False) -> dict[str, Any]:
+    """The config of a data loader of three batches; workers stay between epochs."""
+    return dict(
         batch_size=4,
-        num_workers=0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         dataset=dict(type='ToyData'),
-        sampler=dict(type='DefaultSampler', shuffle=True),
+        sampler=dict(type='DefaultSampler', shuffle=shuffle),
         collate_fn=dict(type='default_collate'),
     )
+
+
+def toy_config(work_dir: Path | str, epochs: int = 4, **changes: Any) -> Config:
+    """The config of a run over three batches an epoch, in milliseconds."""
     cfg = dict(
         model=dict(type='ToyModel'),
         work_dir=str(work_dir),
-        train_dataloader=loader,
-        val_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
+        train_dataloader=toy_loader(shuffle=True),
+        val_dataloader=toy_loader(),
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         val_cfg=dict(),
         val_evaluator=dict(type='ScriptedMetric', values=list(range(epochs))),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mmengine.config import Config
 
-from ff_mm.config import ood_dataloaders, read_options
+from ff_mm.config import read_options
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.batch_norm_reestimation import Which, batch_norm_samples
 from ff_mm.evaluation.candidate_evaluator import CandidateEvaluator

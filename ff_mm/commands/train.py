@@ -14,7 +14,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ff_mm import cli
-from ff_mm.config import resolve, set_dataloader_defaults
+from ff_mm.config import resolve
+from ff_mm.config_loaders import set_dataloader_defaults
 from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.files.image_paths import first_line

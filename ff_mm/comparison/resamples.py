@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.arrays import read_arrays
+from ff_mm.evaluation.arrays import damaged_as, read_arrays
 from ff_mm.files import PathLike, atomic_write
 
 RESAMPLES_FILE = 'resamples.npz'
@@ -66,16 +66,8 @@ class Resamples:
         Raises:
             ResamplesError: There is no such file, or it is damaged.
         """
-        try:
+        with damaged_as(ResamplesError, path, 'resamples'):
             return cls._of(**read_arrays(path, _KINDS))
-        except FileNotFoundError:
-            raise ResamplesError(f'{path}: no such file of resamples') from None
-        # NumPy raises whatever a damaged header makes it stumble over.
-        except Exception as error:
-            reason = str(error).split('\n', 1)[0][:160]
-            raise ResamplesError(
-                f'{path}: damaged, or no resamples of ff_mm: {reason}'
-            ) from error
 
     @classmethod
     def _of(

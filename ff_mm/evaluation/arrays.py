@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from ff_mm.errors import FFMMError
 from ff_mm.files import PathLike
+
+#: What to do about a damaged file that ff_mm makes by itself.
+MADE_ANEW = '; delete it to have it computed anew'
+
+
+@contextmanager
+def damaged_as(
+    error: type[FFMMError], path: PathLike, what: str, remedy: str = ''
+) -> Iterator[None]:
+    """Turns whatever reading a file of arrays raises into one error.
+
+    Args:
+        error: Its type.
+        path: The file.
+        what: What it should hold, such as ``'predictions'``.
+        remedy: What to do about a file that is damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise error(f'{path}: no such file of {what}') from None
+    # NumPy raises whatever a damaged header makes it stumble over.
+    except Exception as problem:
+        reason = str(problem).split('\n', 1)[0][:160]
+        raise error(
+            f'{path}: damaged, or no {what} of ff_mm: {reason}{remedy}'
+        ) from problem
 
 
 def read_arrays(
@@ -25,8 +54,7 @@ def read_arrays(
         by_prefix: Likewise, by how a name begins.
 
     Raises:
-        Exception: Of any kind; NumPy raises whatever a damaged file makes it stumble
-            over.
+        Exception: Of any kind, see :func:`damaged_as`.
     """
     with zipfile.ZipFile(path) as archive:
         # What is compressed can be a million times as large in memory.

@@ -18,7 +18,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ff_mm.engine.device_memory import fits
+from ff_mm.memory import fits
 
 Batch = dict[str, Any]
 # Of other errors: there are file systems that cannot take space.
@@ -182,8 +182,8 @@ def keep(
     """Sends all cases through the pipeline and keeps what comes out.
 
     On a GPU they are one tensor there, if it takes no more than a third of what is free
-    (:func:`ff_mm.engine.device_memory.fits`); else, and on a CPU, they are in memory,
-    pinned for a GPU, or in a file.
+    (:func:`ff_mm.memory.fits`); else, and on a CPU, they are in memory, pinned for a
+    GPU, or in a file.
 
     Args:
         loader: The data loader, whose workers decode.

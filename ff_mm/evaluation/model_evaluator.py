@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import set_random_seed
 
-from ff_mm.config import resolve, with_defaults
+from ff_mm.config import resolve
+from ff_mm.config_loaders import with_defaults
 from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.checks.on_disk import images_identity
 from ff_mm.datasets.checks.truth import meta_of
@@ -59,8 +60,9 @@ class ModelEvaluator:
     Args:
         cfg: A config with ``model``, ``val_dataloader`` and ``val_evaluator``;
             ``test_dataloader`` and ``ood_dataloaders`` (see
-            :func:`ff_mm.config.ood_dataloaders`), evaluated with ``test_evaluator`` or
-            their own ``evaluator``, if there are such sets; ``evaluation``, see
+            :func:`ff_mm.config_loaders.ood_dataloaders`), evaluated with
+            ``test_evaluator`` or their own ``evaluator``, if there are such sets;
+            ``evaluation``, see
             :class:`ff_mm.evaluation.options.EvaluationOptions`; ``fold_dataloaders``,
             by name, evaluated as validation is. References are resolved.
         notify: Takes lines for the user.

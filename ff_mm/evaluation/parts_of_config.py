@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ff_mm.config import ood_dataloaders
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.engine.distributed import model_wrapper
 from ff_mm.tasks import scope_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ff_mm.errors import FFMMError
-from ff_mm.evaluation.arrays import read_arrays
+from ff_mm.evaluation.arrays import MADE_ANEW, damaged_as, read_arrays
 from ff_mm.evaluation.kept_results import KINDS, PREFIX
 from ff_mm.evaluation.metrics.base import keep_case, stack
 from ff_mm.files import PathLike, atomic_write
@@ -165,19 +165,10 @@ class Predictions:
             PredictionsError: There is no such file, it is damaged, holds something
                 else, or is about other cases.
         """
-        try:
+        with damaged_as(PredictionsError, path, 'predictions', MADE_ANEW):
             arrays = read_arrays(path, _KINDS, {PREFIX: KINDS})
             kept = {name: arrays.pop(name) for name in _kept_names(arrays)}
             found = cls(**arrays, kept=kept or None)
-        except FileNotFoundError:
-            raise PredictionsError(f'{path}: no such file of predictions') from None
-        # NumPy raises whatever a damaged header makes it stumble over.
-        except Exception as error:
-            reason = str(error).split('\n', 1)[0][:160]
-            raise PredictionsError(
-                f'{path}: damaged, or no predictions of ff_mm: {reason}; delete it to '
-                'have it computed anew'
-            ) from error
         if cases is not None:
             _require_equal_cases(found.cases, tuple(cases), str(path), 'the data set')
         return found

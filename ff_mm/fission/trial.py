@@ -18,9 +18,9 @@ from ff_mm.config import (
     is_reference,
     look_up,
     resolve,
-    set_dataloader_defaults,
     without_pretrained,
 )
+from ff_mm.config_loaders import set_dataloader_defaults
 from ff_mm.cores import leaves_workers_open
 from ff_mm.datasets.device_pipeline.batch_pipeline import use_device_pipeline
 from ff_mm.datasets.folds import set_folds
@@ -206,11 +206,11 @@ def trial_config(
     for key in _PLAN_KEYS:
         cfg.pop(key, None)
     _override(cfg, _without_probe(trial.overrides))
-    if probe := trial.overrides.get(PROBE):
-        own = task_of(cfg).probe(cfg.to_dict()['model'], **probe)
-        _override(cfg, {k: v for k, v in own.items() if k not in trial.overrides})
     cfg = resolve(cfg)
     without_trackers(cfg)  # they are told which run this is, when it is one
+    if probe := trial.overrides.get(PROBE):
+        # Not before: references may point to parts of the model by where they stand.
+        _override(cfg, task_of(cfg).probe(cfg.to_dict()['model'], **probe))
     if folds := cfg.pop(FOLDS, None):
         cut = {key: value for key, value in folds.items() if key != 'index'}
         set_folds(cfg, cut, folds['index'])

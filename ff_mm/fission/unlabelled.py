@@ -11,7 +11,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from rich.console import Console
 
-from ff_mm.config import ood_dataloaders, resolve
+from ff_mm.config import resolve
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.datasets.checks.check import (
     add_notes,
     build_datasets,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from ff_mm.engine.device_memory import fits
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
+from ff_mm.memory import fits
 from ff_mm.merging.placement import Placement
 
 # What sums take in models: two levels of them, in double precision.

@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.registry import init_default_scope
 
-from ff_mm.config import ANALYSES, ood_dataloaders
+from ff_mm.config import ANALYSES
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.datasets.checks.check import check_datasets
 from ff_mm.datasets.errors import DatasetError
 from ff_mm.datasets.sharing import (

@@ -92,13 +92,6 @@ def mask_of(weights: Weights) -> StateDict:
     return {name: weights[name] != 0 for name in prunable(weights)}
 
 
-def sparsity_of(weights: Weights) -> float:
-    """Return the fraction of prunable entries that are exactly 0."""
-    masks = mask_of(weights).values()
-    total = sum(mask.numel() for mask in masks)
-    return 1 - sum(int(mask.sum()) for mask in masks) / total if total else 0.0
-
-
 def mean_of_sparse(models: Mapping[str, Weights]) -> StateDict:
     """Return the mean of networks that are 0 in the same places.
 

@@ -2,7 +2,6 @@
 
 from ff_mm.models.ensemble_classifier import EnsembleClassifier
 from ff_mm.models.linear_probe import LinearProbe
-from ff_mm.models.linear_probing import LinearProbingClassifier
 from ff_mm.models.masked_bce_loss import MaskedBCELoss
 from ff_mm.models.masked_multilabel_head import MaskedMultiLabelClsHead
 from ff_mm.models.starting_weights import StartingWeights, check_starting_weights
@@ -10,7 +9,6 @@ from ff_mm.models.starting_weights import StartingWeights, check_starting_weight
 __all__ = [
     'EnsembleClassifier',
     'LinearProbe',
-    'LinearProbingClassifier',
     'MaskedBCELoss',
     'MaskedMultiLabelClsHead',
     'StartingWeights',

@@ -21,17 +21,18 @@ def LinearProbe(
 ) -> nn.Module:
     """Builds any model of which only the head trains.
 
-    As :class:`ff_mm.models.LinearProbingClassifier`, which is for classifiers of
-    MMPretrain: frozen on construction, before a distributed wrapper could register
-    gradients, and with the state dict of the plain model. While training, dropout of
-    the frozen part is off.
+    The first step of LP-FT (Kumar et al. 2022): a head fitted to the pretrained
+    features before anything of the network moves. The state dict is that of the plain
+    model. Parts are frozen on construction, before a distributed wrapper could register
+    gradients, and none is propagated into them. While training, their dropout and
+    drop-path are off.
 
     Args:
         model: The config of the model.
         heads: Names of the parts that train, as in ``model.named_children()``; None:
             those whose names end in ``head``.
         norm_eval: Whether batch-norm layers of the frozen part keep their running
-            statistics. False: they follow the data.
+            statistics. False, as in the authors' code: they follow the new data.
         **kwargs: What a Runner adds to the config of a model.
 
     Raises:

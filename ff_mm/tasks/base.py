@@ -45,8 +45,6 @@ class Task:
             linear probe trains; None: those whose names end in ``head``.
     """
 
-    #: Whose models these are, in messages.
-    library = 'MMEngine'
     #: ``collate_fn`` of data loaders that say none; None: MMEngine's own.
     collate: Mapping[str, Any] | None = None
     #: Whether there is a probability of each class or label in ``pred_score`` of every

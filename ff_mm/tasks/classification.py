@@ -27,7 +27,6 @@ class Classification(Task):
     missing.
     """
 
-    library = 'MMPretrain'
     collate = dict(type='default_collate')
     has_scores = True
 
@@ -64,13 +63,6 @@ class Classification(Task):
             [data_sample(t, s) for t, s in zip(truths, answers, strict=True)],
         )
 
-    def probe(self, model: Mapping[str, Any], norm_eval: bool) -> dict[str, Any]:
-        """Returns the classifier of which only the head trains."""
-        return {
-            'model.type': 'LinearProbingClassifier',
-            'model.norm_eval': norm_eval,
-        }
-
     def deployment(self, cfg: Config) -> dict[str, Any]:
         """Reduces a config to what MMPretrain needs; ensembles need ff_mm as well."""
         kept = super().deployment(cfg) | dict(default_scope='mmpretrain')
@@ -82,11 +74,8 @@ class Classification(Task):
         return kept
 
     def stock_part(self, part: dict[str, Any]) -> dict[str, Any]:
-        """Replaces models, heads, losses and loading of ff_mm by MMPretrain's."""
+        """Replaces heads, losses and loading of ff_mm by MMPretrain's."""
         kind = part.get('type')
-        if kind == 'LinearProbingClassifier':
-            part.pop('norm_eval', None)
-            return dict(part, type='ImageClassifier')
         if kind == 'MaskedMultiLabelClsHead':
             # Without the loss, which only training needs: the default is stock.
             part.pop('loss', None)

@@ -31,8 +31,6 @@ _SIDE = 64
 class Segmentation(Task):
     """What each pixel is: models of MMSegmentation, and data sets with masks."""
 
-    library = 'MMSegmentation'
-
     def outputs(self, model: Mapping[str, Any]) -> int | None:
         """Returns ``num_classes`` of the last decode head."""
         head = _last(model.get('decode_head'))

@@ -12,6 +12,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from chest_names import FINDINGS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from ff_mm.config import resolve, without_pretrained
 
 #: Options that go with a data set, beside data_root.
 Options = dict[str, Any]
@@ -148,24 +155,6 @@ def rsna(root: Path) -> Options:
     for name, _ in cases:
         _image(root / 'stage_2_train_images' / f'{name}.png')
     return {}
-
-
-FINDINGS = [
-    'No Finding',
-    'Enlarged Cardiomediastinum',
-    'Cardiomegaly',
-    'Lung Opacity',
-    'Lung Lesion',
-    'Edema',
-    'Consolidation',
-    'Pneumonia',
-    'Atelectasis',
-    'Pneumothorax',
-    'Pleural Effusion',
-    'Pleural Other',
-    'Fracture',
-    'Support Devices',
-]
 
 
 def _findings(i: int) -> list[str]:
@@ -305,3 +294,13 @@ WRITERS: dict[str, Callable[[Path], Options]] = {
     'rsna': rsna,
     'table': table,
 }
+
+
+def write_models(cfg: Config, folder: Path, number: int) -> str:
+    """Writes networks of a config with random weights; a pattern of their files."""
+    init_default_scope('mmpretrain')
+    for seed in range(number):
+        torch.manual_seed(seed)
+        network = MODELS.build(without_pretrained(resolve(cfg).model))
+        torch.save(dict(state_dict=network.state_dict()), folder / f'm{seed}.pth')
+    return str(folder / 'm*.pth')

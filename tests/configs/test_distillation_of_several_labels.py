@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from miniatures import WRITERS
+from miniatures import WRITERS, write_models
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, RUNNERS, init_default_scope
-from mmpretrain.registry import MODELS
+from mmengine.registry import HOOKS, RUNNERS
 
-from ff_mm.config import load_config, resolve, without_pretrained
+from ff_mm.config import load_config
 from ff_mm.fission.distillation.targets import TARGETS, Targets
 
 CONFIG = Path(__file__).parents[2] / 'configs/multilabel_table'
@@ -52,16 +51,11 @@ def test_targets_of_labels(missing, tmp_path):
     options = {'data_root': str(tmp_path), **WRITERS['multilabel_table'](tmp_path)}
     file = CONFIG / 'fgg_multilabel_table_resnet50.py'
     cfg = load_config(file, {**options, **TINY})
-    init_default_scope('mmpretrain')
-    for number in range(2):
-        torch.manual_seed(number)
-        network = MODELS.build(without_pretrained(resolve(cfg).model))
-        torch.save(dict(state_dict=network.state_dict()), tmp_path / f'm{number}.pth')
     cfg.work_dir = str(tmp_path / 'out')
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='LabelTargetsSeen')]
     cfg.plan = dict(
         type='DistillationPlan',
-        pool=str(tmp_path / 'm*.pth'),
+        pool=write_models(cfg, tmp_path, 2),
         start='m1',
         share=0.25,
         temperature=2.0,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from miniatures import WRITERS
-from mmengine.registry import RUNNERS, init_default_scope
-from mmpretrain.registry import MODELS
+from miniatures import WRITERS, write_models
+from mmengine.registry import RUNNERS
 
-from ff_mm.config import load_config, resolve, without_pretrained
+from ff_mm.config import load_config
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation import validation_losses
 
@@ -28,12 +26,7 @@ def cfg(tmp_path):
     """A config of a soup of three networks with random weights."""
     options = {'data_root': str(tmp_path), **WRITERS['multilabel_table'](tmp_path)}
     cfg = load_config(CONFIG / 'gog_multilabel_table_resnet50.py', {**options, **TINY})
-    init_default_scope('mmpretrain')
-    for number in range(3):
-        torch.manual_seed(number)
-        network = MODELS.build(without_pretrained(resolve(cfg).model))
-        torch.save(dict(state_dict=network.state_dict()), tmp_path / f'm{number}.pth')
-    cfg.ingredients = str(tmp_path / 'm*.pth')
+    cfg.ingredients = write_models(cfg, tmp_path, 3)
     cfg.work_dir = str(tmp_path / 'out')
     cfg.runner_type = 'LearnedSoupRunner'
     return cfg

@@ -7,27 +7,10 @@ import gzip
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from chest_names import FINDINGS
 from ham_files import write_image, write_table
 
 from ff_mm.datasets.chest_findings import LABELS
-
-#: In the order of CheXpert's tables.
-FINDINGS = (
-    'No Finding',
-    'Enlarged Cardiomediastinum',
-    'Cardiomegaly',
-    'Lung Opacity',
-    'Lung Lesion',
-    'Edema',
-    'Consolidation',
-    'Pneumonia',
-    'Atelectasis',
-    'Pneumothorax',
-    'Pleural Effusion',
-    'Pleural Other',
-    'Fracture',
-    'Support Devices',
-)
 
 Cells = Mapping[str, str]
 

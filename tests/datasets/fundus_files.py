@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from ham_files import write_table
+from mmpretrain.registry import DATASETS
 
 PIXELS = np.full((6, 8, 3), (10, 20, 30), dtype=np.uint8)
 
@@ -26,3 +29,19 @@ def write_images(folder: Path, names: Iterable[str]) -> None:
 def write_grades(path: Path, columns: str, rows: Iterable[tuple]) -> None:
     """Writes a table; columns with commas between."""
     write_table(path, [columns.split(','), *rows])
+
+
+def built(kind: str, root: Path, split: str) -> Any:
+    """A data set as its config, a pipeline and a data worker's copy have it."""
+    config = dict(
+        type=kind,
+        data_root=str(root),
+        split=split,
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')],
+    )
+    return pickle.loads(pickle.dumps(DATASETS.build(config)))
+
+
+def assert_written(sample: Any) -> None:
+    """Requires the image that :func:`write_images` writes."""
+    assert sample['inputs'].permute(1, 2, 0).numpy().tolist() == PIXELS.tolist()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reading
-from chest_files import FINDINGS, scores, write_chexpert, write_test_set
+from chest_files import scores, write_chexpert, write_test_set
+from chest_names import FINDINGS
 from ham_files import read_table, write_image, write_table
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from toys import OnlyInfos
 
 from ff_mm.datasets import ClassBalancedSampler, class_balanced_sampler
 from ff_mm.errors import ConfigError
@@ -11,21 +12,8 @@ from ff_mm.errors import ConfigError
 SIZES = {0: 600, 1: 60, 2: 6}
 
 
-class Labels:
-    """A data set as far as a sampler looks at it."""
-
-    def __init__(self, infos):
-        self.infos = infos
-
-    def __len__(self):
-        return len(self.infos)
-
-    def get_data_info(self, index):
-        return self.infos[index]
-
-
 def labels(values):
-    return Labels([dict(gt_label=value) for value in values])
+    return OnlyInfos([dict(gt_label=value) for value in values])
 
 
 UNEQUAL = labels(np.repeat(list(SIZES), list(SIZES.values())).tolist())
@@ -87,7 +75,7 @@ def test_processes_share_one_draw(monkeypatch):
 )
 def test_labels_that_are_no_single_class_are_one_line(infos):
     with pytest.raises(ConfigError, match="take class_balance='loss'") as error:
-        ClassBalancedSampler(Labels(infos), seed=0)
+        ClassBalancedSampler(OnlyInfos(infos), seed=0)
     assert '\n' not in str(error.value)
 
 

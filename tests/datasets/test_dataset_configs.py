@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, METRICS, TRANSFORMS
 
-from ff_mm.config import load_config, ood_dataloaders, resolve
+from ff_mm.config import load_config, resolve
+from ff_mm.config_loaders import ood_dataloaders
 
 FOLDER = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import reading
-from chest_files import FINDINGS, findings, scores, write_packed
+from chest_files import findings, scores, write_packed
+from chest_names import FINDINGS
 from ham_files import write_image, write_table
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader

@@ -13,7 +13,8 @@ from ham_files import read_table, write_image, write_table
 from mmengine.config import Config
 from own_files import COLUMNS, clinic_rows, write_clinic
 
-from ff_mm.config import load_config, ood_dataloaders, resolve
+from ff_mm.config import load_config, resolve
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.datasets.checks.check import check_datasets
 from ff_mm.datasets.checks.head_check import check_head
 from ff_mm.datasets.folders import FolderDataset

@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from mmengine.visualization import Visualizer
+from toys import toy_loader
 
 from ff_mm.datasets.sharing import forget_datasets
 
@@ -39,14 +40,7 @@ def test_runs_leave_no_open_file_and_no_global_instance(toy_runner, tmp_path):
 
 
 def test_the_data_workers_of_a_run_end_with_it(toy_runner):
-    loader = dict(
-        batch_size=4,
-        num_workers=2,
-        persistent_workers=True,
-        dataset=dict(type='ToyData'),
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'),
-    )
+    loader = toy_loader(workers=2)
     before = set(active_children())
     runner = toy_runner(epochs=2, train_dataloader=loader, val_dataloader=loader)
     runner.train()

@@ -12,7 +12,7 @@ from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
-from ff_mm.engine import device_memory
+from ff_mm import memory
 from ff_mm.evaluation.kept_images import (
     KeptCases,
     StreamedCases,
@@ -148,7 +148,7 @@ def device_of(monkeypatch):
             asked.append(device)
             return free
 
-        monkeypatch.setattr(device_memory, 'free_memory', free_memory)
+        monkeypatch.setattr(memory, 'free_memory', free_memory)
         return asked
 
     return make

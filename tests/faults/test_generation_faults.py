@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, RUNNERS
+from mmengine.registry import HOOKS
+from trained_plans import listed_digests, train
 
 from ff_mm.errors import ConfigError, TrialError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 from ff_mm.parallel.claim import Claim, InUseError
 
 BASES = ['base_lr0.01', 'base_lr0.001']
@@ -46,16 +47,6 @@ def sabotage(monkeypatch):
         monkeypatch.setattr(Sabotage, 'deed', staticmethod(deed))
 
     return set_up
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    entries = read_json(work_dir / 'ingredients.json')['ingredients']
-    assert all(sha256(work_dir / e['file']) == e['sha256'] for e in entries)
-    return {entry['name']: entry['sha256'] for entry in entries}
 
 
 @pytest.fixture(scope='module')
@@ -96,8 +87,8 @@ def test_a_trial_that_diverges_is_left_out_and_the_plan_goes_on(
     failed = {failure['trial']: failure['kind'] for failure in manifest['failed']}
     assert failed == {'base_lr0.01': 'diverged', 'fission_lr0.01': 'parent failed'}
     # The other group is what it would have been.
-    expected = {k: v for k, v in digests(unbroken).items() if 'lr0.001' in k}
-    assert digests(tmp_path) == expected
+    expected = {k: v for k, v in listed_digests(unbroken).items() if 'lr0.001' in k}
+    assert listed_digests(tmp_path) == expected
     states = {
         e['id']: e['state'] for e in read_json(tmp_path / 'ledger.json')['trials']
     }
@@ -109,13 +100,13 @@ def test_a_failed_trial_is_tried_again_only_if_asked_for(
 ):
     sabotage(BASES[0], spoil)
     train(generation_config(tmp_path, **SHORT))
-    before = digests(tmp_path)
+    before = listed_digests(tmp_path)
     sabotage('', spoil)
     train(generation_config(tmp_path, **SHORT))
-    assert digests(tmp_path) == before
+    assert listed_digests(tmp_path) == before
     assert '--retry-failed tries it again' in capsys.readouterr().out
     manifest = train(generation_config(tmp_path, **SHORT, retry_failed=True))
-    assert digests(tmp_path) == digests(unbroken)
+    assert listed_digests(tmp_path) == listed_digests(unbroken)
     assert manifest['failed'] == []
 
 
@@ -146,13 +137,15 @@ def test_what_may_pass_fails_one_trial_and_is_an_error_in_the_end(
         train(generation_config(tmp_path, **SHORT))
     manifest = read_json(tmp_path / 'ingredients.json')
     assert remedy in manifest['failed'][0]['reason']
-    assert set(digests(tmp_path)) == {k for k in digests(unbroken) if 'lr0.001' in k}
+    assert set(listed_digests(tmp_path)) == {
+        k for k in listed_digests(unbroken) if 'lr0.001' in k
+    }
     # It goes on from its last state.
     sabotage('', fail)
     state = tmp_path / 'trials' / BASES[0] / 'state_epoch_1.pth'
     assert state.is_file()
     train(generation_config(tmp_path, **SHORT, retry_failed=True))
-    assert digests(tmp_path) == digests(unbroken) and not state.exists()
+    assert listed_digests(tmp_path) == listed_digests(unbroken) and not state.exists()
 
 
 def test_if_the_probe_diverges_there_is_nothing_and_that_is_an_error(
@@ -179,7 +172,7 @@ def test_what_would_meet_every_trial_ends_the_run_and_fails_none(
         train(generation_config(tmp_path, **SHORT))
     sabotage('', fail)
     train(generation_config(tmp_path, **SHORT))
-    assert digests(tmp_path) == digests(unbroken)
+    assert listed_digests(tmp_path) == listed_digests(unbroken)
 
 
 def cut(path):
@@ -194,22 +187,22 @@ def swap(path):
 @pytest.mark.parametrize('damage', [cut, swap, Path.unlink])
 @pytest.mark.parametrize('file', ['base_lr0.01.pth', 'fission_lr0.001_cycle2.pth'])
 def test_a_damaged_ingredient_is_made_again(finished, capsys, damage, file):
-    before = digests(finished.work_dir)
+    before = listed_digests(finished.work_dir)
     damage(finished.work_dir / 'ingredients' / file)
     finished()
-    assert digests(finished.work_dir) == before
+    assert listed_digests(finished.work_dir) == before
     out = capsys.readouterr().out
     assert re.search(rf'note: \S*{file}: is .*trained again', out)
 
 
 @pytest.mark.parametrize('damage', [cut, Path.unlink])
 def test_a_damaged_start_of_a_trial_is_made_again(finished, damage):
-    before = digests(finished.work_dir)
+    before = listed_digests(finished.work_dir)
     trials = finished.work_dir / 'trials'
     (trials / 'fission_lr0.01' / 'record.json').unlink()
     damage(trials / 'base_lr0.01' / 'best.pth')
     finished()
-    assert digests(finished.work_dir) == before
+    assert listed_digests(finished.work_dir) == before
 
 
 @pytest.mark.parametrize('damage', [cut, Path.unlink])
@@ -217,13 +210,13 @@ def test_a_damaged_start_of_a_trial_is_made_again(finished, damage):
     'file', ['ledger.json', 'ingredients.json', 'trials/base_lr0.01/record.json']
 )
 def test_a_damaged_table_of_contents_is_made_again(finished, damage, file):
-    before = digests(finished.work_dir)
+    before = listed_digests(finished.work_dir)
     times = {
         f: f.stat().st_mtime_ns for f in (finished.work_dir / 'ingredients').rglob('*')
     }
     damage(finished.work_dir / file)
     finished()
-    assert digests(finished.work_dir) == before
+    assert listed_digests(finished.work_dir) == before
     if 'record' not in file:  # nothing had to be trained
         assert times == {f: f.stat().st_mtime_ns for f in times}
 
@@ -250,13 +243,13 @@ def test_a_trial_whose_state_is_damaged_begins_anew(
     sabotage('', fail)
     damage(tmp_path / 'trials' / BASES[0] / file)
     train(generation_config(tmp_path, **SHORT, retry_failed=True))
-    assert digests(tmp_path) == digests(unbroken)
+    assert listed_digests(tmp_path) == listed_digests(unbroken)
     assert re.search(rf'note: \S*{file}: is .*begins anew', capsys.readouterr().out)
 
 
 def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
     """What a kill leaves behind of a file that was being written does no harm."""
-    before = digests(finished.work_dir)
+    before = listed_digests(finished.work_dir)
     trial = finished.work_dir / 'trials' / 'base_lr0.01'
     (trial / 'record.json').unlink()
     parts = [
@@ -266,7 +259,7 @@ def test_half_a_state_is_never_there_but_half_a_temporary_file_may_be(finished):
     for part in parts:
         part.write_bytes(b'half')
     finished()
-    assert digests(finished.work_dir) == before
+    assert listed_digests(finished.work_dir) == before
     assert not any(part.exists() for part in parts)
 
 
@@ -286,7 +279,7 @@ def test_a_plan_can_be_carried_out_trial_by_trial(
     for number, trials in enumerate(chosen):
         manifest = train(generation_config(tmp_path, **SHORT, trials=trials))
         assert manifest['complete'] == (number == 3)
-    assert digests(tmp_path) == digests(unbroken)
+    assert listed_digests(tmp_path) == listed_digests(unbroken)
     assert not (tmp_path / 'claims').exists()
 
 

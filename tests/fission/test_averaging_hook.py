@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, RUNNERS
+from mmengine.registry import HOOKS
+from trained_plans import train
 
 from ff_mm.errors import ConfigError
 from ff_mm.evaluation.model_evaluator import ModelEvaluator
@@ -43,10 +44,6 @@ class Witness(Hook):
     def after_train_iter(self, runner, *_, **__):
         steps = SEEN.setdefault(Path(runner.work_dir).name, [])
         steps.append({k: v.clone() for k, v in runner.model.state_dict().items()})
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
 
 
 def entries(work_dir):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.registry import RUNNERS
+from trained_plans import digests, train
 
 from ff_mm.errors import ConfigError, LedgerError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 from ff_mm.fission.class_balance import Loss, Sampling, read_class_balance
 from ff_mm.fission.ledger import comparable
 from ff_mm.fission.trial import Trial, trial_config
@@ -24,15 +24,6 @@ SHORT = dict(
     custom_hooks=[dict(type='Interrupt')],
 )
 BASE = 'base_lr0.01'
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    files = sorted((Path(work_dir) / 'ingredients').rglob('*.pth'))
-    return {file.name: sha256(file) for file in files}
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
-from mmengine.registry import RUNNERS
+from trained_plans import digests, train, write_images
 
 from ff_mm.errors import ConfigError, LedgerError
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 from ff_mm.fission.ledger import comparable
 
 SHORT = dict(
@@ -24,15 +21,6 @@ SHORT = dict(
 RESIDENT = dict(images='device')
 
 
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    folder = Path(work_dir) / 'ingredients'
-    return {file.name: sha256(file) for file in folder.iterdir()}
-
-
 def with_workers(number):
     return dict(SHORT, train_dataloader__num_workers=number)
 
@@ -41,12 +29,7 @@ def with_workers(number):
 def files_config(tmp_path_factory, generation_config):
     """A function that gives the config of a plan on image files of several sizes."""
     root = tmp_path_factory.mktemp('images')
-    draw = np.random.default_rng(0)
-    for number in range(60):
-        height, width = draw.integers(20, 40, 2)
-        path = root / f'digit{number % 10}' / f'{number}.png'
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), draw.integers(0, 256, (height, width, 3), np.uint8))
+    write_images(root, 60, (20, 40))
 
     def config(work_dir, **options):
         cfg = generation_config(work_dir, **SHORT | options)

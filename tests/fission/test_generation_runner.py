@@ -8,12 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
-from mmengine.registry import RUNNERS
+from trained_plans import digests, train, write_images
 
 from ff_mm.datasets import DatasetError
 from ff_mm.errors import ConfigError, LedgerError
@@ -29,15 +27,6 @@ SHORT = dict(
     custom_hooks=[dict(type='Interrupt')],
 )
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
-
-
-def digests(work_dir):
-    files = sorted((Path(work_dir) / 'ingredients').rglob('*.pth'))
-    return {file.name: sha256(file) for file in files}
 
 
 def ledger(work_dir):
@@ -387,12 +376,7 @@ def test_a_model_with_other_classes_than_the_data(tmp_path, generation_config):
 def files_config(tmp_path_factory, generation_config):
     """A function that gives the config of a plan on image files."""
     root = tmp_path_factory.mktemp('images')
-    draw = np.random.default_rng(0)
-    for number in range(80):
-        height, width = draw.integers(8, 16, 2)
-        path = root / f'digit{number % 10}' / f'{number}.png'
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), draw.integers(0, 256, (height, width, 3), np.uint8))
+    write_images(root, 80, (8, 16))
     load = dict(type='LoadImageFromFile')
     resize = dict(type='Resize', scale='${image_size}', backend='pillow')
 

@@ -61,7 +61,7 @@ def test_time_is_counted_up_from_what_was_measured(
     cfg.plan.probe['freeze'] = True
     run(cfg)
     assert [c.model.type for c in known_pace[1:]] == [
-        'LinearProbingClassifier',
+        'mmengine.LinearProbe',
         'ImageClassifier',
     ]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
 from mmpretrain.apis import init_model
+from trained_plans import train
 
 from ff_mm.config import resolve
 from ff_mm.files import read_json, sha256
@@ -28,10 +28,6 @@ OPTIONS = dict(
     device_pipeline=dict(device_pipeline=True),
     resident=dict(device_pipeline=dict(images='device')),
 )
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
 
 
 def ingredients(work_dir):

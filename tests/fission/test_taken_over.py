@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
+from trained_plans import listed_digests
 
-from ff_mm.files import read_json, sha256
 from ff_mm.fission.ledger import Ledger
 
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
@@ -56,12 +56,6 @@ def whole(tmp_path_factory, generation_config):
     folder = tmp_path_factory.mktemp('whole')
     RUNNERS.build(config(generation_config, folder)).train()
     return folder
-
-
-def digests(folder):
-    entries = read_json(folder / 'ingredients.json')['ingredients']
-    assert all(sha256(folder / e['file']) == e['sha256'] for e in entries)
-    return {entry['file']: entry['sha256'] for entry in entries}
 
 
 def files_of(folder, trial):
@@ -111,7 +105,7 @@ def test_writes_nothing_and_goes_on(
     assert len(of_the_other) >= 2
     assert files_of(tmp_path, trial) == of_the_other
     assert f"trial '{trial}' was taken over by another" in capsys.readouterr().out
-    assert digests(tmp_path) == digests(whole)
+    assert listed_digests(tmp_path) == listed_digests(whole)
 
 
 def test_an_error_in_a_trial_of_another_is_none(whole, tmp_path, generation_config):

@@ -4,6 +4,7 @@ import pytest
 
 from ff_mm.errors import ConfigError
 from ff_mm.fission import FGGPlan, Trial, trial_config
+from ff_mm.fission.trial import PROBE
 
 
 @pytest.fixture
@@ -32,6 +33,18 @@ def test_overrides_reach_what_refers_to_them(base_config, tmp_path):
     assert pipeline[0]['scale'] == pipeline[1]['scale'] == 12
     assert base_config.augmentation == 'medium'
     assert 'plan' in base_config  # the generation's config itself stays as it is
+
+
+def test_references_into_the_model_hold_where_only_its_head_trains(
+    base_config, tmp_path
+):
+    head = base_config.model.head.to_dict()
+    base_config.val_evaluator = dict(type='A', number='${model.head.num_classes}')
+    probe = trial(overrides={PROBE: dict(norm_eval=True)})
+    cfg = trial_config(base_config, probe, tmp_path / 'a')
+    assert cfg.val_evaluator.number == cfg.model.model.head.num_classes
+    assert cfg.model.type == 'mmengine.LinearProbe' and cfg.model.norm_eval
+    assert head == base_config.model.head  # it is the trial's config that changes
 
 
 def test_trials_of_one_id_in_two_folders_have_two_experiment_names(

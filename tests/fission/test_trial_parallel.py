@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 from many_processes import PATIENCE, make, tool_of_one
 from mmengine.registry import RUNNERS
+from trained_plans import listed_digests
 
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 
 ROOT = Path(__file__).parents[2]
 PLAN = dict(plan__lrs=[1e-2, 1e-3, 1e-4], plan__probe__epochs=1)
-
-
-def digests(work_dir):
-    entries = read_json(work_dir / 'ingredients.json')['ingredients']
-    assert all(sha256(work_dir / e['file']) == e['sha256'] for e in entries)
-    return {entry['name']: entry['sha256'] for entry in entries}
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +27,7 @@ def config(tmp_path_factory, generation_config):
     cfg = generation_config(folder / 'one', **PLAN)
     cfg.dump(folder / 'plan.py')
     RUNNERS.build(cfg).train()
-    return folder / 'plan.py', digests(folder / 'one')
+    return folder / 'plan.py', listed_digests(folder / 'one')
 
 
 def arguments(config, work_dir):
@@ -44,7 +39,7 @@ def test_trial_parallel_gives_what_one_process_gives(config, tmp_path, processes
     file, expected = config
     options = arguments(file, tmp_path)
     out = ''.join(make(processes, tool_of_one, 'train.py', *options))
-    assert digests(tmp_path) == expected
+    assert listed_digests(tmp_path) == expected
     assert f'trial parallel: {processes} processes' in out
     assert read_json(tmp_path / 'ingredients.json')['complete'] is True
     # Said and shown once, not by each process.
@@ -85,4 +80,4 @@ def test_one_of_two_is_killed_and_the_same_command_given_again(config, tmp_path)
     process = start(file, tmp_path)
     out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
-    assert digests(tmp_path) == expected
+    assert listed_digests(tmp_path) == expected

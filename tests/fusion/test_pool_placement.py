@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
-from ff_mm.engine import device_memory
+from ff_mm import memory
 from ff_mm.evaluation import evaluation_set
 from ff_mm.evaluation.device_reads import Reading
 from ff_mm.evaluation.evaluation_set import EvaluationSet
@@ -41,7 +41,7 @@ def test_where_a_pool_is_goes_by_what_is_free(
     def free_memory(of):
         return free if of == GPU else 0
 
-    monkeypatch.setattr(device_memory, 'free_memory', free_memory)
+    monkeypatch.setattr(memory, 'free_memory', free_memory)
     evaluator = SimpleNamespace(
         weights=dict(a=torch.zeros(100)),
         device=device,
@@ -58,9 +58,9 @@ def test_what_is_free_is_what_the_device_says_and_torch_holds_unused(monkeypatch
     monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: (100, 1000))
     monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda device: 70)
     monkeypatch.setattr(torch.cuda, 'memory_allocated', lambda device: 50)
-    assert device_memory.free_memory(GPU) == 120
-    assert device_memory.fits(40, GPU) and not device_memory.fits(41, GPU)
-    assert device_memory.free_memory(CPU) == 0
+    assert memory.free_memory(GPU) == 120
+    assert memory.fits(40, GPU) and not memory.fits(41, GPU)
+    assert memory.free_memory(CPU) == 0
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def as_a_device(monkeypatch):
         real_init(self, *args)
         found.placements.append(self)
 
-    monkeypatch.setattr(device_memory, 'free_memory', lambda device: 10**10)
+    monkeypatch.setattr(memory, 'free_memory', lambda device: 10**10)
     monkeypatch.setattr(evaluation_set, 'Reading', Read)
     monkeypatch.setattr(EvaluationSet, '__init__', works_ahead)
     for cases in (KeptCases, StreamedCases):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from toys import Loads
 
 from ff_mm.merging import checkpoint_file
 from ff_mm.merging.ingredient import Ingredient, check_ingredients, hashable
@@ -115,21 +116,10 @@ def test_no_ingredients():
 
 
 def test_only_one_model_is_in_memory_at_a_time():
-    alive: set[int] = set()
-
-    class Tracked(dict):
-        def __init__(self):
-            super().__init__(w=torch.ones(2))
-            alive.add(id(self))
-            most.append(len(alive))
-
-        def __del__(self):
-            alive.discard(id(self))
-
-    most: list[int] = []
-    check_ingredients([Ingredient(str(i), Tracked) for i in range(6)])
-    assert len(most) == 6
-    assert max(most) <= 2  # the next one is there before the last one goes
+    loads = Loads()
+    check_ingredients([Ingredient(str(i), loads) for i in range(6)])
+    assert len(loads.most) == 6
+    assert max(loads.most) <= 2  # the next one is there before the last one goes
 
 
 @pytest.mark.parametrize(

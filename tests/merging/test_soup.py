@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from toys import Loads
 
 from ff_mm.errors import FFMMError
 from ff_mm.merging.checkpoint_file import CheckpointFile
@@ -210,23 +211,12 @@ def test_48_equal_models_make_that_model():
 
 
 def test_loading_holds_one_member_at_a_time():
-    alive: set[int] = set()
-    most: list[int] = []
-
-    class Tracked(dict):
-        def __init__(self):
-            super().__init__(w=torch.ones(2))
-            alive.add(id(self))
-            most.append(len(alive))
-
-        def __del__(self):
-            alive.discard(id(self))
-
-    leaves = [Ingredient(str(i), Tracked) for i in range(9)]
+    loads = Loads()
+    leaves = [Ingredient(str(i), loads) for i in range(9)]
     groups = [Soup('g', 'uniform', tuple(leaves[i : i + 3])) for i in (0, 3, 6)]
     Soup('top', 'uniform', tuple(groups)).load()
-    assert len(most) == 9
-    assert max(most) == 1
+    assert len(loads.most) == 9
+    assert max(loads.most) == 1
 
 
 def test_a_soup_fills_what_it_is_given():

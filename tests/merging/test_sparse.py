@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import sparsity_of
 
 from ff_mm.merging.sparse import (
     mean_of_sparse,
     prunable,
     prune,
     sparsity_after,
-    sparsity_of,
 )
 from ff_mm.merging.state_dict import CheckpointError
 

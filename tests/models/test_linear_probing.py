@@ -24,9 +24,13 @@ IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 SAMPLES = [DataSample().set_gt_label(i % 3) for i in range(6)]
 
 
-def build(cfg, kind='LinearProbingClassifier', **kwargs):
+def build(cfg, probed=True, **options):
     torch.manual_seed(0)
-    model = MODELS.build(copy.deepcopy(dict(type=kind, **cfg, **kwargs)))
+    built = dict(type='ImageClassifier', **copy.deepcopy(cfg))
+    if probed:
+        built = dict(type='mmengine.LinearProbe', model=built, **options)
+    with MODELS.switch_scope_and_registry('mmpretrain'):
+        model = MODELS.build(built)
     model.init_weights()
     return model
 
@@ -73,7 +77,7 @@ def test_dropout_and_drop_path_of_the_backbone_are_off_while_training(cfg):
     with torch.no_grad():
         one, two = model.extract_feat(IMAGES), model.extract_feat(IMAGES)
     assert torch.equal(one[0], two[0])
-    plain = build(cfg, 'ImageClassifier')
+    plain = build(cfg, probed=False)
     plain.train()
     one, two = plain.extract_feat(IMAGES), plain.extract_feat(IMAGES)
     assert not torch.equal(one[0], two[0])  # the test could have told
@@ -91,7 +95,7 @@ def test_evaluation_mode_is_that_of_every_part():
 
 @pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
 def test_weights_go_back_and_forth_between_it_and_the_plain_classifier(cfg):
-    probe, plain = build(cfg), build(cfg, 'ImageClassifier')
+    probe, plain = build(cfg), build(cfg, probed=False)
     assert list(probe.state_dict()) == list(plain.state_dict())
     plain.load_state_dict(probe.state_dict(), strict=True)
     probe.eval()
@@ -103,9 +107,9 @@ def test_weights_go_back_and_forth_between_it_and_the_plain_classifier(cfg):
 
 @pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
 def test_nothing_of_the_frozen_part_is_kept_for_or_seen_by_the_backward_pass(cfg):
-    def kept(kind):
+    def kept(probed):
         """Values that a training step keeps for the backward pass, and gradients."""
-        model = build(cfg, kind)
+        model = build(cfg, probed)
         model.train()
         saved, passed = [], []
         features = {}
@@ -120,10 +124,10 @@ def test_nothing_of_the_frozen_part_is_kept_for_or_seen_by_the_backward_pass(cfg
         loss.backward()
         return sum(saved), passed, features['out'].requires_grad
 
-    values, passed, graph = kept('LinearProbingClassifier')
+    values, passed, graph = kept(probed=True)
     # The features, the head's weights and what the loss needs: nothing of the images'
     # size.
     assert values < 6 * 3 * 16
     assert not passed and not graph
-    values, passed, graph = kept('ImageClassifier')
+    values, passed, graph = kept(probed=False)
     assert values > 6 * 3 * 16 * 16 and passed and graph  # the test could have told

@@ -19,14 +19,17 @@ VIT = dict(TINY_VIT, head=dict(HEAD, in_channels=8))
 SCORES = np.array([[1, 0, -1], [-1, -1, -1], [0, 0.7, -1]], dtype=np.float32)
 
 
-def build(cfg, kind='ImageClassifier', **changes):
+def build(cfg, probed=False, **changes):
     torch.manual_seed(0)
-    cfg = copy.deepcopy(dict(cfg, type=kind))
+    cfg = copy.deepcopy(dict(cfg, type='ImageClassifier'))
     cfg['data_preprocessor'] = dict(
         type='ClsDataPreprocessor', num_classes=3, mean=[100] * 3, std=[50] * 3
     )
     cfg['head'].update(changes)
-    model = MODELS.build(cfg)
+    if probed:
+        cfg = dict(type='mmengine.LinearProbe', model=cfg)
+    with MODELS.switch_scope_and_registry('mmpretrain'):
+        model = MODELS.build(cfg)
     model.init_weights()
     return model
 
@@ -50,10 +53,10 @@ def batch(scores=SCORES):
     )
 
 
-@pytest.mark.parametrize('kind', ['ImageClassifier', 'LinearProbingClassifier'])
+@pytest.mark.parametrize('probed', [False, True])
 @pytest.mark.parametrize('cfg', [RESNET, VIT], ids=['resnet', 'vit'])
-def test_only_what_is_known_is_learnt(cfg, kind):
-    model = build(cfg, kind)
+def test_only_what_is_known_is_learnt(cfg, probed):
+    model = build(cfg, probed)
     model.train()
     data = model.data_preprocessor(batch(), training=True)
     loss = model(**data, mode='loss')['loss']

@@ -18,8 +18,6 @@ from ff_mm.tasks import Task, scope_of, task_of
 class Counting(Task):
     """A task of somebody's own."""
 
-    library = 'Counting'
-
 
 @MODELS.register_module()
 class TwoHeads(BaseModel):

@@ -83,24 +83,6 @@ def test_help_has_an_example_and_the_options(tool, capsys, name):
         assert text in out
 
 
-def test_the_tree_of_a_soup_that_is_made_later(tool, fgg, gog, tmp_path, capsys):
-    name = 'analysis_tools/soup_tree.py'
-    assert tool(name, gog) == 2
-    err = capsys.readouterr().err
-    assert 'report.json: no such file' in err and err.count('\n') == 1
-    assert f'python tools/soup.py {gog}' in err
-    assert tool('train.py', fgg) == 0
-    assert tool('soup.py', gog) == 0
-    capsys.readouterr()
-    (tmp_path / 'fgg').rename(tmp_path / 'elsewhere')
-    assert tool(name, gog) == 0
-    assert '+ lr=0.01' in capsys.readouterr().out
-    assert (tmp_path / 'gog' / 'soup_tree' / 'soup_tree.png').is_file()
-    (tmp_path / 'elsewhere').rename(tmp_path / 'fgg')
-    assert tool(name, gog, '--cfg-options', 'soup_tree.splits=[test]') == 0
-    assert (tmp_path / 'gog' / 'soup_tree' / 'soup_tree_test_loss.svg').is_file()
-
-
 @pytest.mark.parametrize('name', OPTIONS)
 def test_a_generation_config_is_refused(pool, tool, capsys, name):
     assert tool(f'analysis_tools/{name}.py', pool / 'fgg.py') == 2

@@ -23,7 +23,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from ff_mm.cli import read_config
-from ff_mm.config import resolve, with_defaults
+from ff_mm.config import resolve
+from ff_mm.config_loaders import with_defaults
 from ff_mm.tasks import task_of
 from ff_mm_commands.options import add_common_options
 

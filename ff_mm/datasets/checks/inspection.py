@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from rich.console import Console
 
-from ff_mm.config import ood_dataloaders
+from ff_mm.config_loaders import ood_dataloaders
 from ff_mm.datasets.checks.bit_depth import (
     names_by_bits,
     note_sampled_bits,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ff_mm.datasets.image_cache.image_cache import memory_of_machine
+from ff_mm.memory import fits, memory_of_machine
 
 # Bytes that are allocated at a time, a power of two as pinned memory has it.
 _BLOCK = 2**26
@@ -39,7 +39,7 @@ def choose_place(
     if device.type != 'cuda':
         return 'cache'
     size = needed()
-    if size <= share * torch.cuda.mem_get_info(device)[0]:
+    if fits(size, device, share):
         return 'device'
     # Each process of a machine has pinned memory of its own.
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))

@@ -44,6 +44,7 @@ from ff_mm.datasets.image_cache.transforms import (
 from ff_mm.display.console import duration, say
 from ff_mm.environment import installed
 from ff_mm.errors import ConfigError, FFMMError
+from ff_mm.memory import memory_of_machine
 from ff_mm.parallel.claim import Claim
 
 _FORMAT = 1
@@ -382,13 +383,6 @@ class ImageCache:
 def _paths(dataset: BaseDataset) -> dict[str, None]:
     paths = (info.get('img_path') for info in data_infos(dataset))
     return dict.fromkeys(path for path in paths if path)
-
-
-def memory_of_machine() -> float:
-    """Gives the bytes of memory of this machine, where it says."""
-    if not hasattr(os, 'sysconf'):  # Windows
-        return float('inf')
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
 def _remedy(place: str) -> str:

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from ff_mm.errors import ConfigError
 
 
+def _check_values(low: float, high: float) -> None:
+    if not 0 <= low < high:
+        raise ConfigError(
+            'expected 0 <= minimum < maximum of the cycle, got '
+            f'minimum {low} and maximum {high}'
+        )
+
+
 @dataclass(frozen=True)
 class Cycle:
     """A value that falls and rises linearly between two values, again and again.
@@ -32,11 +40,7 @@ class Cycle:
     phase: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_value < self.max_value:
-            raise ConfigError(
-                'expected 0 <= minimum < maximum of the cycle, got '
-                f'minimum {self.min_value} and maximum {self.max_value}'
-            )
+        _check_values(self.min_value, self.max_value)
         if self.length < 2:
             raise ConfigError(
                 f'cycle={self.length} steps is too short: a cycle falls and rises, so '
@@ -93,11 +97,7 @@ class Sawtooth:
     length: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_value < self.max_value:
-            raise ConfigError(
-                'expected 0 <= minimum < maximum of the cycle, got '
-                f'minimum {self.min_value} and maximum {self.max_value}'
-            )
+        _check_values(self.min_value, self.max_value)
         if self.length < 1:
             raise ConfigError(f'cycle={self.length}: expected a step or more')
 

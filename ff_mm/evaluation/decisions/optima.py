@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ff_mm.evaluation.decisions.decision import Outputs
-from ff_mm.evaluation.metrics.base import RATES, Counts, quotient
+from ff_mm.evaluation.metrics.counts import RATES, Counts, quotient
 from ff_mm.plain import MISSING
 
 #: Between which scales are looked for. Without a mistake among the cases the loss would

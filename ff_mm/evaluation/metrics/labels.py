@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ff_mm.evaluation.metrics.base import mean_over, quotient
+from ff_mm.evaluation.metrics.counts import mean_over, quotient
 from ff_mm.one_line import one_line
 from ff_mm.plain import MISSING
 

@@ -10,17 +10,14 @@ import numpy as np
 from mmpretrain.registry import METRICS
 
 from ff_mm.evaluation.metrics.base import (
-    RATES,
     Cases,
     Claim,
     CountedMetric,
-    Counts,
     SampleError,
     Scores,
     choose,
-    mean_over,
-    quotient,
 )
+from ff_mm.evaluation.metrics.counts import RATES, Counts, mean_over, quotient
 from ff_mm.evaluation.metrics.labels import class_names
 from ff_mm.evaluation.metrics.soft import (
     SOFT,

@@ -10,17 +10,14 @@ from mmpretrain.registry import METRICS
 
 from ff_mm.evaluation.metrics.base import (
     BEYOND,
-    RATES,
     Cases,
     Claim,
-    Counts,
     SampleError,
     ScoreMetric,
     Scores,
     choose,
-    mean_over,
-    quotient,
 )
+from ff_mm.evaluation.metrics.counts import RATES, Counts, mean_over, quotient
 from ff_mm.evaluation.metrics.labels import class_names, sums_over_cases
 from ff_mm.evaluation.metrics.soft import (
     SOFT,

@@ -12,9 +12,8 @@ from ff_mm.evaluation.metrics.base import (
     Claim,
     ScoreMetric,
     Scores,
-    mean_over,
-    quotient,
 )
+from ff_mm.evaluation.metrics.counts import mean_over, quotient
 from ff_mm.evaluation.metrics.labels import against_rest, class_names
 from ff_mm.plain import MISSING
 

@@ -17,16 +17,13 @@ from ff_mm.evaluation.metrics.areas import (
     true_areas,
 )
 from ff_mm.evaluation.metrics.base import (
-    RATES,
     Claim,
     CountedMetric,
-    Counts,
     SampleError,
     Scores,
     choose,
-    mean_over,
-    quotient,
 )
+from ff_mm.evaluation.metrics.counts import RATES, Counts, mean_over, quotient
 from ff_mm.evaluation.metrics.labels import class_names
 
 #: Name of a rate of a class -> its value by areas: intersection over union, twice the

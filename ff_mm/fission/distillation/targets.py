@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ff_mm.errors import FFMMError
+from ff_mm.evaluation.arrays import MADE_ANEW, damaged_as, read_arrays
 from ff_mm.files import PathLike, atomic_write
 
 TARGETS = 'targets.npz'
+_KINDS = dict(probabilities=['f4'], checksums=['u4'], key='U', seconds='fi')
 
 
 class TargetsError(FFMMError):
@@ -54,16 +54,8 @@ class Targets:
         Raises:
             TargetsError: There is no such file, or it is damaged.
         """
-        try:
-            return cls(**_read_arrays(path))
-        except FileNotFoundError:
-            raise TargetsError(f'{path}: no such file of targets') from None
-        except Exception as error:  # NumPy raises whatever a damaged header leads to
-            reason = str(error).split('\n', 1)[0][:160]
-            raise TargetsError(
-                f'{path}: damaged, or no targets of a teacher: {reason}; delete it to '
-                'have it computed anew'
-            ) from error
+        with damaged_as(TargetsError, path, 'targets', MADE_ANEW):
+            return cls(**_read(path))
 
     def of(self, view: int, index: int, checksum: int, what: str) -> np.ndarray:
         """Returns the probabilities of a view of an image.
@@ -92,18 +84,10 @@ class Targets:
         return self.probabilities[view, index]
 
 
-def _read_arrays(path: PathLike) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        # What is compressed can be a million times as large in memory.
-        if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
-            raise ValueError('it is compressed')
-    with np.load(Path(path), allow_pickle=False) as file:
-        found = {name: file[name] for name in file.files}
+def _read(path: PathLike) -> dict[str, Any]:
+    found = read_arrays(path, _KINDS)
     probabilities, checksums = found['probabilities'], found['checksums']
-    kinds = probabilities.dtype, checksums.dtype, found['key'].dtype.kind
-    if kinds != (np.float32, np.uint32, 'U') or probabilities.ndim != 3:
-        raise ValueError('arrays of another kind')
-    if probabilities.shape[:2] != checksums.shape:
+    if probabilities.ndim != 3 or probabilities.shape[:2] != checksums.shape:
         raise ValueError('arrays that do not belong together')
     return dict(
         probabilities=probabilities,

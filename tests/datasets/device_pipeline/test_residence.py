@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ff_mm import memory
 from ff_mm.datasets.device_pipeline import residence
 from ff_mm.datasets.device_pipeline.residence import (
     ResidentImages,
@@ -52,15 +53,14 @@ def test_the_size_of_all_is_estimated_from_some():
     ('size', 'place'), [(1, 'device'), (3, 'pinned'), (30, 'cache')]
 )
 def test_images_lie_where_there_is_room(monkeypatch, size, place):
-    free = (8 * GIGABYTE, 16 * GIGABYTE)
-    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: free)
+    monkeypatch.setattr(memory, 'free_memory', lambda device: 8 * GIGABYTE)
     monkeypatch.setattr(residence, 'memory_of_machine', lambda: 64 * GIGABYTE)
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '1')
     assert choose_place('auto', CUDA, lambda: size * GIGABYTE, 0.25) == place
 
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: (0, 0))
+    monkeypatch.setattr(memory, 'free_memory', lambda device: 0)
     monkeypatch.setattr(residence, 'memory_of_machine', lambda: 64 * GIGABYTE)
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '8')
     assert choose_place('auto', CUDA, lambda: 2 * GIGABYTE, 0.25) == 'pinned'

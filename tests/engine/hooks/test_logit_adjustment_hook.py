@@ -9,6 +9,7 @@ from mmpretrain.models import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn import functional
+from toys import OnlyInfos
 
 from ff_mm.engine.hooks import LogitAdjustmentHook
 from ff_mm.errors import ConfigError
@@ -19,21 +20,10 @@ CLASSES = [0] * 6 + [1] * 3 + [2]
 LABELS = [[1, 0, MISSING], [1, 0, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 
-class Labels:
-    def __init__(self, infos):
-        self.infos = infos
-
-    def __len__(self):
-        return len(self.infos)
-
-    def get_data_info(self, index):
-        return self.infos[index]
-
-
 def adjusted(head, infos, tau=1.0):
     model = nn.Module()
     model.head = head
-    dataset = Labels(infos)
+    dataset = OnlyInfos(infos)
     runner = SimpleNamespace(
         model=model, train_dataloader=SimpleNamespace(dataset=dataset)
     )

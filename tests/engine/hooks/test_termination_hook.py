@@ -12,10 +12,12 @@ import torch
 from many_processes import PATIENCE
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
+from toys import toy_loader
+from trained_plans import digests
 
 from ff_mm.engine.hooks import termination_hook
 from ff_mm.engine.hooks.resume_state_hook import find_state
-from ff_mm.files import read_json, sha256
+from ff_mm.files import read_json
 from ff_mm.parallel import termination
 from ff_mm.parallel.termination import (
     Terminated,
@@ -154,14 +156,7 @@ def test_a_signal_in_the_last_epoch_lets_the_run_end(build, send, tmp_path):
 def test_a_signal_to_all_processes_does_not_take_the_data_workers(
     build, send, tmp_path
 ):
-    loader = dict(
-        batch_size=4,
-        num_workers=2,
-        persistent_workers=True,
-        dataset=dict(type='ToyData'),
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'),
-    )
+    loader = toy_loader(workers=2)
     send('toy', 3, 'training', to_all=True)
     runner = build(train_dataloader=loader, val_dataloader=loader)
     assert terminated(runner.train, tmp_path / 'toy') == 'state_epoch_3.pth'
@@ -274,12 +269,6 @@ def unbroken(tmp_path_factory, generation_config):
     work_dir = tmp_path_factory.mktemp('unbroken')
     plan(work_dir, generation_config, EVER)()
     return digests(work_dir)
-
-
-def digests(work_dir):
-    return {
-        file.name: sha256(file) for file in (work_dir / 'ingredients').rglob('*.pth')
-    }
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from ff_mm.evaluation import (
     ValidationLoss,
 )
 from ff_mm.evaluation.metrics.attainable import AttainableScore
-from ff_mm.evaluation.metrics.base import RATES, Claim
+from ff_mm.evaluation.metrics.base import Claim
+from ff_mm.evaluation.metrics.counts import RATES
 from ff_mm.evaluation.metrics.multiclass import SCORES
 from ff_mm.evaluation.metrics.multilabel import ITEMS
 from ff_mm.evaluation.metrics.soft import kind_of, with_soft

@@ -19,7 +19,7 @@ from scored_samples import (
 
 from ff_mm.errors import FFMMError
 from ff_mm.evaluation import MulticlassMetric, MultilabelMetric, ValidationLoss
-from ff_mm.evaluation.metrics.base import RATES
+from ff_mm.evaluation.metrics.counts import RATES
 from ff_mm.evaluation.metrics.multiclass import SCORES
 from ff_mm.evaluation.metrics.multilabel import ITEMS
 from ff_mm.evaluation.metrics.soft import with_soft

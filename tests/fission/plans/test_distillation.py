@@ -13,6 +13,7 @@ from many_processes import make
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 from mmpretrain.registry import MODELS
+from trained_plans import train
 
 from ff_mm.config import resolve
 from ff_mm.engine.hooks.view_seed_hook import ViewLoading, checksum_of
@@ -231,10 +232,6 @@ def test_data_workers_and_ranks_are_shown_the_same(
     found = targets_of(tmp_path / 'ranks')
     assert np.array_equal(found.probabilities, expected.probabilities)
     assert np.array_equal(found.checksums, expected.checksums)
-
-
-def train(cfg):
-    return RUNNERS.build(cfg).train()
 
 
 def test_targets_that_were_changed_are_made_again(unbroken, student_config, tmp_path):

@@ -7,10 +7,11 @@ import copy
 import pytest
 import torch
 from mmengine.registry import HOOKS, RUNNERS
+from toys import sparsity_of
 
 from ff_mm.errors import ConfigError
 from ff_mm.fission import SparseSoupPlan
-from ff_mm.merging.sparse import mask_of, mean_of_sparse, prunable, sparsity_of
+from ff_mm.merging.sparse import mask_of, mean_of_sparse, prunable
 from ff_mm.merging.state_dict import read_state_dict
 
 PLAN = dict(
