@@ -106,7 +106,12 @@ class ComparisonRunner:
         with only_one(self.work_dir, '.comparison', notify=self._line):
             return self._compare()
 
-    def _compare(self) -> dict[str, Any]:
+    def check(self, session: FusionSession) -> None:
+        """Checks all that can be before any model is made, and writes nothing.
+
+        Args:
+            session: Of which the pools and the networks are.
+        """
         self._check_files()
         if self.left_out:
             self._line(f'without a pool, or None: {", ".join(self.left_out)}')
@@ -116,11 +121,14 @@ class ComparisonRunner:
         self._check_metrics(check_data(self.cfg))
         if self.cfg.get('test_evaluator'):
             build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
+        for source in (s for sources in self.pools.values() for s in sources):
+            # All of them, before the first soup is made.
+            session.pool(source, self.cfg.get('origin'))
+        self._check_kept(session)
+
+    def _compare(self) -> dict[str, Any]:
         with FusionSession() as session:
-            for source in (s for sources in self.pools.values() for s in sources):
-                # All of them, before the first soup is made.
-                session.pool(source, self.cfg.get('origin'))
-            self._check_kept(session)
+            self.check(session)
             models = {m.name: self._models(session, m) for m in self.methods}
             setup = session.setup(self.cfg, self._line)
             said = ModelPredictions(
@@ -190,13 +198,16 @@ class ComparisonRunner:
             evaluator.results(name, batches=1)
 
     def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
-        folder = self.work_dir / method.name
         return [
-            make_model(
-                session, self.cfg, method, source, folder / f'run{run}', self._line
-            )
-            for run, source in enumerate(self.pools[method.pool])
+            make_model(session, self.cfg, method, source, folder, self._line)
+            for source, folder in self.places_of(method)
         ]
+
+    def places_of(self, method: Method) -> list[tuple[Any, Path]]:
+        """Returns each pool of a method, and where the model of it goes."""
+        folder = self.work_dir / method.name
+        sources = enumerate(self.pools[method.pool])
+        return [(source, folder / f'run{run}') for run, source in sources]
 
     def _run(
         self,
