@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 
-from ff_mm_commands.options import add_common_options
+from ff_mm_commands.options import add_common_options, add_fusion_dry_run
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument('config', help='config file, or its name')
+    add_fusion_dry_run(parser)
     add_common_options(parser, several_processes=False)

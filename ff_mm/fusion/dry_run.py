@@ -6,10 +6,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
@@ -30,7 +31,7 @@ from ff_mm.fusion.bill import (
 from ff_mm.fusion.ensemble_runner import EnsembleRunner
 from ff_mm.fusion.session import FusionSession
 from ff_mm.fusion.soup_runner import SoupRunner
-from ff_mm.merging import Ingredient
+from ff_mm.merging import Ingredient, StateDict
 from ff_mm.merging.hierarchical import check_levels
 from ff_mm.merging.passes import Passes, passes_at_most
 from ff_mm.merging.recipe import Recipe
@@ -63,13 +64,14 @@ def dry_run_soups(cfgs: Sequence[Config], seconds: float) -> float:
         forecast = Forecast(session, seconds)
         for runner in runners:
             forecast.add(runner)
+        total = forecast.seconds()
     folders = [str(runner.work_dir) for runner in runners]
     if len({os.path.isabs(folder) for folder in folders}) > 1:
         folders = [os.path.abspath(folder) for folder in folders]
     work_dir = Path(os.path.commonpath(folders))
     say_disk(forecast.bill, work_dir, show)
-    say_time(forecast.seconds, forecast.bill, show)
-    return forecast.seconds
+    say_time(total, forecast.bill, show)
+    return total
 
 
 @contextmanager
@@ -91,12 +93,16 @@ class Forecast:
 
     Attributes:
         bill: All together.
+        largest: Bytes of the largest model that is made.
     """
 
     def __init__(self, session: FusionSession, seconds: float) -> None:
         self.session = session
         self.bill = Bill()
+        self.largest = 0
         self._measured = seconds
+        self._began = time.perf_counter()
+        self._measuring = 0.0
         self._before = 0.0  # of networks that were before the last one
         self._of_network = Bill()
         self._pace: EvaluatorPace | None = None
@@ -104,12 +110,13 @@ class Forecast:
         # What several soups have in common is made once.
         self._counted: set[str] = set()
 
-    @property
     def seconds(self) -> float:
-        """What all of it takes."""
-        if self._pace is None:
-            return self._before
-        return self._before + self._pace.seconds(self._of_network)
+        """Returns what all of it takes; the checks since this was built once more."""
+        checks = time.perf_counter() - self._began - self._measuring
+        return checks + self._before + self._of_last()
+
+    def _of_last(self) -> float:
+        return 0.0 if self._pace is None else self._pace.seconds(self._of_network)
 
     def add(self, runner: SoupRunner) -> Bill:
         """Checks a soup, and counts and says what it takes.
@@ -117,28 +124,33 @@ class Forecast:
         Args:
             runner: Of the soup.
         """
-        began = time.perf_counter()
         ingredients = runner.prepare(self.session)
-        self._before += time.perf_counter() - began  # it will take as long once more
         passes, left = self._passes(runner, ingredients)
         bill = self._bill(runner, passes, left)
         _say(runner, passes, bill)
-        self.count(bill, runner.evaluator, ingredients[0])
+        self.largest = max(self.largest, bill.kept)
+        self.count(bill, runner.evaluator, ingredients[0].load)
         return bill
 
     def count(
-        self, bill: Bill, evaluator: ModelEvaluator, ingredient: Ingredient
+        self,
+        bill: Bill,
+        evaluator: ModelEvaluator,
+        load: Callable[[StateDict], Any],
     ) -> None:
         """Adds a bill, and what it takes by a measured pass.
 
         Args:
             bill: The bill.
             evaluator: What makes the passes.
-            ingredient: A model to measure them with.
+            load: Loads a model to measure them with.
         """
         if self._pace is None or evaluator is not self._pace_of:
-            self._before, self._of_network = self.seconds, Bill()
-            self._pace = measure(evaluator, ingredient.load, self._measured)
+            self._before += self._of_last()
+            self._of_network = Bill()
+            began = time.perf_counter()
+            self._pace = measure(evaluator, load, self._measured)
+            self._measuring += time.perf_counter() - began
             self._pace_of = evaluator
             say(str(self._pace), make_console())
         self.bill.add(bill)
