@@ -25,6 +25,7 @@ class Bill:
     Attributes:
         passes: Over each set, by its name.
         reads: How many models are read from files.
+        trained: How many training images go through a network, for batch norm.
         kept: Bytes that stay.
         passing: Bytes that are there for a while.
         besides: What is to be done that these do not count, in words.
@@ -32,6 +33,7 @@ class Bill:
 
     passes: Counter[str] = field(default_factory=Counter)
     reads: int = 0
+    trained: int = 0
     kept: int = 0
     passing: int = 0
     besides: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Bill:
         """Adds another, which comes after it."""
         self.passes.update(other.passes)
         self.reads += other.reads
+        self.trained += other.trained
         self.kept += other.kept
         self.passing = max(self.passing, other.passing)
         new = [what for what in other.besides if what not in self.besides]
@@ -63,6 +66,8 @@ class EvaluatorPace:
     def seconds(self, bill: Bill) -> float:
         """What the passes and reads of a bill take."""
         total = bill.reads * self.load
+        if bill.trained:  # which takes as long as to look at one of validation
+            total += bill.trained * self.sets['val'].showing
         for name, passes in bill.passes.items():
             pace = self.sets[name]
             # Validation is loaded before its first pass, others may be once more.

@@ -213,6 +213,9 @@ class Forecast:
                 bill.passes[name] += 2 * left
         if runner.reestimates_at_the_end:
             bill.passes.update(names)
+        if (samples := runner.bn_samples) and evaluator.has_batch_norm:
+            models = passes.merged + runner.reestimates_at_the_end
+            bill.trained = samples * models
         bill.reads += len(runner.pool.entries)  # for the soup itself
         bill.kept = left * model
         bill.besides = _besides(runner, passes)
@@ -232,9 +235,7 @@ def _besides(runner: SoupRunner, passes: Passes) -> list[str]:
             'without and one with a way back'
         )
     if runner.bn_samples is not None and runner.evaluator.has_batch_norm:
-        besides.append(
-            f'batch norm, re-estimated on {runner.bn_samples} training images a model'
-        )
+        besides.append('training images are loaded, for batch norm')
     if runner.statistics.names:
         besides.append(f'{", ".join(runner.statistics.names)} on training images')
     return besides
@@ -259,6 +260,7 @@ def _say(runner: SoupRunner, passes: Passes, bill: Bill) -> None:
         f'{runner.title}: passes, {most}: {", ".join(over) or "none"}'
         + (f'; of those over val {parts} choose' if parts else '')
         + f'; {images:,} images'
+        + (f'; {bill.trained:,} of training, for batch norm' if bill.trained else '')
     )
     if found := runner.candidates.memo.found:
         runner.line(

@@ -158,6 +158,16 @@ def test_a_batch_is_measured_and_forgotten(soup_of):
         )
 
 
+def test_batch_norm_takes_training_images(soup_of):
+    cfg = soup_of('greedy')
+    cfg.soup.bn_reestimation = dict(num_samples=16, candidates=True)
+    (bill,), _ = forecast(cfg)
+    spent = RUNNERS.build(cfg).run()['evaluations']
+    assert 0 < spent['images']['train'] <= bill.trained == 5 * 16
+    assert spent['selection'] == bill.passes['val']
+    assert PACE.seconds(Bill(trained=10)) == pytest.approx(1.0)
+
+
 def test_bills_add_up():
     bill = Bill(passing=5, kept=1, besides=['a'])
     bill.add(Bill(passing=3, kept=2, reads=4, besides=['a', 'b']))
