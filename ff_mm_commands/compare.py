@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 
-from ff_mm_commands.options import add_common_options
+from ff_mm_commands.options import add_common_options, add_fusion_dry_run
 from ff_mm_commands.trackers import add_tracker_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument('config', help='config file, or its name')
+    add_fusion_dry_run(parser)
     add_common_options(parser, several_processes=False)
     add_tracker_option(parser)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from ff_mm_commands.options import add_common_options
+from ff_mm_commands.options import add_common_options, add_fusion_dry_run
 from ff_mm_commands.trackers import add_tracker_option
 
 
@@ -25,5 +25,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='EPOCHS',
         help='epochs in which to distil the pool into one network; 0: do not',
     )
+    add_fusion_dry_run(parser)
     add_common_options(parser, several_processes=False)
     add_tracker_option(parser)

@@ -82,6 +82,37 @@ def add_common_options(
     )
 
 
+def add_dry_run(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--dry-run``, None without it.
+
+    Args:
+        parser: Of the command.
+        what: What is done and shown in place of the work.
+    """
+    parser.add_argument(
+        '--dry-run',
+        nargs='?',
+        type=float,
+        const=20.0,
+        metavar='SECONDS',
+        help=f'{what}; nothing is left behind',
+    )
+
+
+def add_fusion_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--dry-run`` to a command that makes models of a pool.
+
+    Args:
+        parser: Of the command.
+    """
+    add_dry_run(
+        parser,
+        'make nothing, but check all that can be beforehand, and show passes over '
+        'which images, disk and time, as estimated from at most some seconds '
+        '(%(const)g) of a pass',
+    )
+
+
 def add_analysis_options(parser: argparse.ArgumentParser, runner_type: str) -> None:
     """Adds the options of an analysis of a fusion config.
 

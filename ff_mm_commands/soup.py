@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 
 from ff_mm_commands.folders import shipped, soup_names
-from ff_mm_commands.options import add_common_options
+from ff_mm_commands.options import add_common_options, add_fusion_dry_run
 from ff_mm_commands.trackers import add_tracker_option
 
 
@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="soups to make of each config, instead of the config's own: "
         f'{", ".join(soups)}; --work-dir then has a folder for each',
     )
+    add_fusion_dry_run(parser)
     add_common_options(parser)
     add_tracker_option(parser)
 

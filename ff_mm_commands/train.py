@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from ff_mm_commands.folders import version
-from ff_mm_commands.options import add_common_options
+from ff_mm_commands.options import add_common_options, add_dry_run
 from ff_mm_commands.trackers import add_tracker_option
 
 
@@ -67,15 +67,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='plans: show number and id of each trial, and what it starts from',
     )
-    parser.add_argument(
-        '--dry-run',
-        nargs='?',
-        type=float,
-        const=20.0,
-        metavar='SECONDS',
-        help='plans: train nothing, but show trials, epochs, images, disk and time, as '
-        'estimated from some seconds (%(const)g) of each kind of trial; nothing is '
-        'left behind',
+    add_dry_run(
+        parser,
+        'plans: train nothing, but show trials, epochs, images, disk and time, as '
+        'estimated from some seconds (%(const)g) of each kind of trial',
     )
     parser.add_argument(
         '--retry-failed',

@@ -7,6 +7,7 @@ import argparse
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
+from ff_mm.comparison.dry_run import dry_run_comparison
 from ff_mm.comparison.report import comparison_table
 from ff_mm.errors import ConfigError
 from ff_mm.one_line import one_line
@@ -21,6 +22,10 @@ def run(args: argparse.Namespace) -> None:
             f'{cfg.filename} is not a comparison config, it names no pools and methods;'
             ' inherit configs/_base_/comparisons/paper.py'
         )
-    comparison = RUNNERS.build(cfg).run()
+    runner = RUNNERS.build(cfg)
+    if args.dry_run is not None:
+        dry_run_comparison(runner, args.dry_run)
+        return
+    comparison = runner.run()
     comparison_table(comparison)
     print(one_line(f'{cfg.work_dir}/comparison.html'))

@@ -7,6 +7,7 @@ import argparse
 from mmengine.registry import RUNNERS
 
 from ff_mm import cli
+from ff_mm.comparison.dry_run import dry_run_fuse
 from ff_mm.comparison.fuse.writing import fuse_table
 from ff_mm.errors import ConfigError
 from ff_mm.one_line import one_line
@@ -23,5 +24,8 @@ def run(args: argparse.Namespace) -> None:
     if args.budget is not None:
         cfg.budget = args.budget
     runner = RUNNERS.build(cfg)
+    if args.dry_run is not None:
+        dry_run_fuse(runner, args.dry_run)
+        return
     fuse_table(runner.run())
     print(one_line(str(runner.file)))

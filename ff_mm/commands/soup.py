@@ -9,6 +9,7 @@ from mmengine.registry import RUNNERS
 from ff_mm import cli
 from ff_mm.display.tables import soup_table
 from ff_mm.errors import ConfigError
+from ff_mm.fusion.dry_run import dry_run_soups
 from ff_mm.fusion.session import FusionSession
 from ff_mm.one_line import one_line
 from ff_mm.parallel.team import Team
@@ -28,6 +29,13 @@ def run(args: argparse.Namespace) -> None:
                 f'{cfg.filename} is not a fusion config, it names no ingredients; '
                 'inherit one of configs/_base_/soups/'
             )
+    if args.dry_run is not None:
+        if args.launcher != 'none':
+            raise ConfigError(
+                '--dry-run is for one process: give it without --launcher'
+            )
+        dry_run_soups(configs, args.dry_run)
+        return
     team = Team.of_launcher(args.launcher)
     with FusionSession(team) as session:
         reports, files = [], []

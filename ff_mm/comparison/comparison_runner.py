@@ -112,7 +112,12 @@ class ComparisonRunner:
                 log_comparison(run, comparison, self.work_dir)
             return comparison
 
-    def _compare(self, run: TrackedRun) -> dict[str, Any]:
+    def check(self, session: FusionSession) -> None:
+        """Checks all that can be before any model is made, and writes nothing.
+
+        Args:
+            session: Of which the pools and the networks are.
+        """
         self._check_files()
         if self.left_out:
             self._line(f'without a pool, or None: {", ".join(self.left_out)}')
@@ -122,11 +127,14 @@ class ComparisonRunner:
         self._check_metrics(check_data(self.cfg))
         if self.cfg.get('test_evaluator'):
             build_metrics(self.cfg.test_evaluator, None, 'test_evaluator')
+        for source in (s for sources in self.pools.values() for s in sources):
+            # All of them, before the first soup is made.
+            session.pool(source, self.cfg.get('origin'))
+        self._check_kept(session)
+
+    def _compare(self, run: TrackedRun) -> dict[str, Any]:
         with FusionSession() as session:
-            for source in (s for sources in self.pools.values() for s in sources):
-                # All of them, before the first soup is made.
-                session.pool(source, self.cfg.get('origin'))
-            self._check_kept(session)
+            self.check(session)
             run.begin(self.cfg, self._line)
             models = {m.name: self._models(session, m) for m in self.methods}
             setup = session.setup(self.cfg, self._line)
@@ -197,13 +205,16 @@ class ComparisonRunner:
             evaluator.results(name, batches=1)
 
     def _models(self, session: FusionSession, method: Method) -> list[MethodModel]:
-        folder = self.work_dir / method.name
         return [
-            make_model(
-                session, self.cfg, method, source, folder / f'run{run}', self._line
-            )
-            for run, source in enumerate(self.pools[method.pool])
+            make_model(session, self.cfg, method, source, folder, self._line)
+            for source, folder in self.places_of(method)
         ]
+
+    def places_of(self, method: Method) -> list[tuple[Any, Path]]:
+        """Returns each pool of a method, and where the model of it goes."""
+        folder = self.work_dir / method.name
+        sources = enumerate(self.pools[method.pool])
+        return [(source, folder / f'run{run}') for run, source in sources]
 
     def _run(
         self,

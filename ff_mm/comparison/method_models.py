@@ -189,6 +189,58 @@ def make_model(
     pool = session.pool(source, cfg.get('origin'))
     if method.is_ensemble:
         return MethodModel(source, pool)
+    planned = plan_model(session, cfg, method, source, folder, notify)
+    runner, report = planned.runner, planned.report
+    if report is None:
+        (folder / _MADE).unlink(missing_ok=True)
+        report = runner.run(session)
+    if not planned.is_noted:
+        made = dict(key=planned.key, sha256=sha256(runner.file), report=report)
+        write_json(dict(made, images=planned.images), folder / _MADE)
+    return MethodModel(source, pool, report, runner.file)
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """What a method is to make of one pool, or has made.
+
+    Attributes:
+        runner: Makes it.
+        key: What identifies how.
+        images: What identifies the images that it takes.
+        report: Of what was made before in just this way; None: it is to be made.
+        is_noted: Whether the record of that says of which images it is.
+    """
+
+    runner: SoupRunner
+    key: str
+    images: str
+    report: dict[str, Any] | None
+    is_noted: bool
+
+
+def plan_model(
+    session: FusionSession,
+    cfg: Config,
+    method: Method,
+    source: Any,
+    folder: Path,
+    notify: Callable[[str], None],
+) -> PlannedModel:
+    """Finds out whether a method has made its model of one pool before.
+
+    Args:
+        session: What all of them share.
+        cfg: The resolved config of the comparison.
+        method: The method, no ensemble.
+        source: The pool.
+        folder: Where the soup goes.
+        notify: Takes lines for the user.
+
+    Raises:
+        CheckpointError: All that is wrong with the ingredients.
+    """
+    pool = session.pool(source, cfg.get('origin'))
     cfg = selection_config(cfg, method, source, folder)
     evaluator = session.setup(cfg, notify).evaluator
     contents = sorted(session.digests(pool).items())
@@ -210,13 +262,8 @@ def make_model(
     if made and made.get('images') not in (None, images):
         notify(f'{folder}: made with other images under the same names; made anew')
         report = None
-    if report is None:
-        (folder / _MADE).unlink(missing_ok=True)
-        report = runner.run(session)
-    if made is None or made.get('images') != images:
-        made = dict(key=key, sha256=sha256(runner.file), report=report)
-        write_json(dict(made, images=images), folder / _MADE)
-    return MethodModel(source, pool, report, runner.file)
+    noted = made is not None and made.get('images') == images
+    return PlannedModel(runner, key, images, report, noted)
 
 
 def selection_config(cfg: Config, method: Method, source: Any, folder: Path) -> Config:

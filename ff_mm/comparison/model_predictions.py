@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +72,29 @@ class ModelPredictions:
             found[VALIDATION] = replace(own, scores=scores)
         return found
 
+    def lacking(
+        self, model: MethodModel, digests: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """Says which passes :meth:`of` would make, and makes none.
+
+        Args:
+            model: What a method has made.
+            digests: SHA-256 of the pool's files by the name of the ingredient.
+
+        Returns:
+            Names of sets, by what identifies the model that would pass over them; of an
+            ensemble without a file each of its members.
+        """
+        file, report = model.file, model.report or {}
+        if file is None:
+            contents = [{digests[entry.name]: 1.0} for entry in model.pool.entries]
+        else:
+            contents = [dict(model.content(digests))]
+        if file is not None and report.get('ensemble'):
+            with self._store_of_ensemble(report) as store:
+                return _lacking(store, contents)
+        return _lacking(self._store, contents)
+
     def undecided(
         self, model: MethodModel, digests: Mapping[str, str]
     ) -> dict[str, Predictions]:
@@ -94,12 +119,27 @@ class ModelPredictions:
         self, file: Path, report: Mapping, content: Mapping[str, float]
     ) -> dict[str, Predictions]:
         """Those of its file, by a network of all members."""
+        with self._store_of_ensemble(report) as store:
+            return store.get(content, lambda: read_state_dict(file))
+
+    @contextmanager
+    def _store_of_ensemble(self, report: Mapping) -> Iterator[PredictionStore]:
         cfg = copy.deepcopy(self._evaluator.cfg)
         # What MMEngine keeps by the work directory is not that of one model.
         cfg.work_dir = str(Path(cfg.work_dir) / 'log' / 'ensemble')
         evaluator = ModelEvaluator(config_of_file(cfg, dict(soup=report)), self._notify)
         try:
-            store = PredictionStore(self._folder, evaluator, self._notify)
-            return store.get(content, lambda: read_state_dict(file))
+            yield PredictionStore(self._folder, evaluator, self._notify)
         finally:
             evaluator.close()
+
+
+def _lacking(
+    store: PredictionStore, contents: Sequence[Mapping[str, float]]
+) -> dict[str, list[str]]:
+    return {
+        json.dumps(sorted(content.items())): [
+            name for name in store.cases if not store.has(content, name)
+        ]
+        for content in contents
+    }

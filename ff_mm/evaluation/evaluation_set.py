@@ -48,6 +48,27 @@ class Count:
     images: int = 0
 
 
+@dataclass(frozen=True)
+class SetPace:
+    """How long passes over a set take.
+
+    Attributes:
+        loading: Seconds in which an image is read and decoded.
+        showing: Seconds in which the network and the metrics look at one.
+        seen: How many images were looked at to find that out.
+        images: How many there are.
+    """
+
+    loading: float
+    showing: float
+    seen: int
+    images: int
+
+    def __str__(self) -> str:
+        """In words."""
+        return f'{self.seen:,} of {self.images:,} images measured'
+
+
 class EvaluationSet:
     """A data set with its metrics; models pass over it.
 
@@ -190,6 +211,38 @@ class EvaluationSet:
                 results = self._of_all_ranks(results)
             kept.update(pack(metric, number, results))
         return kept
+
+    def pace(self, model: Any, seconds: float) -> SetPace:
+        """Finds out how long passes take, by some batches that are thrown away.
+
+        Args:
+            model: The network, with its weights.
+            seconds: After so many no further batch is begun.
+        """
+        loading = showing = 0.0
+        seen = 0
+        model.eval()
+        with torch.inference_mode(), self.precision(model):
+            began = before = time.perf_counter()
+            for batch in self.cases.batches(self._options.batch_size):
+                loading += time.perf_counter() - before
+                if not seen:  # the first is slow: kernels are chosen
+                    self._show(model, batch)
+                before = time.perf_counter()
+                self._show(model, batch)
+                after = time.perf_counter()
+                showing += after - before
+                seen += count_cases(batch)
+                if after - began > seconds:
+                    break
+                before = after
+        for metric in self.evaluator.metrics:
+            metric.results.clear()
+        return SetPace(loading / seen, showing / seen, seen, len(self.dataset))
+
+    def _show(self, model: Any, batch: Batch) -> None:
+        outputs = Reading(model.val_step(batch), self._device).result()
+        self.evaluator.process(data_samples=outputs, data_batch=batch)
 
     def _require_order(self) -> None:
         if getattr(self._loader.sampler, 'shuffle', False):

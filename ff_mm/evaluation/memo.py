@@ -48,6 +48,7 @@ class EvaluationMemo:
 
     Attributes:
         notes: What was found of other images, in lines for the user.
+        found: How many findings there were in the file that was opened.
     """
 
     def __init__(
@@ -64,16 +65,22 @@ class EvaluationMemo:
         self._path: Path | None = None
         self._synced = -math.inf
         self.notes: list[str] = []
+        self.found = 0
 
-    def open(self, path: Path) -> None:
+    def open(self, path: Path, goes_on: bool = True) -> None:
         """Reads what there is in a file, and goes on with it.
+
+        Args:
+            path: The file.
+            goes_on: Whether findings are added to it; else it stays as it is.
 
         Raises:
             NotRegularError: It is a link, a pipe or a device.
         """
-        self._path = path
+        self._path = path if goes_on else None
         found = first_alone(self._team, 'memo', lambda: _Lines.of(path, self._images))
         lines, others, unnoted = _Lines(*found)
+        self.found = len(lines)
         for line in lines:
             self._read(line)
         if self._images is None:

@@ -92,6 +92,19 @@ class PredictionStore:
         # Groups can be told later than images were seen.
         return replace(kept, groups=groups)
 
+    def has(self, recipe: Mapping[str, float], split: str) -> bool:
+        """Says whether what a model says on a set is kept, and notes nothing.
+
+        Raises:
+            FFMMError: A file of the store that cannot be read.
+        """
+        path = self._path(recipe, split)
+        if not path.is_file():
+            return False
+        kept, (cases, _) = Predictions.read(path), self.cases[split]
+        of_these = kept.images in (None, '', self._evaluator.images[split])
+        return of_these and kept.cases == tuple(cases)
+
     def keep(
         self, recipe: Mapping[str, float], split: str, predictions: Predictions
     ) -> None:

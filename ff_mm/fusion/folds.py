@@ -72,8 +72,8 @@ class FoldSoupRunner(SoupRunner):
         """The config as it was before it was cut."""
         return self._uncut
 
-    def carry_out(self, session: FusionSession) -> dict[str, Any]:
-        """Makes the soup, writes it and its report."""
+    def prepare(self, session: FusionSession) -> list[Ingredient]:
+        """Cuts validation as the plan did, and checks as all soups do."""
         pool = session.pool(self.cfg.ingredients, self.cfg.get('origin'), folds=True)
         if pool.folds is None:
             raise ConfigError(
@@ -84,7 +84,7 @@ class FoldSoupRunner(SoupRunner):
         self._folds = pool.folds
         self._uncut = self.cfg
         self.cfg = _cut(self.cfg, pool.folds)
-        return super().carry_out(session)
+        return super().prepare(session)
 
     def _ingredients(self, pool: Pool) -> list[Ingredient]:
         """The ingredients of all recipes that each fold has a model of."""

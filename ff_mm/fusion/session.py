@@ -124,10 +124,13 @@ class FusionSession:
         team: The processes of the command, which all do the same calls; None: this one
             has no others. Files are read and checked by the first of them, then by the
             others: what it unpacks or downloads, they find.
+        scratch: Where logs go and nothing else is written; for who only wants to know
+            what there is to do. None: work directories are written to.
     """
 
-    def __init__(self, team: Team | None = None) -> None:
+    def __init__(self, team: Team | None = None, scratch: Path | None = None) -> None:
         self.team = team or Team.alone()
+        self._scratch = scratch
         self._pools: dict[str, Pool] = {}
         self._setup: EvaluationSetup | None = None
         self._setup_of = ''
@@ -234,6 +237,9 @@ class FusionSession:
             team = self._sharing(cfg)
             if team.size > 1:
                 cfg = _of_one_process(cfg, team)
+            if self._scratch is not None:
+                cfg = copy.deepcopy(cfg)
+                cfg.work_dir = str(self._scratch)
             self._setup = EvaluationSetup(ModelEvaluator(cfg, notify), dry_run, team)
             self._setup_of = key
             _require_equal_sets(self._setup)
@@ -285,7 +291,7 @@ class FusionSession:
         if trains:
             images['train'] = evaluator.training_images
         memo = EvaluationMemo(self._known, self.team, self._unchecked, images)
-        memo.open(path)
+        memo.open(path, goes_on=self._scratch is None)
         for note in memo.notes:
             notify(f'note: {note}')
         return memo

@@ -136,41 +136,10 @@ class SoupRunner(FusionRunner):
     def carry_out(self, session: FusionSession) -> dict[str, Any]:
         """Makes the soup, writes it and its report."""
         start = time.perf_counter()
-        pool = session.pool(
-            self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
-        )
-        self._check_merges(session, pool)
-        if self.decision is not None:
-            self.decision.check_balance(pool, self.line)
-        setup = session.setup(self.cfg, self.line)
-        self.setup, self.evaluator = setup, setup.evaluator
-        if setup.dry_run is not None:
-            rule = self.cfg.selection['rule']
-            setup.dry_run.check(self.metric, rule, 'selection.metric')
-            if any(level.has_margin for level in self.levels):
-                setup.dry_run.check_overall(self.metric, 'soup.accept')
-        first = pool.entries[0]
-        check_view(pool, self.evaluator)
-        # By which no weights are read that are not of the model.
-        self.evaluator.check(first.checkpoint.weights(), str(first.file))
-        if self.decision is not None:
-            self.decision = self.decision.prepared(self.evaluator, setup.team)
-        if not (self.keeps_copies or self.options.get('keep_copies')):
-            pool = session.without_copies(pool)
-        self.pool = pool
+        ingredients = self.prepare(session)
+        pool, setup = self.pool, self.setup
         self.begin_tracking()
-        self.candidates = CandidateEvaluator(
-            self.evaluator,
-            session.memo(self.work_dir / MEMO, self.line, self.bn_samples is not None),
-            session.digests(pool),
-            Selection(self.metric, self.cfg.selection['rule']),
-            setup.team,
-            bn_samples=self.bn_samples,
-            reestimated='merged' if self.bn_candidates else 'needed',
-            console=self.console,
-        )
         self.statistics.start(session, self.candidates, self.work_dir, self.console)
-        ingredients = self.groups.runs_of(self._ingredients(pool), pool, self.line)
         basins = self.groups.basins_of(
             ingredients, self.candidates, setup, self.cfg.selection, self.line
         )
@@ -209,6 +178,50 @@ class SoupRunner(FusionRunner):
     def track(self, found: dict[str, Any]) -> None:
         """Tells the trackers of the soup, and of each decision."""
         log_soup(self.tracked, found, self.steps, self.work_dir)
+
+    def prepare(self, session: FusionSession) -> list[Ingredient]:
+        """Checks all that can be before any pass, and writes nothing.
+
+        Args:
+            session: Of which the pool, the network and the sets are.
+
+        Returns:
+            The ingredients, of which there are levels.
+        """
+        self.session = session
+        pool = session.pool(
+            self.cfg.ingredients, self.cfg.get('origin'), self.is_of_folds
+        )
+        self._check_merges(session, pool)
+        if self.decision is not None:
+            self.decision.check_balance(pool, self.line)
+        setup = session.setup(self.cfg, self.line)
+        self.setup, self.evaluator = setup, setup.evaluator
+        if setup.dry_run is not None:
+            rule = self.cfg.selection['rule']
+            setup.dry_run.check(self.metric, rule, 'selection.metric')
+            if any(level.has_margin for level in self.levels):
+                setup.dry_run.check_overall(self.metric, 'soup.accept')
+        first = pool.entries[0]
+        check_view(pool, self.evaluator)
+        # By which no weights are read that are not of the model.
+        self.evaluator.check(first.checkpoint.weights(), str(first.file))
+        if self.decision is not None:
+            self.decision = self.decision.prepared(self.evaluator, setup.team)
+        if not (self.keeps_copies or self.options.get('keep_copies')):
+            pool = session.without_copies(pool)
+        self.pool = pool
+        self.candidates = CandidateEvaluator(
+            self.evaluator,
+            session.memo(self.work_dir / MEMO, self.line, self.bn_samples is not None),
+            session.digests(pool),
+            Selection(self.metric, self.cfg.selection['rule']),
+            setup.team,
+            bn_samples=self.bn_samples,
+            reestimated='merged' if self.bn_candidates else 'needed',
+            console=self.console,
+        )
+        return self.groups.runs_of(self._ingredients(pool), pool, self.line)
 
     def _check_merges(self, session: FusionSession, pool: Pool) -> None:
         """Says before any pass what merging lacks."""
@@ -380,8 +393,7 @@ class SoupRunner(FusionRunner):
         if samples is None:
             return results, state_dict, None
         as_scored = self.candidates.reestimates(recipe)
-        at_the_end = self.options.get('bn_reestimation') and not self.bn_candidates
-        if not (as_scored or at_the_end):
+        if not (as_scored or self.reestimates_at_the_end):
             return results, state_dict, None
         self.evaluator.load(state_dict)
 
@@ -399,6 +411,11 @@ class SoupRunner(FusionRunner):
         before = None if as_scored else results
         described = dict(num_samples=done['used'], before=before)
         return done['after'], state_dict, described
+
+    @property
+    def reestimates_at_the_end(self) -> bool:
+        """Whether batch norm of the soup is re-estimated once it is made."""
+        return bool(self.options.get('bn_reestimation')) and not self.bn_candidates
 
     @property
     def deployed(self) -> Config:

@@ -154,7 +154,7 @@ def hierarchical(
         FFMMError: If two ingredients share a name, or all of a greedy or best soup's
             score NaN.
     """
-    _check_levels(ingredients, levels, name)
+    check_levels(ingredients, levels, name)
     *below, top = _supplied(levels, supplies)
     groups = _soups_of_groups(ingredients, below, scorer, _files(store))
     # At the top one group is left, which is called as the soup is and not written.
@@ -215,7 +215,7 @@ def _soups_of(
     name: str | None = None,
 ) -> list[Soup]:
     """Make the soups of one level; a name is that of the only one."""
-    groups = _groups(ingredients, level, number)
+    groups = groups_of(ingredients, level, number)
     level.how.prepare(ingredients)
     variants = level.variants
     if level.which.type == 'uniform' and len(variants) == 1:  # to be scored at once
@@ -235,10 +235,20 @@ def _files(store: PathLike | None) -> Iterator[Path | None]:
         yield None if store is None else Path(store) / f'{secrets.token_hex(16)}.pth'
 
 
-def _check_levels(
+def check_levels(
     ingredients: Sequence[AnyIngredient], levels: Sequence[Level], name: str
 ) -> None:
-    """Find mistakes early; the last level must leave one soup."""
+    """Find mistakes early; the last level must leave one soup.
+
+    Args:
+        ingredients: Ingredients or soups.
+        levels: From the bottom to the top.
+        name: What is made of them.
+
+    Raises:
+        ConfigError: As :func:`hierarchical` does.
+        FFMMError: Likewise.
+    """
     if not levels:
         raise ConfigError(f'hierarchical soup {name!r}: there are no levels')
     left = check_groups(ingredients, levels, name)
@@ -279,7 +289,7 @@ def check_groups(
     # Levels of one merge say in one place how much of what there is at any of them.
     names: dict[int, list[str]] = {}
     for number, level in enumerate(levels, 1):
-        groups = _groups(current, level, number)
+        groups = groups_of(current, level, number)
         same = next(i for i, other in enumerate(levels) if other.how == level.how)
         names.setdefault(same, []).extend(member.name for member in current)
         current = [Soup(label, level.which.type, tuple(m)) for label, m in groups]
@@ -290,10 +300,19 @@ def check_groups(
     return [soup.name for soup in current]
 
 
-def _groups(
+def groups_of(
     ingredients: Sequence[AnyIngredient], level: Level, number: int
 ) -> list[tuple[str, list[AnyIngredient]]]:
-    """Group by the values of the level's keys: labels and members, as first seen."""
+    """Group by the values of a level's keys: labels and members, as first seen.
+
+    Args:
+        ingredients: Ingredients or soups.
+        level: The level.
+        number: Its number, for what is wrong with it.
+
+    Raises:
+        ConfigError: An ingredient lacks a hyper-parameter that the level groups by.
+    """
     groups: dict[Hashable, list[AnyIngredient]] = {}
     for ingredient in ingredients:
         groups.setdefault(_values(ingredient, level, number), []).append(ingredient)

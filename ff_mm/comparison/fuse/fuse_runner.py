@@ -193,13 +193,17 @@ class FuseRunner:
             methods[name] = dict(values, pool=_POOL, soup=soup, selection=chosen)
         return read_methods(methods, {_POOL: [self.source]}, 'fusions')
 
-    def _fuse(self, run: TrackedRun) -> dict[str, Any]:
+    def check(self) -> None:
+        """Checks the data, before anything is made."""
         check_data(self.cfg)
         if self.budget:
             check_unlabelled_of(self.cfg, self.console)
         for name in self.left_out:
             metric = self.cfg.selection['metric']
             self._line(f'fusions.{name}: left out, {metric} has no other soft score')
+
+    def _fuse(self, run: TrackedRun) -> dict[str, Any]:
+        self.check()
         run.begin(self.cfg, self._line)
         with FusionSession() as session:
             made = [self._make(session, method, self.source) for method in self.methods]
@@ -215,9 +219,18 @@ class FuseRunner:
 
     def _make(self, session: FusionSession, method: Method, source: Any) -> _Made:
         self._line(f'{method.title}:')
-        folder = self.work_dir / method.name / 'run0'
+        folder = self.folder_of(method)
         model = make_model(session, self.choosing, method, source, folder, self._line)
         return _Made(method, model, session.digests(model.pool))
+
+    @property
+    def judges_ensemble(self) -> bool:
+        """Whether the logit ensemble of all is looked at."""
+        return bool(self.cfg.get(ENSEMBLE, True))
+
+    def folder_of(self, method: Method) -> Path:
+        """Returns where a method makes its model."""
+        return self.work_dir / method.name / 'run0'
 
     def _choose(self, session: FusionSession, made: list[_Made]) -> Nested:
         """Chooses where there is no set but validation."""
@@ -274,7 +287,7 @@ class FuseRunner:
         single = next(one for one in made if one.method.name == self.cfg.baseline)
         pool = session.pool(self.source, self.cfg.get('origin'))
         ensemble: Mapping[str, Predictions] = {}
-        if self.cfg.get(ENSEMBLE, True):
+        if self.judges_ensemble:
             self._line('logit ensemble of all:')
             model = MethodModel(self.source, pool)
             ensemble = said.of(model, session.digests(pool))
