@@ -26,6 +26,7 @@ class TrackingHook(Hook):
     # After the hooks that keep the models.
     priority = 'LOWEST'
 
+    @master_only
     def before_train(self, runner: Runner) -> None:
         """Says from where on a resumed run tells all anew."""
         for tracker in self._trackers(runner):
