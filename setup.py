@@ -87,6 +87,10 @@ EXTRAS = {
     # For tools/export.py: ONNX, safetensors and the card of the Hugging Face hub.
     'onnx': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1'],
     'hub': ['huggingface_hub>=0.24', 'safetensors>=0.4'],
+    # Experiment trackers, for --log-to.
+    'tensorboard': ['tensorboard'],
+    'mlflow': ['mlflow>=3'],
+    'wandb': ['wandb>=0.19'],
     # For the maps of tools/predict.py.
     'attribution': ['captum>=0.7'],
     # For its page in the browser.
@@ -115,6 +119,9 @@ EXTRAS = {
         'huggingface_hub>=0.24',
         'safetensors>=0.4',
         'captum>=0.7',
+        'tensorboard',
+        'mlflow>=3',
+        'wandb>=0.19',
     ],
 }
 
