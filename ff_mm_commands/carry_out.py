@@ -20,7 +20,7 @@ class _Parser(argparse.ArgumentParser):
         """Ends the program, as argparse does, with a hint if there is one."""
         known = self._option_string_actions
         for word in message.split():
-            option = word.split('=')[0]
+            option = word.split('=')[0].rstrip(':')  # 'argument --device: invalid ...'
             if option.startswith('--') and option not in known:
                 if close := difflib.get_close_matches(option, known, n=1):
                     message += f'; did you mean {close[0]}?'

@@ -28,18 +28,18 @@ def log_plan(
         entries: Of the ledger, in the order of the plan.
         manifest: The content of ``ingredients.json``.
         work_dir: The plan's.
-        metric: The one that selects; the first one that there is if that is unknown.
+        metric: The one that selects, which is drawn.
     """
     if not tracking:
         return
     with tracking.run(PLAN, PLAN) as run, tempfile.TemporaryDirectory() as folder:
         columns, *rows = _trials(entries)
         run.table('trials', columns, rows)
-        models = [r for r in pool_rows(manifest, work_dir) if 'lr' in r]
-        if models:
-            named = metric if all(metric in row for row in models) else None
+        models = pool_rows(manifest, work_dir)
+        drawn = [r for r in models if 'lr' in r and r.get(metric) is not None]
+        if drawn:  # models of folds have no metric in common
             stem = Path(folder) / 'models_by_learning_rate'
-            save_figure(pool_plot(models, named), stem, ['png'])
+            save_figure(pool_plot(drawn, metric), stem, ['png'])
             run.files(Path(folder), '*.png')
 
 

@@ -48,12 +48,14 @@ def pool_plot(
         title: How a metric is written.
 
     Raises:
-        ConfigError: No model has that metric, or there is no model.
+        ConfigError: No model has that metric, or any, or there is no model.
     """
     if not rows:
         raise ConfigError('the pool has no model, there is nothing to draw')
     last = list(rows[0])
     names = last[last.index('epoch') + 1 : last.index('file')]
+    if not names:
+        raise ConfigError('the models have no metric in common, as those of folds')
     metric = metric or names[0]
     if metric not in names:
         raise ConfigError(f'metric={metric!r}: the models have {", ".join(names)}')

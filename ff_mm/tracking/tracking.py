@@ -162,8 +162,8 @@ def _check(backend: Mapping[str, Any]) -> None:
     wrong += [f'init_kwargs.{key}' for key in _OF_EACH_RUN if key in inner]
     if wrong:
         raise ConfigError(
-            f'{KEY}: {kind.title} takes no {wrong[0]} here, as there are several runs, '
-            f'each of which has its own name; it takes {", ".join(sorted(known))}'
+            f'{KEY}: {kind.title} takes no {wrong[0]} in ff_mm, which names its runs '
+            f'itself; leave it out, it takes {", ".join(sorted(known))}'
         )
 
 

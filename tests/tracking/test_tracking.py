@@ -11,8 +11,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mmengine.registry import HOOKS, RUNNERS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ff_mm.analysis.overlays.overlay_runner import OverlayRunner
+from ff_mm.display.console import make_console
 from ff_mm.errors import ConfigError
 from ff_mm.files import read_json, sha256
+from ff_mm.fission.pool_plot import pool_plot, pool_rows
 from ff_mm.tracking import MLflowTracker, Tracking, add_trackers, without_trackers
 
 BASE, FISSION = 'base_lr0.01', 'fission_lr0.01'
@@ -323,7 +326,7 @@ def test_a_server_that_is_not_there_is_said_before_any_training(
 @pytest.mark.parametrize(
     ('backend', 'said'),
     [
-        (dict(type='MLflowVisBackend', run_name='a'), 'takes no run_name here'),
+        (dict(type='MLflowVisBackend', run_name='a'), 'takes no run_name in ff_mm'),
         (
             dict(type='WandbVisBackend', init_kwargs=dict(name='a')),
             'no init_kwargs.name',
@@ -370,7 +373,8 @@ def test_a_config_without_a_visualizer_keeps_its_own_log(generation_config, tmp_
 
 def test_the_option_of_the_commands(tool, tmp_path, capsys):
     assert tool('train.py', 'fgg_digits_resnet18', '--log-to', 'papyrus') == 2
-    assert 'papyrus' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'papyrus' in said and 'did you mean' not in said
 
 
 def test_names_that_mlflow_does_not_take_are_made_fit(uri):
@@ -380,3 +384,26 @@ def test_names_that_mlflow_does_not_take_are_made_fit(uri):
     tracker.finished = True
     tracker.close()
     assert runs_of(uri, 'odd')['a'].data.metrics == {'val/precision_1': 0.5}
+
+
+def test_models_of_folds_have_a_table_and_no_plot(uri, tmp_path, generation_config):
+    cfg = generation_config(tmp_path, **SHORT, plan__folds=2)
+    manifest = train(logged(cfg, uri, 'tensorboard'))
+    events = tensorboard(tmp_path, 'plan')
+    assert BASE in text_of(events, 'trials')
+    assert events.Tags()['images'] == []
+    with pytest.raises(ConfigError, match='no metric in common'):
+        pool_plot(pool_rows(manifest, tmp_path), None)
+
+
+def test_overlays_of_patients_are_not_logged(tmp_path, capsys):
+    class Refuses:
+        def files(self, *_):
+            raise AssertionError('images of patients are logged')
+
+    (tmp_path / 'overlays.png').touch()
+    runner = object.__new__(OverlayRunner)
+    runner.folder, runner.console = tmp_path, make_console()
+    runner.tracking, runner.tracked = True, Refuses()
+    runner.track(None)
+    assert 'are not logged' in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -70,6 +71,11 @@ class OverlayRunner(PoolAnalysis[OverlayOptions]):
     def splits(self) -> Sequence[str]:
         """Returns the set whose images are drawn."""
         return (self.options.split,)
+
+    def track(self, found: Any) -> None:
+        """Tells the trackers nothing: these figures are images of patients."""
+        if self.tracking:
+            self.line('note: overlays are images of patients, and are not logged')
 
     def analyse(self) -> list[Path]:
         """Predicts with both models, and draws."""
